@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -32,10 +32,11 @@ from playwright.sync_api import Page, sync_playwright
 from tests.servers import free_port, mlflow_server, wait_for
 
 from model_loop.background_cache import BackgroundCache
-from model_loop.dashboard.app import Dashboard
-from model_loop.dashboard.known import PageSources
+from model_loop.dashboard.app import Dashboard, Right
+from model_loop.dashboard.known import PageSources, pages_of
 from model_loop.dashboard.questions import Questions
 from model_loop.dashboard.types import DagDay, DagRuns, LastRun
+from model_loop.datasets.dataset import Dataset
 from model_loop.models.search import SearchRequest
 from model_loop.models.termination import EarlyTermination
 from model_loop.models.training import train
@@ -48,7 +49,7 @@ from model_loop.serving.comparison.report import ab_report
 from model_loop.serving.http.app import create_app
 from model_loop.serving.http.server import make_service
 from model_loop.serving.http.tokens import Caller
-from model_loop.settings import Settings, all_settings
+from model_loop.settings import Settings
 from model_loop.tracking.actions import Action
 from model_loop.tracking.deployments import registered_name
 from model_loop.tracking.models import log_model_report
@@ -62,6 +63,7 @@ from trip_duration.contract.rules import ContractLimits
 from trip_duration.months import Month, MonthSplit
 from trip_duration.sample_options import SampleOptions
 from trip_duration.services import get_service
+from trip_duration.settings import TripSettings
 from trip_duration.source.fetching import fetch_month
 from trip_duration.tracked_months import log_month
 from trip_duration.training_set.request import TrainingSetRequest
@@ -275,7 +277,7 @@ def dag_runs() -> DagRuns:
 
 def serve(url: str, folder: Path, port: int) -> None:
     """Serve the pages without a login, on this machine alone; never returns."""
-    settings = all_settings()(
+    settings = TripSettings(
         tracking_uri=url, serving_folder=folder / "serving", storage_root=folder.as_uri(),
         dashboard_zone_file=os.environ.get("MODEL_LOOP_DASHBOARD_ZONE_FILE", ""),
     )  # fmt: skip
@@ -286,7 +288,7 @@ def serve(url: str, folder: Path, port: int) -> None:
         service="green",
         runs=questions,
         families=BackgroundCache(questions.families, 45, always),
-        months=BackgroundCache(questions.months, 45, always),
+        partitions=BackgroundCache(questions.partitions, 45, always),
         registry=BackgroundCache(lambda: questions.registry("green"), 1, always),
         windows=BackgroundCache(lambda: questions.windows("green"), 45, always),
         live=BackgroundCache(
@@ -295,8 +297,8 @@ def serve(url: str, folder: Path, port: int) -> None:
         dags=BackgroundCache(dag_runs, 10, always),
         health=BackgroundCache(lambda: ServiceHealth("green", time.time()), 10, always),
         thresholds=thresholds_of(settings),
-        tracking_url=url,
-        zone_file=settings.dashboard_zone_file,
+        pages=pages_of(service.dataset, settings),
+        predict="predict",
     )
 
     # As the plugin does when the api-server has started.
@@ -305,15 +307,17 @@ def serve(url: str, folder: Path, port: int) -> None:
     async def anybody(_: object) -> Caller:
         return Caller("benchmark")
 
-    async def yes(_: object) -> bool:
-        return True
+    async def trips(_: object, _right: Right, datasets: Sequence[Dataset]) -> frozenset[str]:
+        # Of no other dataset is anything in this store.
+        return frozenset(one.name for one in datasets if one.name == "trips")
 
+    pages = Dashboard("green", lambda _: sources, {"green": service}, questions, trips)
     app = create_app(
         service,
         anybody,
         max_bytes=1_000_000,
         max_rows=100,
-        mounts={"/dashboard": Dashboard(sources, service, questions, yes).app()},
+        mounts={"/dashboard": pages.app()},
     )
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
 

@@ -85,9 +85,6 @@ STILL_OF_TRIPS = frozenset(
     {
         "cli/app.py",
         "cli/options.py",
-        "dashboard/pages/data.py",
-        "dashboard/pages/playground.py",
-        "dashboard/pages/zones.py",
     }
 )
 

@@ -88,6 +88,7 @@ TRIPS = Dataset(
         products="trip_duration.monitored_months:products",
         choices="trip_duration.zone_names:zone_choices",
         summary="trip_duration.answers:in_words",
+        pages="trip_duration.dashboard:TripPages",
     ),
     variant_field=VariantField("service", "Service", "Whose trips: green, yellow or fhvhv."),
     # Names since the first version.

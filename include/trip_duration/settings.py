@@ -71,6 +71,12 @@ class TripPart(Part):
         title="Sample seed",
         description="Seed of the generated months, when the source is `sample`.",
     )
+    dashboard_zone_file: str = Field(
+        default="",
+        title="Zone file",
+        description="GeoJSON of the taxi zones in degrees, each with its LocationID, for the map "
+        "of the dashboard; empty for circles alone.",
+    )
 
 
 class TripSettings(TripPart, Settings):

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from starlette.testclient import TestClient
-from tests.dashboard.conftest import REGISTRY, RUN, MakeSources
+from tests.dashboard.conftest import REGISTRY, RUN, MakeSources, dashboard_of
 
-from model_loop.dashboard.app import POLICY, Dashboard
-from model_loop.dashboard.questions import Questions
+from model_loop.dashboard.app import POLICY
 
 
 @pytest.fixture
 def client(make_sources: MakeSources) -> TestClient:
     """A browser without a screen."""
-
-    async def nobody(_: Any) -> bool:
-        return False
-
     sources = make_sources(families=(RUN,), registry=REGISTRY)
-    service: Any = None
-    return TestClient(
-        Dashboard(sources, service, Questions(), nobody).app(), follow_redirects=False
-    )
+    return TestClient(dashboard_of(sources).app(), follow_redirects=False)
 
 
 def test_a_chart_gives_its_data(client: TestClient) -> None:

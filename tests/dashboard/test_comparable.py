@@ -8,7 +8,7 @@ from tests.dashboard.conftest import REGISTRY, RUN, MakeSources
 
 from model_loop.charts.chart import Chart
 from model_loop.dashboard.pages import PAGES
-from model_loop.dashboard.rendering import render
+from model_loop.dashboard.rendering import Place, render
 from model_loop.tracking.deployments import Deployment, HistoryEntry
 
 REAL = dataclasses.replace(
@@ -18,7 +18,7 @@ REAL = dataclasses.replace(
     source="tlc",
     recipe="booking native",
     moment="booked",
-    test_months="2024-03",
+    test_partitions="2024-03",
     rows="march",
     started=RUN.started + 100,
     metrics={"test_rmse": 5.6, "test_mse": 31.4, "validation_rmse": 5.5},
@@ -35,7 +35,7 @@ APRIL = dataclasses.replace(
     run_id="4" * 32,
     family="xgboost",
     rows="april",
-    test_months="2024-04",
+    test_partitions="2024-04",
     started=RUN.started + 40,
     metrics={"test_rmse": 3.0, "test_mse": 9.0, "validation_rmse": 3.0},
 )
@@ -86,7 +86,7 @@ def test_versions_and_history_say_what_they_are_of(make_sources: MakeSources) ->
     registry = dataclasses.replace(REGISTRY, history=(entry,))
     sources = make_sources(families=(RUN,), registry=registry)
     page = PAGES["models"](sources, {})
-    html = render(page, query={}, may_promote=True, service="green")
+    html = render(page, Place(sources, "green", may_promote=True))
     assert "SAMPLE data" in html
     assert html.count(remark) >= 1
     card = next(

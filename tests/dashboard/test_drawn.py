@@ -5,16 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route, expect, sync_playwright
 from starlette.testclient import TestClient
-from tests.dashboard.conftest import Documents, MakeSources
+from tests.dashboard.conftest import Documents, MakeSources, dashboard_of
 from tests.dashboard.test_maps import MONTH, PROFILE, square, zone_file
-
-from model_loop.dashboard.app import Dashboard
-from model_loop.dashboard.questions import Questions
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
@@ -44,12 +40,8 @@ def test_zones_are_filled_in_the_colours_of_the_theme(
     )
     documents = Documents({f"{MONTH.run_id}/profile.json": PROFILE})
 
-    async def nobody(_: Any) -> bool:
-        return False
-
-    service: Any = None
-    sources = make_sources(documents, file, months=(MONTH,))
-    client = TestClient(Dashboard(sources, service, Questions(), nobody).app())
+    sources = make_sources(documents, file, partitions=(MONTH,))
+    client = TestClient(dashboard_of(sources).app())
 
     def answer(route: Route) -> None:
         found = client.get(route.request.url.removeprefix(HOST))

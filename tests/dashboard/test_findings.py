@@ -6,10 +6,10 @@ from tests.dashboard.conftest import Documents, MakeSources
 
 from model_loop.charts.chart import Chart
 from model_loop.dashboard.pages import PAGES
-from model_loop.dashboard.types import MonthRun
+from model_loop.dashboard.types import PartitionRun
 from model_loop.findings import Finding
 
-MONTH = MonthRun("3" * 32, "green", "2024-03", "sample", 1.7e9, {"trips": 60.0})
+MONTH = PartitionRun("3" * 32, "green", "2024-03", "sample", 1.7e9, {"rows": 60.0})
 DOUBT = Finding("thin_days", None, "2024-03", "warning", "4 days are thin.", "Look at them.")
 
 
@@ -17,7 +17,7 @@ def shown(make_sources: MakeSources, *findings: Finding) -> Chart:
     """The table of findings about a month."""
     content = {"findings": [finding.to_json() for finding in findings]}
     documents = Documents({f"{MONTH.run_id}/findings.json": content})
-    page = PAGES["data"](make_sources(documents, months=(MONTH,)), {})
+    page = PAGES["data"](make_sources(documents, partitions=(MONTH,)), {})
     return next(chart for chart in page.charts if chart.name == "findings")
 
 

@@ -12,13 +12,14 @@ from tests.dashboard.conftest import REGISTRY, RUN, Documents, MakeSources
 
 from model_loop.background_cache import BackgroundCache
 from model_loop.charts import figures
+from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.page import Page
 from model_loop.dashboard.pages import PAGES
-from model_loop.dashboard.rendering import asset, render
+from model_loop.dashboard.rendering import Place, asset, render
 from model_loop.dashboard.types import (
     DagRuns,
     LastRun,
-    MonthRun,
+    PartitionRun,
     RegistryState,
     VersionRow,
     WindowRun,
@@ -45,9 +46,9 @@ NOTHING = (
 )
 
 
-def html_of(page: Page) -> str:
+def html_of(page: Page, sources: PageSources) -> str:
     """Render a page."""
-    return render(page, query={}, may_promote=False, service="green")
+    return render(page, Place(sources, "green"))
 
 
 def card(page: Page, label: str) -> Any:
@@ -81,12 +82,12 @@ def test_what_is_not_known_is_not_said_to_be_nothing(
         raise OSError(message)
 
     look: Any = fail if fails else hanging
-    names = ("families", "months", "registry", "windows", "live", "dags", "health")
+    names = ("families", "partitions", "registry", "windows", "live", "dags", "health")
     parts: dict[str, Any] = {part: BackgroundCache(look, fresh_seconds=1e6) for part in names}
     sources = dataclasses.replace(make_sources(), **parts)
     sources.begin()
     page = PAGES[name](sources, {})
-    html = html_of(page)
+    html = html_of(page, sources)
     assert [words for words in NOTHING if words in html] == []
     assert {one.value for one in page.cards} & {"none", "never", "0"} == set()
     assert ("cannot be had now" if fails else "is being looked up") in html
@@ -120,7 +121,7 @@ def test_a_canary_is_shown_where_people_look_first(make_sources: MakeSources) ->
     told = card(PAGES["overview"](sources, {}), "Champion (booked)").detail
     assert "canary: version 4 answers 30.0 %" in told
     assert "shadow: version 5" in told
-    html = html_of(PAGES["monitoring"](sources, {}))
+    html = html_of(PAGES["monitoring"](sources, {}), sources)
     assert "One version answers" not in html
     assert "version 4 (canary, 30.0 % of the requests)" in html
 
@@ -138,11 +139,13 @@ def test_a_reason_that_reads_ok_is_text(make_sources: MakeSources) -> None:
         run_id="a",
     )
     registry = RegistryState(REGISTRY.standings, REGISTRY.versions, (entry,))
-    html = html_of(PAGES["models"](make_sources(families=(RUN,), registry=registry), {}))
+    sources = make_sources(families=(RUN,), registry=registry)
+    html = html_of(PAGES["models"](sources, {}), sources)
     assert "badge ok" not in html
     assert "badge warn" not in html
     windows = (dataclasses.replace(WINDOW, level="warn"),)
-    html = html_of(PAGES["monitoring"](make_sources(windows=windows, registry=REGISTRY), {}))
+    sources = make_sources(windows=windows, registry=REGISTRY)
+    html = html_of(PAGES["monitoring"](sources, {}), sources)
     assert '<span class="badge warn">warn</span>' in html
 
 
@@ -210,7 +213,7 @@ def test_every_champion_has_its_figures_and_its_alarms(make_sources: MakeSources
     live = AbReport((one, dataclasses.replace(one, version=5, moment="ended", rmse=3.5)), ())
     drifted = dataclasses.replace(WINDOW, version=5, level="act", found="PSI(trip_distance) = 0.5")
     zones = {"test": {"zones": [{"zone": 74, "trips": 50, "mae": 2.5}]}}
-    month = MonthRun("7" * 32, "green", "2024-03", "sample", 1.7e9, {})
+    month = PartitionRun("7" * 32, "green", "2024-03", "sample", 1.7e9, {})
     documents = Documents(
         {
             f"{ended.run_id}/{NUMBERS}": zones,
@@ -225,7 +228,7 @@ def test_every_champion_has_its_figures_and_its_alarms(make_sources: MakeSources
         registry=registry,
         live=live,
         windows=(WINDOW, drifted),
-        months=(month,),
+        partitions=(month,),
         dags=DagRuns(last=(LastRun("retraining", "a", "success", 1.7e9),)),
     )
     page = PAGES["overview"](sources, {})
@@ -233,7 +236,7 @@ def test_every_champion_has_its_figures_and_its_alarms(make_sources: MakeSources
         ("booked", "booking native, asked when a ride is booked", "4.50", "4.75"),
         ("ended", "rich native, asked when the trip has ended", "3.25", "3.50"),
     ):
-        judged = card(page, f"RMSE on the test months ({moment})")
+        judged = card(page, f"RMSE on the test trips ({moment})")
         assert judged.value.startswith(test)
         assert recipe in judged.detail
         assert card(page, f"RMSE live ({moment})").value.startswith(now)
@@ -257,11 +260,12 @@ def test_every_champion_has_its_figures_and_its_alarms(make_sources: MakeSources
 
 def test_the_word_for_generated_data_can_be_given_on_the_page(make_sources: MakeSources) -> None:
     """It is offered when a refusal names the field, and not before."""
-    page = PAGES["models"](make_sources(families=(RUN,), registry=REGISTRY), {})
-    html = render(page, query={}, may_promote=True, service="green")
+    sources = make_sources(families=(RUN,), registry=REGISTRY)
+    page = PAGES["models"](sources, {})
+    html = render(page, Place(sources, "green", may_promote=True))
     assert '<label id="confirm-accept-label" hidden>' in html
     assert '<input id="confirm-accept" type="checkbox">' in html
     path = asset("promotion.js")
     assert path is not None
     assert f'const ACCEPT = "{ACCEPT_GENERATED}";' in path.read_text()
-    assert "confirm-accept" not in html_of(page)
+    assert "confirm-accept" not in html_of(page, sources)

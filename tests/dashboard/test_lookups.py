@@ -6,17 +6,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tests.dashboard.conftest import MakeSources
+from tests.dashboard.conftest import MakeSources, dashboard_of
 
 from model_loop.background_cache import BackgroundCache
-from model_loop.dashboard.app import Dashboard
 from model_loop.dashboard.questions import Questions
+from model_loop.dashboard.types import WindowRun
 from model_loop.errors import WorkerError
 
+WINDOW = WindowRun("2" * 32, 3, "request_log", "2024-02-01", 1.7e9, "ok", "", "", {})
 #: Only models that are explained need these.
 NEEDED_LATE = ("sklearn", "skops", "xgboost", "shap")
 
@@ -40,22 +40,18 @@ def test_a_server_that_is_down_is_named(questions: Questions, make_sources: Make
     part.refresh()
     assert part.get(60).problem.startswith("MlflowException: API request to http://127.0.0.1:1")
     for ask in (
-        questions.months,
+        questions.partitions,
         lambda: questions.registry("green"),
         lambda: questions.trials("1"),
     ):
         with pytest.raises(WorkerError, match=r"^MlflowException: "):
             ask()
     row = [1.0, *[float("nan")] * 6]
-    assert questions.explain(1, row, ["PULocationID"])["why"].startswith("Mlflow")
+    assert questions.explain("green", 1, row, ["PULocationID"])["why"].startswith("Mlflow")
 
-    async def nobody(_: Any) -> bool:
-        return False
-
-    service: Any = None
-    sources = make_sources(questions)
-    client = TestClient(Dashboard(sources, service, questions, nobody).app())
-    answer = client.get(f"/evidently/{'0' * 32}")
+    sources = make_sources(questions, windows=(WINDOW,))
+    client = TestClient(dashboard_of(sources, questions).app())
+    answer = client.get(f"/evidently/{WINDOW.run_id}")
     assert answer.status_code == 503
     assert "does not give the report now" in answer.text
 

@@ -11,9 +11,9 @@ from tests.dashboard.conftest import Documents, MakeSources
 
 from model_loop.dashboard.page import Page
 from model_loop.dashboard.pages import PAGES
-from model_loop.dashboard.types import MonthRun
+from model_loop.dashboard.types import PartitionRun
 
-MONTH = MonthRun("3" * 32, "green", "2024-03", "sample", 1.7e9, {"trips": 60.0})
+MONTH = PartitionRun("3" * 32, "green", "2024-03", "sample", 1.7e9, {"rows": 60.0})
 PROFILE = {
     "zones": [
         {"zone": zone, "trips": trips, "mean_duration": minutes}
@@ -38,7 +38,7 @@ def zone_file(folder: Path, *features: dict[str, Any]) -> str:
 def drawn(make_sources: MakeSources, file: str, measure: str = "duration") -> list[dict[str, Any]]:
     """The traces of the map of a month."""
     documents = Documents({f"{MONTH.run_id}/profile.json": PROFILE})
-    page = PAGES["data"](make_sources(documents, file, months=(MONTH,)), {"map": measure})
+    page = PAGES["data"](make_sources(documents, file, partitions=(MONTH,)), {"map": measure})
     assert page.notes == []
     figure = next(chart.figure for chart in page.charts if chart.name == "zones")
     assert figure is not None

@@ -12,7 +12,7 @@ from model_loop.background_cache import BackgroundCache
 from model_loop.charts.chart import ChartTable
 from model_loop.charts.numbers import numbers_of
 from model_loop.dashboard.pages import PAGES
-from model_loop.dashboard.rendering import render
+from model_loop.dashboard.rendering import Place, render
 from model_loop.dashboard.types import RegistryState, TrialRun, WindowRun
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import TrainedModel, train
@@ -38,8 +38,9 @@ def trained(sample_training_set: TrainingSet) -> TrainedModel:
 @pytest.mark.parametrize("name", PAGES)
 def test_an_empty_loop_says_what_to_run(make_sources: MakeSources, name: str) -> None:
     """Each chart without data says why, and links the DAG that fills it."""
-    page = PAGES[name](make_sources(), {})
-    html = render(page, query={}, may_promote=False, service="green")
+    sources = make_sources()
+    page = PAGES[name](sources, {})
+    html = render(page, Place(sources, "green"))
     assert html.count('class="empty') >= len(list(page.charts))
     assert "data-airflow" in html
     assert not page.waiting
@@ -52,7 +53,9 @@ def test_nonsense_in_the_address_is_ignored(make_sources: MakeSources, name: str
         ("metric", "month", "run", "line", "window", "service", "map"), "<script>"
     )
     sources = make_sources(families=(RUN,), registry=REGISTRY)
-    html = render(PAGES[name](sources, asked), query=asked, may_promote=True, service="green")
+    html = render(
+        PAGES[name](sources, asked), Place(sources, "green", query=asked, may_promote=True)
+    )
     assert "<script>" not in html.replace('<script type="application/json">', "")
 
 
@@ -112,16 +115,17 @@ def test_models_show_what_training_logs(make_sources: MakeSources, trained: Trai
         {f"{RUN.run_id}/numbers.json": json.loads(text)},
         (TrialRun(0, "FINISHED", {"max_depth": "6", "eta": "0.1"}, {"validation_rmse": 4.4}),),
     )
-    page = PAGES["models"](make_sources(documents, families=(RUN,), registry=REGISTRY), {})
+    sources = make_sources(documents, families=(RUN,), registry=REGISTRY)
+    page = PAGES["models"](sources, {})
     filled = {chart.name for chart in page.charts if chart.table.rows}
     assert filled == {chart.name for chart in page.charts} - {"history"}
     force = next(chart for chart in page.charts if chart.name == "shap_force")
     shap = json.loads(text)["shap"]
     total = shap["base"] + sum(row[1] for row in force.table.rows)
     assert total == pytest.approx(shap["base"] + sum(shap["added"][0]))
-    html = render(page, query={}, may_promote=True, service="green")
+    html = render(page, Place(sources, "green", may_promote=True))
     assert 'data-action="rollback"' in html
-    assert "data-action" not in render(page, query={}, may_promote=False, service="green")
+    assert "data-action" not in render(page, Place(sources, "green"))
 
 
 def test_windows_are_drawn_against_their_thresholds(make_sources: MakeSources) -> None:
@@ -190,7 +194,7 @@ def test_what_others_have_named_is_no_markup(make_sources: MakeSources) -> None:
     )
     sources = make_sources(Documents({}, trials), families=(run,), registry=REGISTRY)
     for name in ("overview", "models"):
-        html = render(PAGES[name](sources, {}), query={}, may_promote=True, service="green")
+        html = render(PAGES[name](sources, {}), Place(sources, "green", may_promote=True))
         assert "elsewhere" in html
         assert '<a href="https' not in html
         drawn = re.findall(r'<script type="application/json">(.*?)</script>', html)

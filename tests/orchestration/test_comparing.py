@@ -121,11 +121,11 @@ def seen_on_page(make_sources: MakeSources, month: str) -> Page:
     """Return the page *Data* of a month, from what the tracking server holds."""
     settings = get_settings()
     runs = Runs(Tracker(settings.tracking_uri, settings.experiment).client, settings.experiment)
-    months = runs.months()
+    months = runs.partitions()
     documents = {
         f"{one.run_id}/{one.findings}": runs.numbers(one.run_id, one.findings) for one in months
     }
-    sources = make_sources(Documents(documents), months=months)
+    sources = make_sources(Documents(documents), partitions=months)
     return PAGES["data"](sources, {"month": month})
 
 
@@ -155,9 +155,9 @@ def test_a_refused_month_is_seen_on_the_dashboard(
     assert level == "refused"
     assert ("lacks the column trip_distance" if broken else "another unit") in message
     assert remedy
-    (line,) = [row for row in rows_of(page, "months") if row[0] == "2024-02"]
+    (line,) = [row for row in rows_of(page, "partitions") if row[0] == "2024-02"]
     assert line[-1] == "refused"
-    assert [row[0] for row in rows_of(page, "trips_by_month")] == []
+    assert [row[0] for row in rows_of(page, "rows_by_partition")] == []
     assert ("Refused", "1", "2024-02") in {
         (card.label, card.value, card.detail) for card in page.cards
     }
@@ -177,7 +177,7 @@ def test_a_month_that_was_accepted_is_refused_no_longer(
     page = seen_on_page(make_sources, "2024-02")
     levels = {row[1]: row[0] for row in rows_of(page, "findings")}
     assert levels["part_of_partition"] == "warning"
-    assert {row[-1] for row in rows_of(page, "months")} == {""}
+    assert {row[-1] for row in rows_of(page, "partitions")} == {""}
     assert len(told) == 1
 
 

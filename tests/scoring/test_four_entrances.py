@@ -30,7 +30,7 @@ from model_loop.scoring.batch.planning import by_job
 from model_loop.scoring.batch.scoring import join, score_chunk
 from model_loop.scoring.predictor import Predictor, RegisteredVersion, load_predictor
 from model_loop.serving.http.app import create_app
-from model_loop.serving.http.server import make_service
+from model_loop.serving.http.server import make_services
 from model_loop.serving.http.tokens import Caller
 from model_loop.settings import get_settings
 from model_loop.tracking.actions import Action
@@ -133,7 +133,7 @@ def loop(
         patch.setenv("MODEL_LOOP_TRACKING_URI", tracking_uri)
         patch.setenv("MODEL_LOOP_STORAGE_ROOT", folder.as_uri())
         patch.setenv("MODEL_LOOP_SERVING_FOLDER", str(folder / "serving"))
-        patch.setenv("MODEL_LOOP_SERVICE", "yellow")
+        patch.setenv("MODEL_LOOP_VARIANT", "yellow")
         get_settings.cache_clear()
         tracker = Tracker(tracking_uri, f"{get_settings().experiment}-promotion")
         training_set = build_training_set(sample_request("rich"), storage_root=str(sample_root))
@@ -146,12 +146,14 @@ def loop(
             tags=training_set_tags(training_set),
         )
         Promoter(tracker, "yellow", "ended").act(Action("promote", "yellow", 1), "entrances")
-        service = make_service(get_settings(), small=True)
+        services = make_services(get_settings(), small=True)
+        service = services.default
         app = create_app(service, _anybody, max_bytes=100_000, max_rows=500)
         service.start()
         assert service.live.wait(300), "the version is compiled beside everything else"
         questions = Questions()
-        pages = make_dashboard(service, get_settings(), health_parts(service, questions), questions)
+        health = health_parts(service, questions)
+        pages = make_dashboard(services, get_settings(), health, questions, _all_of_them)
         predictor = load_predictor(versions_of("yellow"), RegisteredVersion("yellow", 1))
         yield Loop(folder, tracker, app, TestClient(pages), predictor)
         questions.stop()
@@ -161,6 +163,10 @@ def loop(
 
 async def _anybody(_scope: Any) -> Caller:
     return Caller("tests")
+
+
+async def _all_of_them(_scope: Any, _right: str, datasets: Any) -> frozenset[str]:
+    return frozenset(dataset.name for dataset in datasets)
 
 
 def by_server(loop: Loop, body: bytes) -> dict[str, Any]:
@@ -205,7 +211,7 @@ def by_playground(loop: Loop, body: bytes) -> dict[str, Any]:
         assert answer.status_code == 422, answer.text
         return dict(told)
     (one,) = told["answers"]
-    return {"prediction": one["minutes"], "model_version": one["version"]}
+    return {"prediction": one["prediction"], "model_version": one["version"]}
 
 
 def by_file(loop: Loop, number: int, row: Mapping[str, Any]) -> dict[str, Any]:

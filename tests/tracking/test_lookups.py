@@ -52,7 +52,7 @@ def test_it_answers_what_the_server_holds(tracker: Tracker, questions: Questions
     runs = Runs(ours.client, EXPERIMENT)
     assert questions.families() == runs.families()
     assert questions.families()[0].metrics == {"test_rmse": 4.5}
-    assert questions.months() == runs.months() != ()
+    assert questions.partitions() == runs.partitions() != ()
     assert questions.windows("yellow") == runs.windows("yellow") != ()
     assert questions.trials(run_id) == runs.trials(run_id) != ()
     registry = questions.registry("yellow")

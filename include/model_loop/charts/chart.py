@@ -41,18 +41,18 @@ class ChartTable:
 
 @dataclass(frozen=True)
 class Empty:
-    """Reason why there is nothing to show, and the DAG that fills it.
+    """Reason why there is nothing to show, and the job that fills it.
 
     Parameters
     ----------
     why
         A sentence.
-    dag_id
-        The DAG that fills it; empty if none does.
+    job
+        Job whose DAG fills it; empty if none does.
     """
 
     why: str
-    dag_id: str = ""
+    job: str = ""
 
 
 @dataclass(frozen=True)

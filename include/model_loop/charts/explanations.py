@@ -8,7 +8,7 @@ from typing import Any
 from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.formatting import plain
-from model_loop.charts.words import Words, renewed
+from model_loop.charts.words import Words
 
 UNTOLD = Empty(
     "This run has no figures: it has not ended, or was trained by an earlier version.",
@@ -19,7 +19,7 @@ _NO_TREES = Empty("SHAP values are kept of models that are made of trees.", "xgb
 
 def explanation_charts(numbers: Mapping[str, Any] | None, words: Words) -> list[Chart]:
     """Draw the columns that a model needs and what each adds, by the figures of its run."""
-    known = renewed(numbers)
+    known = words.renewed(numbers)
     return [
         _permutation(known, words),
         _shap_bar(known, words),

@@ -8,7 +8,7 @@ from typing import Any
 from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty, Figure
 from model_loop.charts.explanations import UNTOLD, explanation_charts
-from model_loop.charts.words import Words, renewed
+from model_loop.charts.words import Words
 
 _NO_CURVES = Empty(
     "It learns in one step, or was trained by an earlier version: there is no learning curve.",
@@ -88,7 +88,7 @@ def curves_chart(numbers: Mapping[str, Any] | None, words: Words) -> Chart:
 
 def evaluation_charts(test: Mapping[str, Any], words: Words) -> list[Chart]:
     """Return the charts of the errors on the test rows."""
-    known = renewed(test)
+    known = words.renewed(test)
     return [_residuals(known, words), _cells(known, words), *_slices(known, words)]
 
 

@@ -8,9 +8,6 @@ from typing import Any, Self
 
 from model_loop.datasets.dataset import Dataset
 
-#: Keys of the numbers of runs before 0.2, and what they are called now.
-_FORMER = {"trips": "rows", "minutes": "added"}
-
 
 @dataclass(frozen=True)
 class Words:
@@ -24,18 +21,21 @@ class Words:
         Its unit; empty if it has none.
     rows, row
         Word for several rows, and for one.
+    former
+        Older name of predictions; empty if there is none.
     """
 
     target: str
     unit: str
     rows: str
     row: str
+    former: str = ""
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self:
         """Return the words of a dataset."""
         target = dataset.target
-        return cls(target.title or target.name, target.unit, *dataset.rows)
+        return cls(target.title or target.name, target.unit, *dataset.rows, target.former)
 
     def axis(self, name: str) -> str:
         """Return the title of an axis or column, with the unit: ``actual duration (min)``."""
@@ -45,9 +45,12 @@ class Words:
         """Return an amount of the target in words: ``5.3 min``."""
         return f"{value:.{digits}f} {self.unit}".rstrip()
 
+    def renewed(self, numbers: Any) -> Any:  # noqa: ANN401 - JSON
+        """Return the numbers of a run with the keys of today, whatever version has written them.
 
-def renewed(numbers: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return the numbers of a run with the keys of today, whatever version has written them."""
-    if isinstance(numbers, Mapping):
-        return {_FORMER.get(name, name): renewed(value) for name, value in numbers.items()}
-    return [renewed(each) for each in numbers] if isinstance(numbers, list) else numbers
+        Before 0.2, counts had the word for rows, and contributions the older name of predictions.
+        """
+        if isinstance(numbers, Mapping):
+            names = {self.rows: "rows", self.former: "added"}
+            return {names.get(key, key): self.renewed(value) for key, value in numbers.items()}
+        return [self.renewed(each) for each in numbers] if isinstance(numbers, list) else numbers

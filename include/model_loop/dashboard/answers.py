@@ -11,7 +11,7 @@ from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.questions import Questions
 from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.reading import Row
-from model_loop.scoring.assumptions import compute_missing
+from model_loop.scoring.assumptions import compute_missing, tell_assumed
 from model_loop.scoring.rows import as_rows
 from model_loop.tracking.deployments import PARTS, Part, alias_of
 from model_loop.tracking.names import NUMBERS
@@ -23,11 +23,9 @@ if TYPE_CHECKING:
 CONFIDENCE = 90
 
 
-def answers_of(
-    sources: PageSources, dataset: Dataset, live: ActiveModels, row: Row
-) -> list[dict[str, Any]]:
+def answers_of(sources: PageSources, live: ActiveModels, row: Row) -> list[dict[str, Any]]:
     """Predict a row by each version, with the interval of its residuals."""
-    known = sources.look("registry")
+    known, dataset = sources.look("registry"), sources.dataset
     found = []
     for alias, (part, moment, predictor) in _ready(live).items():
         answer = {
@@ -40,18 +38,19 @@ def answers_of(
             found.append({**answer, "why": f"It needs {lacking}."})
             continue
         complete = _complete(dataset, predictor, row)
-        (minutes,) = predictor.predict(as_rows(dataset, [complete.cells])).tolist()
+        (predicted,) = predictor.predict(as_rows(dataset, [complete.cells])).tolist()
         version = known.registry.version(predictor.version)
         numbers = known.numbers(version.run_id, NUMBERS) if version and version.run_id else None
         test = (numbers or {}).get("test") or {}
-        bands = _interval(minutes, test.get("intervals", ()))
+        bands = _interval(dataset, predicted, sources.words.renewed(test.get("intervals", [])))
         if numbers is None and (known.problems or known.waiting):
             bands = {"interval": None, "how": "The tracking server does not tell its errors now."}
         found.append(
             {
                 **answer,
                 "family": short(version.family) if version else "",
-                "minutes": minutes,
+                "prediction": predicted,
+                "assumed": tell_assumed(dataset, complete) if complete.assumed else {},
                 **bands,
             }
         )
@@ -59,14 +58,14 @@ def answers_of(
 
 
 def reasons_of(
-    questions: Questions, dataset: Dataset, live: ActiveModels, alias: str, row: Row
+    questions: Questions, sources: PageSources, live: ActiveModels, alias: str, row: Row
 ) -> dict[str, Any]:
     """Explain a version's prediction of a row, with a figure."""
     if alias not in (there := _ready(live)):
         return {"why": f"There is no {alias}."}
-    predictor = there[alias][-1]
-    values = _complete(dataset, predictor, row).cells
-    found = questions.explain(predictor.version, values, predictor.columns)
+    predictor, words = there[alias][-1], sources.words
+    values = _complete(sources.dataset, predictor, row).cells
+    found = questions.explain(sources.service, predictor.version, values, predictor.columns)
     if "features" not in found:
         return found
     parts = sorted(found["features"].items(), key=lambda item: -abs(item[1]))
@@ -74,7 +73,12 @@ def reasons_of(
         **found,
         "features": parts,
         "figure": figures.inert(
-            figures.force(found["base"], parts, average="average trip", title="minutes")
+            figures.force(
+                found["base"],
+                parts,
+                average=f"average {words.row}",
+                title=words.axis(words.target),
+            )
         ),
     }
 
@@ -95,24 +99,36 @@ def _ready(live: ActiveModels) -> dict[str, tuple[Part, Moment, ServedVersion]]:
     }
 
 
-def _interval(minutes: float, bands: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """An interval by the residuals of test trips whose predictions were about as long."""
+def _interval(
+    dataset: Dataset, predicted: float, bands: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return an interval by the residuals of test rows whose predictions were about as large."""
     if not bands:
         return {"interval": None, "how": "This version was not judged on test rows."}
     own = [
         band
         for band in bands[1:]
-        if (band["from"] is None or band["from"] <= minutes)
-        and (band["to"] is None or minutes < band["to"])
+        if (band["from"] is None or band["from"] <= predicted)
+        and (band["to"] is None or predicted < band["to"])
     ]
     band = own[0] if own else bands[0]
+    many, target = dataset.rows[0], dataset.target
     # A residual is predicted less actual.
-    low, high = max(minutes - band["high"], 0.0), minutes - band["low"]
-    which, count = "all test trips", band["rows"] if "rows" in band else band["trips"]
+    low, high = max(predicted - band["high"], target.above), predicted - band["low"]
+    which = f"all test {many}"
     if own:
-        upper = f"{band['to']:g}" if band["to"] is not None else "more"
-        which = f"the test trips that were predicted to take {band['from']:g} to {upper} minutes"
+        which = f"the test {many} whose prediction was {_range(dataset, band)}"
     return {
         "interval": [low, high],
-        "how": f"{CONFIDENCE} % by the quantiles of the errors on {which} ({count:,}).",
+        "how": f"{CONFIDENCE} % by the quantiles of the errors on {which} ({band['rows']:,}).",
     }
+
+
+def _range(dataset: Dataset, band: Mapping[str, Any]) -> str:
+    """Return the bounds of a band in words, with the unit."""
+    low, high = (None if band[end] is None else f"{band[end]:,g}" for end in ("from", "to"))
+    if low is None:
+        words = f"less than {high}"
+    else:
+        words = f"{low} to {high}" if high is not None else f"{low} or more"
+    return dataset.target.with_unit(words)

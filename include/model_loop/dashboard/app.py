@@ -1,16 +1,15 @@
-"""The pages over HTTP. Who may see them is decided before, by the guard around them."""
+"""The pages over HTTP, for people whose rights are checked by the DAGs of the dataset."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
 import logging
-import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlencode
 
 from starlette.applications import Starlette
@@ -24,14 +23,16 @@ from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.page import Page
 from model_loop.dashboard.pages import PAGES
 from model_loop.dashboard.questions import Questions
-from model_loop.dashboard.rendering import asset, render
+from model_loop.dashboard.rendering import Place, asset, render
+from model_loop.dashboard.tabs import tab_of
+from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.registry import dataset_of_variant, sound_datasets
 from model_loop.errors import ModelLoopError, WorkerError
 from model_loop.serving.http.requests import RequestRefusedError, read_request
 from model_loop.tracking.names import EVIDENTLY_HTML
 
 _MOST_BYTES = 16_384
 _FIRST_LOOK_SECONDS = 60.0
-_RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 #: Nothing is loaded from elsewhere, and no script but ours runs. Plotly sets styles of elements.
 POLICY = (
@@ -55,52 +56,44 @@ _SAFE = MappingProxyType(
 )
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
-#: Which page tells most of a DAG.
-_PAGE_OF = {
-    "data_preparation": "data",
-    "green_months": "data",
-    "yellow_months": "data",
-    "fhvhv_months": "data",
-    "new_months": "data",
-    "watch_months": "data",
-    "sklearn_training": "models",
-    "xgboost_training": "models",
-    "promotion": "models",
-    "monitoring": "monitoring",
-    "prediction": "playground",
-}
-
 if TYPE_CHECKING:
     from model_loop.serving.service import PredictionService
 
 logger = logging.getLogger(__name__)
 
-MayPromote = Callable[[Scope], Awaitable[bool]]
+#: What a person may do with a dataset: look at its pages, ask its models, move its versions.
+Right = Literal["look", "ask", "promote"]
+Allowed = Callable[[Scope, Right, Sequence[Dataset]], Awaitable[frozenset[str]]]
+"""Returns the names of those datasets that the person of a request has a right on."""
 
 
 @dataclass(frozen=True)
 class Dashboard:
-    """The pages of one service.
+    """The pages of all datasets.
 
     Parameters
     ----------
-    sources
-        What they are made of.
-    service
-        What the playground asks.
+    default
+        Key of the variant that is shown where the address names none.
+    make_sources
+        Makes the sources of the pages of a variant.
+    services
+        Services that the playground asks, by the keys of their variants.
     questions
-        Who says why.
-    may_promote
-        Whether whoever asks may move versions: only they are shown the buttons.
+        Process that explains predictions.
+    allowed
+        Rights of the person of a request.
     """
 
-    sources: PageSources
-    service: PredictionService
+    default: str
+    make_sources: Callable[[str], PageSources]
+    services: Mapping[str, PredictionService]
     questions: Questions
-    may_promote: MayPromote
+    allowed: Allowed
+    _sources: dict[str, PageSources] = field(default_factory=dict)
 
     def app(self) -> Starlette:
-        """The application, to be mounted behind a guard."""
+        """Return the application, to be mounted behind a login."""
         return Starlette(
             routes=[
                 Route("/", self.first),
@@ -114,27 +107,37 @@ class Dashboard:
             exception_handlers={ModelLoopError: _refused},  # type: ignore[dict-item]  # Starlette types handlers by their widest error
         )
 
-    async def first(self, _request: Request) -> Response:
+    def sources_of(self, key: str) -> PageSources:
+        """Return the sources of a variant, made anew where its dataset was declared anew.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no such variant.
+        """
+        dataset = dataset_of_variant(key)
+        sources = self._sources.get(key)
+        if sources is None or sources.dataset is not dataset:
+            sources = self._sources[key] = self.make_sources(key)
+        return sources
+
+    async def first(self, request: Request) -> Response:
         """Lead to the first page."""
+        await self._looking(request)
         return RedirectResponse("overview")
 
     async def page(self, request: Request) -> Response:
         """Show one page."""
-        page = await self._made(request)
-        may_promote = await self.may_promote(request.scope)
-        html = await asyncio.to_thread(
-            render,
-            page,
-            query=dict(request.query_params),
-            may_promote=may_promote,
-            service=self.sources.service,
-        )
+        place = await self._place(request)
+        page = await self._made(request, place.sources)
+        html = await asyncio.to_thread(render, page, place)
         return Response(html, media_type="text/html", headers=_SAFE)
 
     async def csv(self, request: Request) -> Response:
         """Give the data behind a chart."""
         name = request.path_params["chart"]
-        page = await self._made(request)
+        place = await self._place(request)
+        page = await self._made(request, place.sources)
         chart = next((chart for chart in page.charts if chart.name == name), None)
         if chart is None:
             raise RequestRefusedError(
@@ -145,39 +148,48 @@ class Dashboard:
 
     async def page_of_dag(self, request: Request) -> Response:
         """Lead from a tab of a DAG or of a run to the page that tells most of it."""
-        page = _PAGE_OF.get(request.query_params.get("dag_id", ""), "overview")
+        await self._looking(request)
+        page, key = tab_of(request.query_params.get("dag_id", ""))
+        asked = {"variant": key} if key and key != self.default else {}
         run_id = request.query_params.get("run_id", "")
-        asked = f"?{urlencode({'dag_run': run_id})}" if run_id and page == "models" else ""
+        if run_id and page == "models":
+            asked["dag_run"] = run_id
         # Relative, so that proxies need not be known.
-        return RedirectResponse(f"{page}{asked}")
+        return RedirectResponse(f"{page}?{urlencode(asked)}".removesuffix("?"))
 
     async def explain(self, request: Request) -> Response:
-        """Say what each version predicts for a trip; with ``?why=champion``, how it comes to it."""
+        """Say what each version predicts for a row; with ``?why=champion``, how it comes to it."""
+        key = await self._key(request, "ask")
+        sources, service = self.sources_of(key), self.services.get(key)
+        if service is None:
+            raise RequestRefusedError(
+                404, f"Variant {key!r}", "is not answered by this server", "Ask one that does."
+            )
         body = await _body(request)
-        dataset = self.service.dataset
-        (row, *_) = read_request(dataset, body, 1).rows
-        live = self.service.live
+        (row, *_) = read_request(sources.dataset, body, 1).rows
+        live = service.live
         if not live.looked:
-            self.service.start()
+            service.start()
             await asyncio.to_thread(live.wait, _FIRST_LOOK_SECONDS)
         alias = request.query_params.get("why")
         if alias:
             found = await asyncio.to_thread(
-                reasons_of, self.questions, self.service.dataset, live.now, alias, row
+                reasons_of, self.questions, sources, live.now, alias, row
             )
             return JSONResponse(found, headers=_SAFE)
-        answers = await asyncio.to_thread(
-            answers_of, self.sources, self.service.dataset, live.now, row
-        )
+        answers = await asyncio.to_thread(answers_of, sources, live.now, row)
         return JSONResponse({"answers": answers}, headers=_SAFE)
 
     async def evidently(self, request: Request) -> Response:
         """Show Evidently's report of a window, cut off from everything else."""
-        run_id = request.path_params["run_id"]
+        sources = self.sources_of(await self._key(request, "look"))
+        run_id, many = request.path_params["run_id"], sources.words.rows
         found, status = None, 200
-        said = "Evidently has made no report of this window: it had too few trips."
-        if _RUN_ID.fullmatch(run_id):
-            read = self.sources.runs.document
+        said = f"Evidently has made no report of this window: it had too few {many}."
+        known = await asyncio.to_thread(sources.look, "windows")
+        # Runs of another dataset are for those who may see that one.
+        if any(window.run_id == run_id for window in known.windows):
+            read = sources.runs.document
             try:
                 found = await asyncio.to_thread(read, run_id, f"drift/{EVIDENTLY_HTML}")
             except WorkerError:
@@ -190,6 +202,7 @@ class Dashboard:
 
     async def static(self, request: Request) -> Response:
         """Give a script, style or picture."""
+        await self._looking(request)
         name = request.path_params["name"]
         packed = await asyncio.to_thread(_packed, name)
         if packed is None:
@@ -202,14 +215,87 @@ class Dashboard:
         }
         return Response(packed, media_type=_TYPES[name.rpartition(".")[2]], headers=headers)
 
-    async def _made(self, request: Request) -> Page:
+    async def _made(self, request: Request, sources: PageSources) -> Page:
         name = request.path_params["page"]
         if name not in PAGES:
             raise RequestRefusedError(
                 404, f"Page {name!r}", "is unknown", f"There are: {', '.join(PAGES)}."
             )
         query: Mapping[str, str] = dict(request.query_params)
-        return await asyncio.to_thread(PAGES[name], self.sources, query)
+        return await asyncio.to_thread(PAGES[name], sources, query)
+
+    async def _place(self, request: Request) -> Place:
+        """Return what surrounds every page, for the variant of an address."""
+        key = await self._key(request, "look")
+        seen = await self._looking(request)
+        sources = self.sources_of(key)
+        moving = await self.allowed(request.scope, "promote", [sources.dataset])
+        return Place(
+            sources=sources,
+            default=self.default,
+            datasets=seen,
+            query=dict(request.query_params),
+            may_promote=bool(moving),
+        )
+
+    async def _looking(self, request: Request) -> list[Dataset]:
+        """Return the datasets that a person may see.
+
+        Raises
+        ------
+        RequestRefusedError
+            If there is none (403).
+        """
+        datasets = [*sound_datasets()]
+        names = await self.allowed(request.scope, "look", datasets)
+        if not names:
+            raise RequestRefusedError(
+                403,
+                "The request",
+                "is refused: your role may see the pages of no dataset",
+                "Ask an administrator for one that may see runs of a DAG `prediction`.",
+            )
+        return [one for one in datasets if one.name in names]
+
+    async def _key(self, request: Request, right: Right) -> str:
+        """Return the variant that an address names; the default one, or the first that is seen.
+
+        Raises
+        ------
+        RequestRefusedError
+            If a person lacks the right on its dataset (403).
+        InvalidInputError
+            If there is no such variant.
+        """
+        key = asked_variant(request.query_params)
+        if not key:
+            keys = [one for dataset in await self._looking(request) for one in dataset.variants]
+            key = self.default if self.default in keys else keys[0]
+        dataset = dataset_of_variant(key)
+        if not await self.allowed(request.scope, right, [dataset]):
+            does = {"look": "see the pages", "ask": "ask the models", "promote": "move versions"}
+            raise RequestRefusedError(
+                403,
+                "The request",
+                f"is refused: your role may not {does[right]} of {dataset.title}",
+                "Ask an administrator for one that may.",
+            )
+        return key
+
+
+def asked_variant(query: Mapping[str, str]) -> str:
+    """Return the variant that an address names; empty if it names none.
+
+    Also by ``dataset``, and by the name that a dataset has for its variants.
+    """
+    if key := query.get("variant"):
+        return key
+    for dataset in sound_datasets():
+        if query.get("dataset") == dataset.name:
+            return next(iter(dataset.variants))
+        if (key := query.get(dataset.variant_field.name)) in dataset.variants:
+            return str(key)
+    return ""
 
 
 async def _body(request: Request) -> bytes:
@@ -217,12 +303,12 @@ async def _body(request: Request) -> bytes:
     async for part in request.stream():
         size += len(part)
         if size > _MOST_BYTES:
-            raise RequestRefusedError(413, "The body", "is too large", "Send one trip.")
+            raise RequestRefusedError(413, "The body", "is too large", "Send one row.")
         parts.append(part)
     return b"".join(parts)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def _packed(name: str) -> bytes | None:
     """A file, packed once."""
     path = asset(name)

@@ -28,8 +28,16 @@ def model_input(run: FamilyRun) -> str:
 
 def judged_on(run: FamilyRun) -> str:
     """Return the words for what the errors of a run are of."""
-    months = f", test months {run.test_months}" if run.test_months else ""
-    return f"{source_of(run)}{months}"
+    if not run.test_partitions:
+        return source_of(run)
+    return f"{source_of(run)}, test {_partitions_of(run)} {run.test_partitions}"
+
+
+def _partitions_of(run: FamilyRun) -> str:
+    try:
+        return dataset_of_variant(run.service).partitions[0]
+    except InvalidInputError:
+        return "partitions"
 
 
 def same_rows(runs: Sequence[FamilyRun], newest: FamilyRun | None = None) -> list[FamilyRun]:

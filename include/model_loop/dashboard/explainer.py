@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from model_loop.datasets.reading import Value
 from model_loop.datasets.registry import find_variant
 from model_loop.models.explanation import reasons_of
 from model_loop.scoring.rows import as_rows, to_frame
@@ -28,25 +29,28 @@ class Models:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._dataset, variant = find_variant(settings.variant)
-        name = variant.model_name
-        self._store = ModelStore(settings.tracking_uri, name, settings.serving_folder / "models")
-        self._kept: dict[int, LoadedModel] = {}
+        self._settings = settings
+        self._kept: dict[tuple[str, int], LoadedModel] = {}
 
-    def explain(self, version: int, row: list[float | None], columns: list[str]) -> dict[str, Any]:
-        """Explain a version's prediction of a row; see `scoring.rows`."""
-        rows = as_rows(self._dataset, [[np.nan if value is None else value for value in row]])
-        frame = to_frame(self._dataset, rows, columns)
-        reasons = reasons_of(self._loaded(version).model, frame)
+    def explain(
+        self, service: str, version: int, row: list[Value | None], columns: list[str]
+    ) -> dict[str, Any]:
+        """Explain the prediction of a row by a version of a variant; see `scoring.rows`."""
+        dataset, variant = find_variant(service)
+        rows = as_rows(dataset, [[np.nan if value is None else value for value in row]])
+        frame = to_frame(dataset, rows, columns)
+        reasons = reasons_of(self._loaded(variant.model_name, version).model, frame)
         if reasons is None:
             return {"why": "This kind of model cannot be taken apart into what each column adds."}
         return asdict(reasons)
 
-    def _loaded(self, version: int) -> LoadedModel:
-        found = self._kept.pop(version, None) or read_model(
-            self._store.files(version), f"Version {version}"
-        )
-        self._kept[version] = found
+    def _loaded(self, name: str, version: int) -> LoadedModel:
+        found = self._kept.pop((name, version), None)
+        if found is None:
+            folder = self._settings.serving_folder / "models"
+            store = ModelStore(self._settings.tracking_uri, name, folder)
+            found = read_model(store.files(version), f"Version {version}")
+        self._kept[name, version] = found
         while len(self._kept) > _KEPT:
             self._kept.pop(next(iter(self._kept)))
         return found

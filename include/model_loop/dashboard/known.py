@@ -14,11 +14,13 @@ from model_loop.background_cache import BackgroundCache
 from model_loop.charts.chart import Chart, Empty
 from model_loop.charts.formatting import UNKNOWN
 from model_loop.charts.words import Words
+from model_loop.dashboard.additions import Panel, PartitionCharts
 from model_loop.dashboard.page import Card
 from model_loop.dashboard.types import (
     DagRuns,
     FamilyRun,
-    MonthRun,
+    LearnedColumn,
+    PartitionRun,
     RegistryState,
     TrialRun,
     WindowRun,
@@ -28,6 +30,7 @@ from model_loop.datasets.registry import dataset_of_variant
 from model_loop.monitoring.health.types import ServiceHealth
 from model_loop.monitoring.levels import Thresholds
 from model_loop.serving.comparison.report import AbReport
+from model_loop.settings import Settings
 
 #: A page waits so long for what it was never told; then it says so, and asks again.
 _PATIENCE_SECONDS = 1.2
@@ -39,9 +42,14 @@ _OLD_SECONDS = 240.0
 #: Documents of runs that are kept: they do not change.
 _DOCUMENTS = 48
 
+#: Between the name of a dataset and the job, in the id of a DAG.
+_BETWEEN = "__"
+#: DAGs of no dataset.
+_SHARED = ("alerts", "maintenance")
+
 _Value = TypeVar("_Value")
 
-PARTS = ("families", "months", "registry", "windows", "live", "dags", "health")
+PARTS = ("families", "partitions", "registry", "windows", "live", "dags", "health")
 
 
 class SingleRuns(Protocol):
@@ -56,6 +64,21 @@ class SingleRuns(Protocol):
     def trials(self, family_run_id: str) -> tuple[TrialRun, ...]:
         """The trials of a family, in their order."""
 
+    def learned(self, service: str, version: str) -> Mapping[str, LearnedColumn]:
+        """Columns of the rows that a version has learned from, by field; empty if unknown."""
+
+
+class DatasetPages(Protocol):
+    """Additions of one dataset; see `Extensions.pages`."""
+
+    def partition(
+        self, known: Known, profile: Mapping[str, Any] | None, name: str, query: Mapping[str, str]
+    ) -> PartitionCharts:
+        """Draw a partition by its profile; None where it has none."""
+
+    def panel(self) -> Panel:
+        """Return the panel beside the form."""
+
 
 @dataclass(frozen=True)
 class PageSources:
@@ -67,28 +90,29 @@ class PageSources:
         Whose model.
     runs
         Reads single runs.
-    families, months, registry, windows, live, dags, health
+    families, partitions, registry, windows, live, dags, health
         Each part; see `Known`.
     thresholds
         Of monitoring, by metric.
-    tracking_url
-        Where people see the tracking server.
-    zone_file
-        GeoJSON of the zones' outlines; empty for circles alone.
+    pages
+        Additions of the dataset to the pages; None if it has none.
+    predict
+        Address of its predictions on this server, such as ``flights/predict``; empty if this
+        server does not answer for it.
     """
 
     service: str
     runs: SingleRuns
     families: BackgroundCache[tuple[FamilyRun, ...]]
-    months: BackgroundCache[tuple[MonthRun, ...]]
+    partitions: BackgroundCache[tuple[PartitionRun, ...]]
     registry: BackgroundCache[RegistryState]
     windows: BackgroundCache[tuple[WindowRun, ...]]
     live: BackgroundCache[AbReport]
     dags: BackgroundCache[DagRuns]
     health: BackgroundCache[ServiceHealth]
     thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
-    tracking_url: str = ""
-    zone_file: str = ""
+    pages: DatasetPages | None = None
+    predict: str = ""
 
     @functools.cached_property
     def dataset(self) -> Dataset:
@@ -104,6 +128,26 @@ class PageSources:
     def title(self) -> str:
         """Title of the variant, for people."""
         return self.dataset.variants[self.service].title
+
+    def dag_id(self, job: str) -> str:
+        """Return the id of the dataset's DAG for a job."""
+        return f"{self.dataset.names.dag_prefix}{job}"
+
+    @property
+    def answered(self) -> bool:
+        """True if this server answers requests of the variant."""
+        return bool(self.predict)
+
+    @property
+    def partitions_job(self) -> str:
+        """Job of the DAG that prepares single partitions of the variant."""
+        name = self.service.removeprefix(self.dataset.name).lstrip(".")
+        return f"{name}_{self.dataset.names.partitions}".lstrip("_")
+
+    def owns(self, dag_id: str) -> bool:
+        """Return whether a DAG is one of the dataset, or of all datasets."""
+        own = self.dataset.names.dag_prefix.removesuffix(_BETWEEN)
+        return dag_id in _SHARED or dag_id.rpartition(_BETWEEN)[0] == own
 
     def with_unit(self, value: float | None) -> str:
         """Return a value of the target to the hundredth; a dash where it is not known."""
@@ -141,6 +185,11 @@ class PageSources:
     def numbers(self) -> DocumentCache[Mapping[str, Any] | None]:
         """Documents of runs, by run and path."""
         return DocumentCache(self.runs.numbers)
+
+    @functools.cached_property
+    def learned(self) -> DocumentCache[Mapping[str, LearnedColumn]]:
+        """Columns that a version has learned from, by the variant and the version."""
+        return DocumentCache(self.runs.learned)
 
     @functools.cached_property
     def trials(self) -> DocumentCache[tuple[TrialRun, ...]]:
@@ -223,6 +272,10 @@ class Known:
         """The trials of the run of a family; none if they cannot be had now."""
         return self._read(self.sources.trials.look(run_id)) or ()
 
+    def learned(self, version: int) -> Mapping[str, LearnedColumn]:
+        """The columns that a version has learned from, by field; empty if they are unknown."""
+        return self._read(self.sources.learned.look(self.sources.service, str(version))) or {}
+
     def _read(self, part: BackgroundCache[_Value]) -> _Value | None:
         entry = part.get(_PATIENCE_SECONDS)
         if entry.value is None and part.loading:
@@ -239,9 +292,9 @@ class Known:
         return found
 
     @property
-    def months(self) -> tuple[MonthRun, ...]:
-        """The months that were prepared."""
-        found: tuple[MonthRun, ...] = self.values.get("months", ())
+    def partitions(self) -> tuple[PartitionRun, ...]:
+        """The partitions that were prepared."""
+        found: tuple[PartitionRun, ...] = self.values.get("partitions", ())
         return found
 
     @property
@@ -271,13 +324,20 @@ class Known:
         return self.values.get("health")
 
 
+def pages_of(dataset: Dataset, settings: Settings) -> DatasetPages | None:
+    """Return the additions of a dataset; None if it has none."""
+    make = dataset.extensions.load("pages")
+    made: DatasetPages | None = make(settings) if make else None
+    return made
+
+
 def _untold(part: str, missing: Mapping[str, str]) -> str:
     return f"{_CALLED[part]}: {missing[part]}."
 
 
 _CALLED = {
     "families": "Training runs (MLflow)",
-    "months": "Months (MLflow)",
+    "partitions": "Partitions (MLflow)",
     "registry": "The model registry (MLflow)",
     "windows": "What monitoring found (MLflow)",
     "live": "The request log",

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from mlflow import MlflowClient
 
 from model_loop.dashboard.runs import Runs
-from model_loop.dashboard.types import RegistryState
+from model_loop.dashboard.types import LearnedColumn, RegistryState
 from model_loop.dashboard.worker import serve
+from model_loop.datasets.reading import Value
 from model_loop.monitoring.health.stored import champion_of, products_of
 from model_loop.monitoring.health.types import Champion, Product
 from model_loop.settings import Settings, get_settings
@@ -44,9 +45,17 @@ class Lookups:
         """The data products."""
         return products_of(self._settings.storage_root)
 
-    def explain(self, version: int, row: list[float | None], columns: list[str]) -> dict[str, Any]:
+    def learned(self, service: str, version: str) -> dict[str, LearnedColumn]:
+        """Columns of the rows that a version has learned from, by field."""
+        from model_loop.dashboard.learned import learned_columns  # noqa: PLC0415 - it loads what models are made of
+
+        return learned_columns(self._versions(service).tracker, service, int(version))
+
+    def explain(
+        self, service: str, version: int, row: list[Value | None], columns: list[str]
+    ) -> dict[str, Any]:
         """Explain a version's prediction of a row."""
-        return self._models.explain(version, row, columns)
+        return self._models.explain(service, version, row, columns)
 
     @functools.cached_property
     def _models(self) -> Models:
@@ -65,8 +74,8 @@ def main() -> None:
     lookups = Lookups(get_settings())
     runs = lookups.runs
     answered = (
-        runs.families, runs.months, runs.windows, runs.trials, runs.document,
-        lookups.registry, lookups.champion, lookups.products, lookups.explain,
+        runs.families, runs.partitions, runs.windows, runs.trials, runs.document,
+        lookups.registry, lookups.champion, lookups.products, lookups.learned, lookups.explain,
     )  # fmt: skip
     serve({one.__name__: one for one in answered}, one_at_a_time=("explain",))
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
-from model_loop.dashboard.types import FamilyRun, MonthRun, RegistryState, TrialRun, WindowRun
+from model_loop.dashboard.types import (
+    FamilyRun,
+    LearnedColumn,
+    PartitionRun,
+    RegistryState,
+    TrialRun,
+    WindowRun,
+)
 from model_loop.dashboard.worker import WorkerProcess
+from model_loop.datasets.reading import Value
 from model_loop.errors import WorkerError
 from model_loop.monitoring.health.types import Champion, Product
 
@@ -40,9 +47,9 @@ class Questions:
         """Families of training runs, the newest first."""
         return self._ask("families", tuple[FamilyRun, ...])
 
-    def months(self) -> tuple[MonthRun, ...]:
-        """The latest run of each month, in the order of the months."""
-        return self._ask("months", tuple[MonthRun, ...])
+    def partitions(self) -> tuple[PartitionRun, ...]:
+        """The latest run of each partition, in their order."""
+        return self._ask("partitions", tuple[PartitionRun, ...])
 
     def windows(self, service: str) -> tuple[WindowRun, ...]:
         """Return the findings of monitoring, in the order of the windows."""
@@ -66,18 +73,26 @@ class Questions:
         return None if found is None else json.loads(found)
 
     def champion(self, service: str) -> Champion:
-        """The version that answers, its age, and how new its trips are."""
+        """The version that answers, its age, and how new its rows are."""
         return self._ask("champion", Champion, service=service)
 
     def products(self) -> tuple[Product, ...]:
         """The data products."""
         return self._ask("products", tuple[Product, ...])
 
-    def explain(self, version: int, row: Sequence[float], columns: Sequence[str]) -> dict[str, Any]:
+    def learned(self, service: str, version: str) -> Mapping[str, LearnedColumn]:
+        """Columns of the rows that a version has learned from, by field; empty if unknown."""
+        return self._ask("learned", dict[str, LearnedColumn], service=service, version=version)
+
+    def explain(
+        self, service: str, version: int, row: Sequence[Value], columns: Sequence[str]
+    ) -> dict[str, Any]:
         """Explain a version's prediction; ``why`` gives the reason if that is not possible."""
         asked = {
+            "service": service,
             "version": version,
-            "row": [None if math.isnan(value) else value for value in row],
+            # JSON has no NaN, and only NaN differs from itself.
+            "row": [value if value == value else None for value in row],  # noqa: PLR0124 - see above
             "columns": list(columns),
         }
         try:

@@ -14,7 +14,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from model_loop.dashboard.types import (
     FamilyRun,
-    MonthRun,
+    PartitionRun,
     RegistryState,
     TrialRun,
     VersionRow,
@@ -35,7 +35,7 @@ from model_loop.tracking.runs import (
 from model_loop.tracking.versions import ModelVersions
 
 #: The newest of each kind that the pages show.
-MOST_FAMILIES, MOST_MONTHS, MOST_WINDOWS, MOST_VERSIONS, MOST_TRIALS = 1_500, 600, 500, 300, 500
+MOST_FAMILIES, MOST_PARTITIONS, MOST_WINDOWS, MOST_VERSIONS, MOST_TRIALS = 1_500, 600, 500, 300, 500
 MOST_ENTRIES = 100
 _PAGE = 250
 #: MLflow keeps infinity as the largest number.
@@ -64,16 +64,16 @@ class Runs:
         wanted = f"tags.MODEL != '' and tags.`{IDENTITY_TAG}` != ''"
         return tuple(map(_family, self._search(self._experiment, wanted, MOST_FAMILIES)))
 
-    def months(self) -> tuple[MonthRun, ...]:
-        """Return the run of each month that was compared last, in the order of the months."""
-        found: dict[tuple[str, str], MonthRun] = {}
-        for run in self._search(self._experiment, "tags.pipeline = 'months'", MOST_MONTHS):
-            month = _month(run)
-            key = (month.service, month.month)
+    def partitions(self) -> tuple[PartitionRun, ...]:
+        """Return the run of each partition that was compared last, in their order."""
+        found: dict[tuple[str, str], PartitionRun] = {}
+        for run in self._search(self._experiment, "tags.pipeline = 'months'", MOST_PARTITIONS):
+            made = _partition(run)
+            key = (made.service, made.partition)
             if run.info.status == "FINISHED" and (
-                key not in found or found[key].logged < month.logged
+                key not in found or found[key].logged < made.logged
             ):
-                found[key] = month
+                found[key] = made
         return tuple(found[key] for key in sorted(found))
 
     def windows(self, service: str) -> tuple[WindowRun, ...]:
@@ -154,18 +154,18 @@ def _family(run: Run) -> FamilyRun:
         metrics=_metrics(run),
         settings=dict(run.data.params),
         moment=_moment(tags),
-        test_months=tags.get("TEST_DATA", ""),
+        test_partitions=tags.get("TEST_DATA", ""),
         # Runs of earlier versions of this package name their training set alone.
         rows=tags.get("test_rows") or tags.get("training_set", ""),
     )
 
 
-def _month(run: Run) -> MonthRun:
+def _partition(run: Run) -> PartitionRun:
     tags = run.data.tags
-    return MonthRun(
+    return PartitionRun(
         run_id=run.info.run_id,
         service=tags["service"],
-        month=tags["month"],
+        partition=tags["month"],
         source=tags.get("data_source", ""),
         # The same file may have been compared again since.
         logged=float(tags.get(JUDGED_TAG, (run.info.end_time or run.info.start_time) / 1_000)),

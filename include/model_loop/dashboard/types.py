@@ -37,8 +37,8 @@ class FamilyRun:
         Of the best trial.
     moment
         The moment at which its model is asked.
-    test_months
-        The months that its test errors are of.
+    test_partitions
+        The partitions that its test errors are of.
     rows
         Names the rows that its test errors are of.
     """
@@ -55,24 +55,24 @@ class FamilyRun:
     metrics: Mapping[str, float]
     settings: Mapping[str, str]
     moment: str = ""
-    test_months: str = ""
+    test_partitions: str = ""
     rows: str = ""
 
 
 @dataclass(frozen=True)
-class MonthRun:
+class PartitionRun:
     """A partition that was checked and profiled.
 
     Parameters
     ----------
     run_id
         On the tracking server; its artifacts hold the profile.
-    service, month, source
-        Which month, and where it is from.
+    service, partition, source
+        Which partition of which variant, and where it is from.
     logged
         When.
     metrics
-        By name; see `tracking.months`. None of a month that breaks its contract.
+        By name. None of a partition that breaks its contract.
     refused
         Whether nobody may learn from it.
     findings
@@ -81,7 +81,7 @@ class MonthRun:
 
     run_id: str
     service: str
-    month: str
+    partition: str
     source: str
     logged: float
     metrics: Mapping[str, float]
@@ -160,6 +160,26 @@ class RegistryState:
     def version(self, number: int | None) -> VersionRow | None:
         """A version by its number."""
         return next((one for one in self.versions if one.number == number), None)
+
+
+@dataclass(frozen=True)
+class LearnedColumn:
+    """Values of a column in the rows that a version has learned from.
+
+    Parameters
+    ----------
+    values
+        The most frequent ones of a category, the most frequent first.
+    lowest, highest
+        Of a number.
+    example
+        Value of the row that the form begins with, as JSON; None if it has none.
+    """
+
+    values: tuple[str, ...] = ()
+    lowest: float | None = None
+    highest: float | None = None
+    example: bool | float | str | None = None
 
 
 @dataclass(frozen=True)

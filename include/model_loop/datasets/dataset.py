@@ -268,6 +268,10 @@ class Extensions:
     summary
         ``(row, answer) -> str``: an answer in one sentence, for people. By default prediction,
         unit and version.
+    pages
+        ``(settings) -> DatasetPages``: additions to the pages of the dashboard, see
+        `dashboard.known`; scripts of theirs are in the folder ``static`` beside the module. By
+        default none.
     """
 
     preparation: str = ""
@@ -293,6 +297,7 @@ class Extensions:
     products: str = ""
     choices: str = ""
     summary: str = ""
+    pages: str = ""
 
     def load(self, name: str) -> Any:  # noqa: ANN401 - a function, or None
         """Return what an extension names; None where there is none."""

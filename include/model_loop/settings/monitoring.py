@@ -10,12 +10,6 @@ from model_loop.settings.part import Part, names
 class MonitoringSettings(Part):
     """Windows of monitoring, and the thresholds of alarms."""
 
-    dashboard_zone_file: str = Field(
-        default="",
-        title="Zone file",
-        description="GeoJSON of the taxi zones in degrees, each with its LocationID, for the map "
-        "of the dashboard; empty for circles alone.",
-    )
     monitoring_schedule: str = Field(
         default="",
         title="Schedule of monitoring",

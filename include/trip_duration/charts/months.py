@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from model_loop.charts import figures
-from model_loop.charts.chart import Chart, ChartTable
-from model_loop.charts.formatting import percent
-from trip_duration.charts.columns import NO_PROFILE, column_charts
-from trip_duration.charts.zones import DURATION, rows_of_month, zones_chart
-
-_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+from model_loop.charts.chart import Chart
+from model_loop.charts.columns import column_charts
+from model_loop.charts.partitions import days_chart, histogram_chart, hours_chart
+from model_loop.charts.words import Words
+from trip_duration.charts.zones import DURATION, NO_PROFILE, rows_of_month, zones_chart
+from trip_duration.dataset import TRIPS
 
 
 def month_charts(profile: Mapping[str, Any]) -> list[Chart]:
@@ -19,77 +18,22 @@ def month_charts(profile: Mapping[str, Any]) -> list[Chart]:
     return [
         *trips_charts(profile, profile["month"]),
         zones_chart(rows_of_month(profile, "duration"), DURATION),
-        *column_charts(profile),
+        *column_charts(profile, TRIPS, NO_PROFILE),
     ]
 
 
-def trips_charts(profile: Mapping[str, Any] | None, title: str) -> list[Chart]:
+def trips_charts(profile: Mapping[str, Any] | None, month: str) -> list[Chart]:
     """Return the charts of the trips of a month."""
-    profile = profile or {}
+    profile, words, none = profile or {}, Words.of(TRIPS), NO_PROFILE
+    counts = enumerate(profile.get("per_day") or (), 1)
+    days = [(f"{month}-{number:02}", count) for number, count in counts]
     return [
-        _histogram(profile.get("durations"), "duration_histogram", "Durations", "minutes"),
-        _histogram(profile.get("distances"), "distance_histogram", "Distances", "miles"),
-        _days(profile.get("per_day") or (), title),
-        _hours(profile.get("per_weekday_and_hour") or ()),
-    ]
-
-
-def _histogram(found: Mapping[str, Any] | None, name: str, what: str, unit: str) -> Chart:
-    edges, counts = (found["edges"], found["counts"]) if found else ([], [])
-    total = sum(counts) or 1
-    largest = max(range(len(counts)), key=lambda place: counts[place], default=0)
-    width = edges[1] - edges[0] if found else 1
-    said = (
-        f"Most trips take {edges[largest]:g} to {edges[largest] + width:g} {unit}; "
-        f"{percent(counts[-1] / total)} are beyond {edges[-1]:g} and counted in the last bar."
-        if found
-        else ""
-    )
-    return Chart(
-        name,
-        what,
-        f"trips by {unit}",
-        said,
-        ChartTable((f"from ({unit})", "trips"), list(zip(edges, counts, strict=True))),
-        NO_PROFILE,
-        figures.histogram(edges, counts, title=unit, values="trips") if found else None,
-    )
-
-
-def _days(days: Sequence[int], month: str) -> Chart:
-    rows = [(f"{month}-{number:02}", count) for number, count in enumerate(days, 1)]
-    return Chart(
-        "trips_by_day",
-        "Trips by day",
-        "trips",
-        f"{min(days):,} to {max(days):,} trips begin on a day." if days else "",
-        ChartTable(("day", "trips"), rows),
-        NO_PROFILE,
-        figures.lines({"trips": rows}, title="trips", dates=True, zero=True),
-    )
-
-
-def _hours(table: Sequence[Sequence[int]]) -> Chart:
-    rows = [(weekday, *hours) for weekday, hours in zip(_WEEKDAYS, table, strict=bool(table))]
-    busiest = max(
-        ((count, weekday, hour) for weekday, *hours in rows for hour, count in enumerate(hours)),
-        default=(0, "", 0),
-    )
-    return Chart(
-        "trips_by_hour",
-        "Trips by weekday and hour",
-        "trips",
-        f"Most trips begin on {busiest[1]} at {busiest[2]}:00: {busiest[0]:,}." if rows else "",
-        ChartTable(("weekday", *(f"{hour}:00" for hour in range(24))), rows),
-        NO_PROFILE,
-        figures.heatmap(
-            [f"{hour}" for hour in range(24)],
-            _WEEKDAYS,
-            table,
-            bar="trips",
-            xaxis={"title": {"text": "hour of the pick-up"}, "dtick": 3},
-            yaxis={"autorange": "reversed"},
+        histogram_chart(f"{name}_histogram", title, unit, profile.get(key), words, none)
+        for name, title, unit, key in (
+            ("duration", "Durations", "minutes", "durations"),
+            ("distance", "Distances", "miles", "distances"),
         )
-        if rows
-        else None,
-    )
+    ] + [
+        days_chart(days, words, none),
+        hours_chart(profile.get("per_weekday_and_hour") or (), words, none, "hour of the pick-up"),
+    ]

@@ -8,11 +8,11 @@ from typing import Any
 
 from model_loop.charts.chart import Chart, ChartTable, Empty
 from trip_duration.charts import maps
-from trip_duration.charts.columns import NO_PROFILE
 from trip_duration.charts.maps import Ring
 from trip_duration.charts.places import place_of
 from trip_duration.zone_names import zone_labels
 
+NO_PROFILE = Empty("This month has no profile on the tracking server.", "green_months")
 DURATION = "mean duration (min)"
 #: Zones of fewer trips tell nothing of a mean.
 LEAST_TRIPS = 5

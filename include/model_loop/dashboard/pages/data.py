@@ -1,4 +1,4 @@
-"""The months: what there is, what it is like, and what is wrong with it."""
+"""The partitions: what there is, what it is like, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -7,210 +7,263 @@ from typing import Any
 
 from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty
+from model_loop.charts.columns import column_charts
 from model_loop.charts.formatting import date_of, percent, plain
-from model_loop.dashboard.known import PageSources
-from model_loop.dashboard.outlines import outlines_or_why
+from model_loop.charts.partitions import partition_charts
+from model_loop.dashboard.additions import PartitionCharts
+from model_loop.dashboard.known import Known, PageSources
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
-from model_loop.dashboard.pages.zones import map_chart, measures_of
-from model_loop.dashboard.types import MonthRun
-from trip_duration.charts.columns import NO_PROFILE, column_charts
-from trip_duration.charts.months import trips_charts
-from trip_duration.charts.zones import pairs_chart
-from trip_duration.contract.breaches import BROKEN_WHEN
-
-_NO_CARD = Card("Months", "0", "Run the DAG data_preparation.", "warn")
-_NO_MONTHS = Empty("No month was prepared yet.", "data_preparation")
+from model_loop.dashboard.types import PartitionRun
 
 
 def data_page(sources: PageSources, query: Mapping[str, str]) -> Page:
-    """The page of the months."""
-    known = sources.look("months", "registry")
-    services = sorted({month.service for month in known.months} | {sources.service})
-    service = query.get("service", "")
-    service = service if service in services else sources.service
-    months = [month for month in known.months if month.service == service]
-    names, sound = [month.month for month in months], [one for one in months if not one.refused]
-    wanted = query.get("month", "")
-    chosen = months[names.index(wanted)] if wanted in names else (months[-1] if months else None)
-    measures, measure = measures_of(known), query.get("map", "")
-    measure = measure if measure in measures else "pickups"
-    profile = known.numbers(chosen.run_id, "profile.json") if chosen else None
-    report = known.numbers(chosen.run_id, "report.json") if chosen else None
-    found = known.numbers(chosen.run_id, chosen.findings) if chosen else None
-    outlines, unusable = outlines_or_why(sources.zone_file)
-    title = chosen.month if chosen else ""
+    """Return the page of the partitions."""
+    known = sources.look("partitions", "registry")
+    many, one = sources.dataset.partitions
+    own = [each for each in known.partitions if each.service == sources.service]
+    names, sound = [each.partition for each in own], [each for each in own if not each.refused]
+    # Bookmarks of versions before 0.3 name a month.
+    wanted = query.get("partition") or query.get(one, "")
+    chosen = own[names.index(wanted)] if wanted in names else (own[-1] if own else None)
+    profile, report, found = (
+        known.numbers(chosen.run_id, path) if chosen else None
+        for path in ("profile.json", "report.json", chosen.findings if chosen else "")
+    )
+    title = chosen.partition if chosen else ""
+    words = _Words(sources)
+    charts = _charts(known, profile, title, query, words)
     return Page(
         name="data",
         title="Data",
-        lead="The months that the models learn from: how many trips, what they are like, what was "
-        "set aside.",
-        cards=_cards(chosen, months)
+        lead=f"The {many} that the models learn from: how many {sources.words.rows}, what they "
+        "are like, what was set aside.",
+        cards=_cards(chosen, own, words)
         if chosen
-        else [known.card("Months", ["months"], lambda _: _NO_CARD)],
+        else [known.card(words.many, ["partitions"], lambda _: words.no_card)],
         choices=[
-            PageField("service", "Service", service, [(one, one) for one in services]),
-            PageField("month", "Month", title, [(one, one) for one in reversed(names)]),
-            PageField("map", "Map shows", measure, list(measures.items())),
+            PageField("partition", words.one, title, [(each, each) for each in reversed(names)]),
+            *charts.choices,
         ],
         sections=[
             ChartGroup(
-                "All months",
+                f"All {many}",
                 known.charts(
-                    ["months"],
-                    [_trips_by_month(sound), _durations_by_month(sound), _months(months)],
+                    ["partitions"],
+                    [_rows(sound, words), _target(sound, words), _listed(own, words)],
                 ),
             ),
             ChartGroup(
-                f"Findings about {title}".strip(), known.charts(["months"], [_findings(found)])
+                f"Findings about {title}".removesuffix(" about "),
+                known.charts(["partitions"], [_findings(found, words)]),
+            ),
+            *(
+                ChartGroup(group.heading, known.charts(["partitions"], group.charts), group.about)
+                for group in charts.sections
             ),
             ChartGroup(
-                f"Trips of {title}".strip(), known.charts(["months"], trips_charts(profile, title))
-            ),
-            ChartGroup(
-                "Zones",
+                "Columns",
                 known.charts(
-                    ["months"],
-                    [map_chart(known, profile, measure, outlines), pairs_chart(profile)],
+                    ["partitions"], column_charts(profile, sources.dataset, words.no_profile)
                 ),
             ),
-            ChartGroup("Columns", known.charts(["months"], column_charts(profile))),
-            ChartGroup("Quarantine", known.charts(["months"], [_quarantine(report, chosen)])),
+            ChartGroup(
+                "Quarantine",
+                known.charts(
+                    ["partitions"], [_quarantine(report, chosen, charts.broken_when, words)]
+                ),
+            ),
         ],
-        notes=[*known.problems, *unusable],
+        notes=[*known.problems, *charts.notes],
         waiting=known.waiting,
     )
 
 
-def _cards(chosen: MonthRun, months: Sequence[MonthRun]) -> list[Card]:
+class _Words:
+    """Words of the page for one variant."""
+
+    def __init__(self, sources: PageSources) -> None:
+        self.sources, self.target = sources, sources.dataset.target
+        many, one = sources.dataset.partitions
+        self.rows, self.row = sources.dataset.rows
+        self.many, self.one = many.capitalize(), one.capitalize()
+        self.partitions, self.partition = many, one
+        # A single table is prepared by the job that makes training sets.
+        whole = sources.dataset.partition == "whole"
+        job = "data_preparation" if whole else sources.partitions_job
+        self.no_profile = Empty(f"This {one} has no profile on the tracking server.", job)
+        self.none = Empty(f"No {one} was prepared yet.", "data_preparation")
+        self.no_card = Card(
+            self.many, "0", f"Run the DAG {sources.dag_id('data_preparation')}.", "warn"
+        )
+
+    def median(self, metrics: Mapping[str, float]) -> float | None:
+        """Return the median of the target."""
+        return metrics.get(f"median_{self.target.name}")
+
+    def mean(self, metrics: Mapping[str, float]) -> float | None:
+        """Return the mean of the target."""
+        return metrics.get(f"mean_{self.target.name}")
+
+
+def _sound(metrics: Mapping[str, float]) -> int:
+    """Return the number of rows that keep the contract."""
+    return int(metrics.get("rows", 0) - metrics.get("rows_quarantined", 0))
+
+
+def _charts(
+    known: Known,
+    profile: Mapping[str, Any] | None,
+    title: str,
+    query: Mapping[str, str],
+    words: _Words,
+) -> PartitionCharts:
+    """Draw the rows of a partition: as the dataset does, or in general."""
+    sources = words.sources
+    if sources.pages:
+        return sources.pages.partition(known, profile, title, query)
+    heading = f"{words.rows.capitalize()} of {title}".removesuffix(" of ")
+    charts = partition_charts(profile, sources.dataset, words.no_profile)
+    return PartitionCharts([ChartGroup(heading, charts)])
+
+
+def _cards(chosen: PartitionRun, own: Sequence[PartitionRun], words: _Words) -> list[Card]:
     metrics = chosen.metrics
-    sound = [month for month in months if not month.refused]
-    refused = [month.month for month in months if month.refused]
-    cards = [Card("Months", str(len(sound)), f"{months[0].month} to {months[-1].month}")]
+    sound = [each for each in own if not each.refused]
+    refused = [each.partition for each in own if each.refused]
+    first, last = own[0].partition, own[-1].partition
+    cards = [
+        Card(words.many, str(len(sound)), f"{first} to {last}" if first != last else first),
+    ]
     if refused:
         cards.append(Card("Refused", str(len(refused)), ", ".join(refused), "act"))
     if not metrics:
         return cards
-    return [
-        *cards,
-        Card("Rows", plain(metrics.get("rows")), f"{chosen.month}, from {chosen.source}"),
-        Card("Sound trips", plain(metrics.get("trips")), "any duration up to a day"),
+    cards += [
+        Card("Rows", plain(metrics.get("rows")), f"{chosen.partition}, from {chosen.source}"),
+        Card(f"Sound {words.rows}", plain(_sound(metrics)), "that keep the contract"),
         Card(
             "Quarantine",
             percent(metrics.get("quarantine_share", 0.0)),
             f"{metrics.get('rows_quarantined', 0):,.0f} rows",
         ),
-        Card(
-            "Duration",
-            f"{metrics.get('median_duration', 0):.1f} min",
-            f"median; mean {metrics.get('mean_duration', 0):.1f} min",
-        ),
     ]
+    if (median := words.median(metrics)) is not None:
+        amount, mean = words.sources.words.amount, words.mean(metrics) or 0.0
+        name = words.sources.words.target.capitalize()
+        cards.append(Card(name, amount(median), f"median; mean {amount(mean)}"))
+    return cards
 
 
-def _trips_by_month(months: Sequence[MonthRun]) -> Chart:
+def _rows(own: Sequence[PartitionRun], words: _Words) -> Chart:
     rows = [
-        (
-            month.month,
-            int(month.metrics.get("trips", 0)),
-            int(month.metrics.get("rows_quarantined", 0)),
-        )
-        for month in months
+        (each.partition, _sound(each.metrics), int(each.metrics.get("rows_quarantined", 0)))
+        for each in own
     ]
     return Chart(
-        "trips_by_month",
-        "Trips by month",
-        "trips",
-        f"{len(rows)} months were ingested; sound trips, and rows in quarantine.",
-        ChartTable(("month", "trips", "rows in quarantine"), rows),
-        _NO_MONTHS,
+        "rows_by_partition",
+        f"{words.rows.capitalize()} by {words.partition}",
+        words.rows,
+        f"{len(rows)} {words.partitions if len(rows) != 1 else words.partition} "
+        f"{'were' if len(rows) != 1 else 'was'} ingested; sound {words.rows}, and rows in "
+        "quarantine.",
+        ChartTable((words.partition, words.rows, "rows in quarantine"), rows),
+        words.none,
         figures.stacked(
             [row[0] for row in rows],
-            {"trips": [row[1] for row in rows], "in quarantine": [row[2] for row in rows]},
-            title="trips",
-            # Years may lie between two months.
+            {words.rows: [row[1] for row in rows], "in quarantine": [row[2] for row in rows]},
+            title=words.rows,
+            # Years may lie between two partitions.
             spaced=False,
         ),
     )
 
 
-def _durations_by_month(months: Sequence[MonthRun]) -> Chart:
+def _target(own: Sequence[PartitionRun], words: _Words) -> Chart:
+    said, axis = words.sources.words.target, words.sources.words.axis
     found = [
-        (month.month, month.metrics["median_duration"], month.metrics["mean_duration"])
-        for month in months
-        if "median_duration" in month.metrics
+        (each.partition, median, words.mean(each.metrics))
+        for each in own
+        if (median := words.median(each.metrics)) is not None
     ]
+    empty = words.none if not own else Empty(f"The {said} of no {words.partition} was logged.")
     return Chart(
-        "durations_by_month",
-        "Duration by month",
-        "minutes",
-        "Median and mean of the durations of all sound trips of each month.",
-        ChartTable(("month", "median (min)", "mean (min)"), found),
-        _NO_MONTHS,
+        "target_by_partition",
+        f"{said.capitalize()} by {words.partition}",
+        words.sources.words.unit,
+        f"Median and mean of the {said} of all sound {words.rows} of each {words.partition}.",
+        ChartTable((words.partition, axis("median"), axis("mean")), found),
+        empty,
         figures.lines(
             {
                 "median": [(row[0], row[1]) for row in found],
                 "mean": [(row[0], row[2]) for row in found],
             },
-            title="minutes",
+            title=axis(said),
             zero=True,
         ),
     )
 
 
-def _months(months: Sequence[MonthRun]) -> Chart:
+def _listed(own: Sequence[PartitionRun], words: _Words) -> Chart:
     rows = [
         (
-            month.month,
-            month.source,
-            # Of a month that breaks its contract, nothing was counted.
-            *(_counted(month.metrics) if month.metrics else ("", "", "", "")),
-            date_of(month.logged),
-            "refused" if month.refused else "",
+            each.partition,
+            each.source,
+            # Of a partition that breaks its contract, nothing was counted.
+            *(_counted(each.metrics, words) if each.metrics else ("", "", "", "")),
+            date_of(each.logged),
+            "refused" if each.refused else "",
         )
-        for month in reversed(months)
+        for each in reversed(own)
     ]
     return Chart(
-        "months",
-        "The months we have",
+        "partitions",
+        f"The {words.partitions} we have",
         "",
-        "A line for each month, the newest first. Nobody learns from one that is refused.",
+        f"A line for each {words.partition}, the newest first. Nobody learns from one that is "
+        "refused.",
         ChartTable(
             (
-                *("month", "source", "rows", "trips", "quarantine", "median (min)"),
-                *("compared (UTC)", "state"),
+                *(words.partition, "source", "rows", f"sound {words.rows}", "quarantine"),
+                *(words.sources.words.axis("median"), "compared (UTC)", "state"),
             ),
             rows,
         ),
-        _NO_MONTHS,
+        words.none,
         wide=True,
     )
 
 
-def _counted(metrics: Mapping[str, float]) -> tuple[int, int, str, float]:
+def _counted(metrics: Mapping[str, float], words: _Words) -> tuple[int, int, str, float | None]:
+    median = words.median(metrics)
     return (
         int(metrics.get("rows", 0)),
-        int(metrics.get("trips", 0)),
+        _sound(metrics),
         percent(metrics.get("quarantine_share", 0.0)),
-        round(metrics.get("median_duration", 0.0), 2),
+        None if median is None else round(median, 2),
     )
 
 
-def _findings(found: Mapping[str, Any] | None) -> Chart:
-    """Return what the comparison with the months before has found, as a table."""
+def _findings(found: Mapping[str, Any] | None, words: _Words) -> Chart:
+    """Return what the comparison with the partitions before has found, as a table."""
     rows = [
-        (one["level"], one["code"], one["column"] or "", one["message"], one["remedy"])
-        for one in (found or {}).get("findings", ())
+        (each["level"], each["code"], each["column"] or "", each["message"], each["remedy"])
+        for each in (found or {}).get("findings", ())
     ]
     empty = (
-        NO_PROFILE
+        words.no_profile
         if found is None
-        else Empty("Nothing about this month is unusual, compared with the months before it.")
+        else Empty(
+            f"Nothing about this {words.partition} is unusual, compared with the "
+            f"{words.partitions} before it."
+        )
     )
     return Chart(
         "findings",
-        "Compared with the months before",
+        f"Compared with the {words.partitions} before",
         "",
-        f"{len(rows)} findings: what is unusual about the month, and what it may come from."
+        f"{len(rows)} findings: what is unusual about the {words.partition}, and what it may come "
+        "from."
         if rows
         else "",
         ChartTable(("level", "finding", "column", "what was found", "what to do"), rows),
@@ -219,25 +272,30 @@ def _findings(found: Mapping[str, Any] | None) -> Chart:
     )
 
 
-def _quarantine(report: Mapping[str, Any] | None, chosen: MonthRun | None) -> Chart:
+def _quarantine(
+    report: Mapping[str, Any] | None,
+    chosen: PartitionRun | None,
+    broken_when: Mapping[str, str],
+    words: _Words,
+) -> Chart:
     rows = sorted(
         (
-            (rule["rule"], rule["rows"], BROKEN_WHEN.get(rule["rule"], ""))
+            (rule["rule"], rule["rows"], broken_when.get(rule["rule"], ""))
             for rule in (report or {}).get("rules", ())
             if rule["rows"]
         ),
         key=lambda row: -row[1],
     )
-    empty = Empty("No row of this month breaks a rule.") if report else NO_PROFILE
+    empty = Empty(f"No row of this {words.partition} breaks a rule.") if report else None
     rows_all = chosen.metrics.get("rows", 0) if chosen else 0
     return Chart(
         "quarantine",
         "Why rows are in quarantine",
         "rows",
         f"Rules that rows break, of {rows_all:,.0f} rows; a row may break several. Some rules only "
-        "note, see the page of broken months.",
+        "note.",
         ChartTable(("rule", "rows", "broken when"), rows),
-        empty,
+        empty or words.no_profile,
         figures.bars(
             [row[0] for row in rows],
             [row[1] for row in rows],

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.formatting import UNKNOWN, age_of, date_of
+from model_loop.dashboard.known import PageSources
 from model_loop.monitoring.health.types import RECENT_SECONDS, ServiceHealth
 
 _NO_CHAMPION = Empty("Nothing answers yet.", "promotion")
@@ -14,9 +15,9 @@ _NO_DAGS = Empty("No DAG of this package has run yet.", "data_preparation")
 _MILLISECONDS = 1_000
 
 
-def health_charts(health: ServiceHealth | None) -> list[Chart]:
-    """Traffic and champion, data products, and DAGs, each as a table."""
-    return [_service(health), _products(health), _dags(health)]
+def health_charts(health: ServiceHealth | None, sources: PageSources) -> list[Chart]:
+    """Traffic and champion, data products, and DAGs of a dataset, each as a table."""
+    return [_service(health), _products(health, sources), _dags(health, sources)]
 
 
 def _service(health: ServiceHealth | None) -> Chart:
@@ -60,7 +61,7 @@ def _lines(health: ServiceHealth) -> Iterator[tuple[str, str]]:
         yield part, f"cannot be had: {why}"
 
 
-def _products(health: ServiceHealth | None) -> Chart:
+def _products(health: ServiceHealth | None, sources: PageSources) -> Chart:
     products = (health.products if health else None) or ()
     rows = [
         (
@@ -71,6 +72,8 @@ def _products(health: ServiceHealth | None) -> Chart:
             UNKNOWN if one.checked is None else date_of(one.checked),
         )
         for one in products
+        # Its first word is the variant.
+        if one.variant.partition(" ")[0] in sources.dataset.variants
     ]
     return Chart(
         "product_freshness",
@@ -83,7 +86,7 @@ def _products(health: ServiceHealth | None) -> Chart:
     )
 
 
-def _dags(health: ServiceHealth | None) -> Chart:
+def _dags(health: ServiceHealth | None, sources: PageSources) -> Chart:
     dags = (health.dags if health else None) or ()
     rows = [
         (
@@ -93,6 +96,7 @@ def _dags(health: ServiceHealth | None) -> Chart:
             "yes" if one.paused else "no",
         )
         for one in dags
+        if sources.owns(one.dag_id)
     ]
     return Chart(
         "dag_health",

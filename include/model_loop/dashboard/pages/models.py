@@ -17,7 +17,6 @@ from model_loop.dashboard.types import FamilyRun
 from model_loop.tracking.names import NUMBERS
 
 _NO_RUNS = Empty("No model was trained yet.", "sklearn_training")
-_NO_MODELS = Card("Models", "none", "Run sklearn_training or xgboost_training.", "warn")
 _NO_VERSIONS = Empty("Nothing is registered yet.", "sklearn_training")
 _NO_HISTORY = Empty("No version was promoted yet.", "promotion")
 
@@ -40,9 +39,7 @@ def models_page(sources: PageSources, query: Mapping[str, str]) -> Page:
         title="Models",
         lead="What was trained, how it was found, how far off it is and where, and which version "
         "answers.",
-        cards=_cards(chosen, known)
-        if chosen
-        else [known.card("Models", ["families"], lambda _: _NO_MODELS)],
+        cards=_cards(chosen, known) if chosen else [known.card("Models", ["families"], _no_models)],
         choices=[
             PageField(
                 "run", "Model", chosen.run_id if chosen else "", _offered(runs, known, chosen)
@@ -109,8 +106,14 @@ def _offered(
     return [(run.run_id, f"{_called(run, known)}, {date_of(run.started)}") for run in offered]
 
 
+def _no_models(known: Known) -> Card:
+    trainings = " or ".join(map(known.sources.dag_id, ("sklearn_training", "xgboost_training")))
+    return Card("Models", "none", f"Run the DAG {trainings}.", "warn")
+
+
 def _cards(chosen: FamilyRun, known: Known) -> list[Card]:
     metrics, with_unit = chosen.metrics, known.sources.with_unit
+    test = f"on the test {known.sources.words.rows}"
     version = next((one for one in known.registry.versions if one.run_id == chosen.run_id), None)
     parts = known.registry.parts(version.number) if version else []
     aliases = [f"{part} ({moment})" for part, moment, _ in parts]
@@ -127,7 +130,7 @@ def _cards(chosen: FamilyRun, known: Known) -> list[Card]:
             "ok" if aliases else "",
         ),
         Card(
-            "RMSE on the test months",
+            f"RMSE {test}",
             with_unit(metrics.get("test_rmse")),
             f"MAE {with_unit(metrics.get('test_mae'))}",
         ),
@@ -137,7 +140,7 @@ def _cards(chosen: FamilyRun, known: Known) -> list[Card]:
             f"MAE {with_unit(metrics.get('validation_mae'))}",
         ),
         Card(
-            "R² on the test months",
+            f"R² {test}",
             plain(metrics.get("test_r2")),
             f"median alone: RMSE {with_unit(metrics.get('naive_test_rmse'))}",
         ),
@@ -154,7 +157,7 @@ def _comparison(runs: Sequence[FamilyRun], known: Known) -> Chart:
             numbers.get(run.run_id),
             model_input(run),
             source_of(run),
-            run.test_months,
+            run.test_partitions or None,
             *(
                 _rounded(run.metrics.get(name))
                 for name in ("validation_rmse", "test_rmse", "test_mae", "test_r2")
@@ -177,7 +180,7 @@ def _comparison(runs: Sequence[FamilyRun], known: Known) -> Chart:
                 "version",
                 "recipe",
                 "source",
-                "test months",
+                f"test {known.sources.dataset.partitions[0]}",
                 "validation RMSE",
                 "test RMSE",
                 "test MAE",

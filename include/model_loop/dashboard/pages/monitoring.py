@@ -62,12 +62,11 @@ _OVER_TIME = (
     ),
 )
 _ERRORS = (
-    ("rmse", "Live RMSE against the test months", "added share"),
-    ("mae", "Live MAE against the test months", "added share"),
-    ("bias", "Bias against the MAE of the test months", "share"),
+    ("rmse", "Live RMSE against the test rows", "added share"),
+    ("mae", "Live MAE against the test rows", "added share"),
+    ("bias", "Bias against the MAE of the test rows", "share"),
     ("slice_rmse", "RMSE of the worst slice", "added share"),
 )
-_NO_WINDOW = Card("Monitoring", UNKNOWN, "Run the DAG monitoring.", "warn")
 _ACTING = {"ok": 0, "unknown": 1, "warn": 2, "act": 3}
 _LISTED = 60
 #: Of so few windows, the bars would be as wide as the page.
@@ -85,6 +84,8 @@ def monitoring_page(sources: PageSources, query: Mapping[str, str]) -> Page:
     line = line if line in named else usual
     windows = [one for one in known.windows if (one.version, one.source) == named.get(line)]
     labels = {one.label: one for one in windows}
+    many = sources.words.rows
+    since_test = f"As a share of the error on the test {many}; 0 is as good as then."
     window = labels.get(query.get("window", "")) or (windows[-1] if windows else None)
     return Page(
         name="monitoring",
@@ -93,7 +94,7 @@ def monitoring_page(sources: PageSources, query: Mapping[str, str]) -> Page:
         "from, and how far off it is now.",
         cards=_cards(window, known)
         if window
-        else [known.card("Monitoring", ["windows"], lambda _: _NO_WINDOW)],
+        else [known.card("Monitoring", ["windows"], _no_window)],
         choices=[
             PageField(
                 "line",
@@ -133,7 +134,7 @@ def monitoring_page(sources: PageSources, query: Mapping[str, str]) -> Page:
                             metric,
                             title,
                             unit,
-                            "As a share of the error on the test months; 0 is as good as then.",
+                            since_test,
                             known,
                             _NO_LABELS,
                         )
@@ -147,16 +148,23 @@ def monitoring_page(sources: PageSources, query: Mapping[str, str]) -> Page:
                     ["live", "registry"], ab_charts(known.live, known.registry, sources.words)
                 ),
             ),
-            ChartGroup("Service health", known.charts(["health"], health_charts(known.health))),
+            ChartGroup(
+                "Service health", known.charts(["health"], health_charts(known.health, sources))
+            ),
         ],
         notes=known.problems,
         extra={
             "window": window,
             "window_rows": _findings(window, known) if window else [],
-            "evidently": f"evidently/{window.run_id}" if window else "",
+            "evidently": window.run_id if window else "",
         },
         waiting=known.waiting,
     )
+
+
+def _no_window(known: Known) -> Card:
+    dag_id = known.sources.dag_id("monitoring")
+    return Card("Monitoring", UNKNOWN, f"Run the DAG {dag_id}.", "warn")
 
 
 def _cards(window: WindowRun, known: Known) -> list[Card]:

@@ -20,38 +20,43 @@ from model_loop.dashboard.comparable import (
 )
 from model_loop.dashboard.known import Known, PageSources
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
-from model_loop.dashboard.types import DagDay, FamilyRun, WindowRun
+from model_loop.dashboard.types import FamilyRun, WindowRun
 from model_loop.tracking.deployments import Deployment
 
 _NO_RUNS = Empty("No model was trained yet.", "sklearn_training")
-_NO_CHAMPION = Card("Champion", "none", "Train a model, then run the DAG promotion.", "warn")
 TRAININGS = ("sklearn_training", "xgboost_training")
 
-#: Metrics of a training run that can be compared, by what they are called.
-METRICS = {
-    "test_rmse": "RMSE on the test months",
-    "validation_rmse": "RMSE on the validation months",
-    "test_mae": "MAE on the test months",
-    "validation_mae": "MAE on the validation months",
-    "test_r2": "R² on the test months",
+#: Metrics of a training run that can be compared, by what they are called; `metrics_of`.
+_METRICS = {
+    "test_rmse": "RMSE on the test {rows}",
+    "validation_rmse": "RMSE on the validation {rows}",
+    "test_mae": "MAE on the test {rows}",
+    "validation_mae": "MAE on the validation {rows}",
+    "test_r2": "R² on the test {rows}",
     "tuning_seconds": "seconds of tuning",
     "training_seconds": "seconds of training",
 }
 _OF_TARGET = ("rmse", "mae")
 
 
+def metrics_of(words: Words) -> dict[str, str]:
+    """Return the metrics of a training run that can be compared, with their names for people."""
+    return {metric: name.format(rows=words.rows) for metric, name in _METRICS.items()}
+
+
 def overview_page(sources: PageSources, query: Mapping[str, str]) -> Page:
     """The first page."""
-    known = sources.look("families", "months", "registry", "windows", "live", "dags")
+    known = sources.look("families", "partitions", "registry", "windows", "live", "dags")
     metric = query.get("metric", "test_rmse")
-    metric = metric if metric in METRICS else "test_rmse"
+    metrics = metrics_of(sources.words)
+    metric = metric if metric in metrics else "test_rmse"
     runs = [run for run in known.families if run.service == sources.service]
     return Page(
         name="overview",
         title="Overview",
         lead=f"{sources.title}: what answers now, how well, and what has run.",
         cards=_cards(known),
-        choices=[PageField("metric", "Metric of the distribution", metric, list(METRICS.items()))],
+        choices=[PageField("metric", "Metric of the distribution", metric, list(metrics.items()))],
         sections=[
             ChartGroup("Alarms", known.charts(("dags", "windows", "registry"), [_alarms(known)])),
             ChartGroup(
@@ -69,7 +74,7 @@ def overview_page(sources: PageSources, query: Mapping[str, str]) -> Page:
             ),
             ChartGroup(
                 "Runs of the DAGs",
-                known.charts(["dags"], [_days(known.dags.days, dag_id) for dag_id in TRAININGS]),
+                known.charts(["dags"], [_days(known, job) for job in TRAININGS]),
             ),
         ],
         notes=known.problems,
@@ -78,13 +83,14 @@ def overview_page(sources: PageSources, query: Mapping[str, str]) -> Page:
 
 
 def _cards(known: Known) -> list[Card]:
+    rows = known.sources.words.rows
     return [
         *_by_moment(known, "Champion", ["registry"], _champion_card),
-        *_by_moment(known, "RMSE on the test months", ["registry", "families"], _test_card),
+        *_by_moment(known, f"RMSE on the test {rows}", ["registry", "families"], _test_card),
         *_by_moment(known, "RMSE live", ["registry", "live"], _live_card),
         known.card("Last retraining", ["dags", "families"], _retraining_card),
         known.card("Open alarms", ["dags", "windows", "registry"], _alarms_card),
-        known.card("Data until", ["months"], _age_card),
+        known.card("Data until", ["partitions"], _age_card),
     ]
 
 
@@ -97,7 +103,10 @@ def _by_moment(
     """Yield a card for the champion of each moment; where there is none, one that says so."""
     led = known.registry.led
     if not led:
-        none = _NO_CHAMPION if label == _NO_CHAMPION.label else Card(label, UNKNOWN, "no champion")
+        none = Card(label, UNKNOWN, "no champion")
+        if make is _champion_card:
+            dag_id = known.sources.dag_id("promotion")
+            none = Card(label, "none", f"Train a model, then run the DAG {dag_id}.", "warn")
         yield known.card(label, parts, lambda _: none)
     for moment, standing in led.items():
         named = f"{label} ({moment})"
@@ -174,7 +183,7 @@ def _run_of(known: Known, number: int | None) -> FamilyRun | None:
 
 
 def _retraining_card(known: Known) -> Card:
-    last = known.dags.last_of("retraining")
+    last = known.dags.last_of(known.sources.dag_id("retraining"))
     if last is None:
         trained = max((run.started for run in known.families), default=None)
         if trained is None:
@@ -188,7 +197,7 @@ def _retraining_card(known: Known) -> Card:
 
 def _alarms_card(known: Known) -> Card:
     windows = open_alarms(known)
-    failing = known.dags.failing
+    failing = _failing(known)
     count = len(windows) + len(failing)
     if not count and (why := _not_seen(known)):
         return Card(
@@ -206,15 +215,15 @@ def _alarms_card(known: Known) -> Card:
 
 def _age_card(known: Known) -> Card:
     service = known.sources.service
-    months = [one for one in known.months if one.service == service and not one.refused]
-    if not months:
-        return Card("Data until", UNKNOWN, "No month was prepared yet.", "warn")
-    newest = months[-1]
+    own = [one for one in known.partitions if one.service == service and not one.refused]
+    many, single = known.sources.dataset.partitions
+    if not own:
+        return Card("Data until", UNKNOWN, f"No {single} was prepared yet.", "warn")
+    newest = own[-1]
     kind = "sample data" if newest.source == "sample" else newest.source
+    count = f"{len(own)} {many if len(own) > 1 else single}"
     return Card(
-        "Data until",
-        newest.month,
-        f"{len(months)} months · prepared {age_of(newest.logged)} · {kind}",
+        "Data until", newest.partition, f"{count} · prepared {age_of(newest.logged)} · {kind}"
     )
 
 
@@ -229,6 +238,12 @@ def _not_seen(known: Known) -> str:
     return "" if led else "has not looked yet whether"
 
 
+def _failing(known: Known) -> dict[str, int]:
+    """Return the failures of the dataset's DAGs whose latest run has failed."""
+    failing = known.dags.failing
+    return {dag_id: count for dag_id, count in failing.items() if known.sources.owns(dag_id)}
+
+
 def open_alarms(known: Known) -> list[WindowRun]:
     """List the latest window of each source of each champion, where something was found in it."""
     champions = {standing.champion for standing in known.registry.led.values()}
@@ -240,7 +255,7 @@ def open_alarms(known: Known) -> list[WindowRun]:
 def _alarms(known: Known) -> Chart:
     rows: list[tuple[str, ...]] = [
         ("DAG", dag_id, "act", f"{count} failed since the last success")
-        for dag_id, count in known.dags.failing.items()
+        for dag_id, count in _failing(known).items()
     ]
     rows += [
         (
@@ -260,7 +275,7 @@ def _alarms(known: Known) -> Chart:
         ChartTable(("kind", "of", "level", "what"), rows),
         Empty("No alarm is open.", "monitoring"),
         wide=True,
-        links={dag_id: f"dags/{dag_id}" for dag_id in known.dags.failing},
+        links={dag_id: f"dags/{dag_id}" for dag_id in _failing(known)},
     )
 
 
@@ -328,9 +343,9 @@ def _mse_over_time(all_runs: Sequence[FamilyRun], words: Words) -> Chart:
         "mse_over_time",
         "MSE by model over time",
         squared.strip(" ()"),
-        "The mean squared error on the test months of every run, when it was trained (UTC): how "
-        "errors go on as months come, which ranks nothing, for those of different months cannot be "
-        f"compared.{left_out(all_runs, runs)}",
+        f"The mean squared error on the test {words.rows} of every run, when it was trained (UTC): "
+        f"how errors go on as new {words.rows} come, which ranks nothing, for those of different "
+        f"{words.rows} cannot be compared.{left_out(all_runs, runs)}",
         ChartTable(
             (
                 *("trained (UTC)", "family", "recipe", f"MSE{squared}"),
@@ -393,7 +408,7 @@ def _distribution(all_runs: Sequence[FamilyRun], metric: str, words: Words) -> C
     shown = f" ({unit})" if unit else ""
     return Chart(
         "metric_distribution",
-        f"Distribution: {METRICS[metric]}",
+        f"Distribution: {metrics_of(words)[metric]}",
         unit,
         f"All runs of each family that can be compared; half of all are below {middle}."
         f"{left_out(all_runs, runs)}"
@@ -401,22 +416,23 @@ def _distribution(all_runs: Sequence[FamilyRun], metric: str, words: Words) -> C
         else "",
         ChartTable(("family", f"{metric}{shown}"), rows),
         _NO_RUNS,
-        figures.strip(found, title=METRICS[metric] + shown),
+        figures.strip(found, title=metrics_of(words)[metric] + shown),
         wide=True,
         height=max(70 * len(found) + 80, 180),
     )
 
 
-def _days(days: Iterable[DagDay], dag_id: str) -> Chart:
+def _days(known: Known, job: str) -> Chart:
+    dag_id, days = known.sources.dag_id(job), known.dags.days
     rows = [(day.day, day.succeeded, day.failed) for day in days if day.dag_id == dag_id]
     succeeded, failed = sum(row[1] for row in rows), sum(row[2] for row in rows)
     return Chart(
-        f"runs_of_{dag_id}",
+        f"runs_of_{job}",
         f"Completed and failed runs of {dag_id}",
         "runs per day",
         f"{succeeded:,} completed and {failed:,} failed in the last 30 days with runs (UTC).",
         ChartTable(("day (UTC)", "completed", "failed"), rows),
-        Empty(f"{dag_id} has not run yet.", dag_id),
+        Empty(f"{dag_id} has not run yet.", job),
         figures.stacked(
             [row[0] for row in rows],
             {"completed": [row[1] for row in rows], "failed": [row[2] for row in rows]},

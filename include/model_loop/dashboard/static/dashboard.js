@@ -35,7 +35,7 @@
   drawWhenSeen(document.querySelectorAll(".plot"));
   document.addEventListener("theme", () => document.querySelectorAll(".plot.drawn").forEach(draw));
   document.addEventListener("click", leadAirflow);
-  document.querySelectorAll(".choices select").forEach((select) => {
+  document.querySelectorAll(".choices select, .switch select").forEach((select) => {
     select.addEventListener("change", () => select.form.requestSubmit());
   });
   document.querySelectorAll("details.evidently").forEach((details) => {

@@ -1,17 +1,14 @@
-// Asks for a trip: the prediction server for the answer, and the dashboard for interval and reasons.
+// Asks for a row: the prediction server for the answer, and the dashboard for interval and reasons.
 (function () {
   "use strict";
 
-  const form = document.getElementById("trip");
+  const form = document.getElementById("row");
   const said = document.getElementById("said");
   const answers = document.getElementById("answers");
   const reasons = document.getElementById("reasons");
-  const map = document.getElementById("map");
-  const zones = new Map(
-    JSON.parse(map.nextElementSibling.textContent).data.at(-1).customdata.map((zone, at) => [zone, at]),
-  );
-  const circles = JSON.parse(map.nextElementSibling.textContent).data.at(-1);
-  let written = false;
+  const { target, unit, row: noun, predict: PREDICT, explain: EXPLAIN } = form.dataset;
+  const why = (alias) => `${EXPLAIN}${EXPLAIN.includes("?") ? "&" : "?"}why=${alias}`;
+  const inUnit = unit ? ` (${unit})` : "";
 
   function make(tag, text, className) {
     const element = document.createElement(tag);
@@ -20,81 +17,45 @@
     return element;
   }
 
-  function place(name) {
-    const at = zones.get(Number(form.elements[name].value));
-    return at === undefined ? null : { x: circles.x[at], y: circles.y[at] };
+  /** A number of the target with so many digits that the first three count. */
+  function number(value) {
+    const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 1 ? 1 : 3;
+    return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   }
 
-  // As the crow flies, with the detour of streets (see scoring.typical).
-  function estimate() {
-    if (written) return;
-    const from = place("pickup_zone");
-    const to = place("dropoff_zone");
-    if (!from || !to) return;
-    const north = (to.y - from.y) * 69.1;
-    const east = (to.x - from.x) * 69.1 * Math.cos((40.7 * Math.PI) / 180);
-    form.elements.trip_distance.value = Math.max(1.27 * Math.hypot(north, east), 0.5).toFixed(2);
-  }
+  const amount = (value) => `${number(value)} ${unit}`.trim();
 
-  function mark() {
-    const figure = map.figure || JSON.parse(map.nextElementSibling.textContent);
-    const data = figure.data.filter((trace) => trace.name !== "trip");
-    const from = place("pickup_zone");
-    const to = place("dropoff_zone");
-    if (from && to) {
-      data.push({
-        type: "scatter",
-        mode: "lines+markers+text",
-        name: "trip",
-        x: [from.x, to.x],
-        y: [from.y, to.y],
-        text: ["from", "to"],
-        textposition: "top center",
-        textfont: { size: 13, weight: 700 },
-        line: { color: "@2", width: 3 },
-        marker: { size: 14, color: ["@2", "@4"] },
-        hoverinfo: "skip",
-        showlegend: false,
-      });
+  /** The value of a field as requests have it; undefined where it is left empty. */
+  function value(element) {
+    if (element.value === "") return undefined;
+    switch (element.dataset.kind) {
+      case "number":
+      case "choice":
+        return Number(element.value);
+      case "yes_no":
+        return element.value === "true";
+      case "time":
+        // Browsers leave the seconds out where they are 0.
+        return element.value.padEnd(19, ":00");
+      default:
+        return element.value;
     }
-    map.figure = { ...figure, data };
-    window.plots.draw(map);
   }
 
-  function listen() {
-    map.on("plotly_click", (event) => {
-      const zone = event.points[0].customdata;
-      if (!Number.isInteger(zone)) return;
-      const side = document.querySelector("input[name=side]:checked").value;
-      form.elements[`${side}_zone`].value = String(zone);
-      document.querySelector(`input[name=side][value=${side === "pickup" ? "dropoff" : "pickup"}]`).checked = true;
-      changed();
-    });
-  }
-
-  function changed() {
-    estimate();
-    mark();
-  }
-
-  function trip() {
-    const number = (name) => Number(form.elements[name].value);
-    const asked = {
-      pickup_zone: number("pickup_zone"),
-      dropoff_zone: number("dropoff_zone"),
-      // Browsers leave the seconds out where they are 0.
-      pickup_at: form.elements.pickup_at.value.padEnd(19, ":00"),
-      trip_distance: number("trip_distance"),
-    };
-    if (form.elements.passenger_count.value !== "") asked.passenger_count = number("passenger_count");
+  function body() {
+    const asked = {};
+    for (const element of form.elements) {
+      const given = element.name ? value(element) : undefined;
+      if (given !== undefined) asked[element.name] = given;
+    }
     return JSON.stringify(asked);
   }
 
-  async function post(address, body) {
+  async function post(address, content) {
     const answer = await fetch(address, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
-      body,
+      body: content,
     });
     const told = await answer.json();
     if (!answer.ok) {
@@ -104,20 +65,25 @@
     return told;
   }
 
+  const assumptions = (assumed) =>
+    Object.entries(assumed || {}).map(([name, taken]) => `${name} = ${typeof taken === "number" ? Number(taken.toFixed(3)) : taken}`).join(", ");
+
   function card(one) {
     const box = make("div", undefined, `answer ${one.part}`);
     const head = make("p", undefined, "label");
-    head.append(make("span", one.part, `badge ${one.part}`), ` version ${one.version}${one.family ? `, ${one.family}` : ""}, asked when ${one.moment}`);
+    head.append(make("span", one.part, `badge ${one.part}`), ` version ${one.version}${one.family ? `, ${one.family}` : ""}, asked at the moment ${one.moment}`);
     box.append(head);
-    if (one.minutes === undefined) {
+    if (one.prediction === undefined) {
       box.append(make("p", one.why));
       return box;
     }
-    box.append(make("p", `${one.minutes.toFixed(1)} min`, "value"));
+    box.append(make("p", amount(one.prediction), "value"));
     if (one.interval) {
-      box.append(make("p", `${one.interval[0].toFixed(1)} to ${one.interval[1].toFixed(1)} min`, "interval"));
+      box.append(make("p", `${number(one.interval[0])} to ${amount(one.interval[1])}`, "interval"));
     }
     box.append(make("p", one.how, "detail"));
+    const assumed = assumptions(one.assumed);
+    if (assumed) box.append(make("p", `Assumed: ${assumed}.`, "detail"));
     return box;
   }
 
@@ -127,7 +93,7 @@
   function reason(one, found) {
     const figure = make("figure", undefined, "chart");
     const title = make("div", undefined, "title");
-    title.append(make("h3", `How the ${named(one)} comes to it`), make("p", "minutes", "unit"));
+    title.append(make("h3", `How the ${named(one)} comes to it`), make("p", unit, "unit"));
     figure.append(title);
     if (!found.figure) {
       figure.append(make("p", found.why, "empty"));
@@ -136,25 +102,25 @@
     const plot = make("div", undefined, "plot");
     plot.style.height = `${90 + 32 * found.features.length}px`;
     plot.setAttribute("role", "img");
-    const strongest = found.features.slice(0, 3).map(([name, value]) => `${name} ${value.toFixed(1)}`);
-    plot.setAttribute("aria-label", `How the ${named(one)} comes to its prediction; strongest: ${strongest.join(", ")} minutes.`);
+    const strongest = found.features.slice(0, 3).map(([name, added]) => `${name} ${number(added)}`);
+    plot.setAttribute("aria-label", `How the ${named(one)} comes to its prediction; strongest: ${strongest.join(", ")} ${unit}.`);
     plot.figure = found.figure;
     const details = make("details");
     details.append(make("summary", "Table"));
     const table = make("table");
-    table.append(make("caption", `What each feature adds, by the ${named(one)} in minutes`));
-    const body = make("tbody");
-    for (const [name, value] of [["average or intercept", found.base], ...found.features]) {
-      const row = make("tr");
+    table.append(make("caption", `What each feature adds to the ${target}, by the ${named(one)}${unit ? ` in ${unit}` : ""}`));
+    const rows = make("tbody");
+    for (const [name, added] of [["average or intercept", found.base], ...found.features]) {
+      const line = make("tr");
       const header = make("th", name);
       header.scope = "row";
-      row.append(header, make("td", value.toFixed(2), "number"));
-      body.append(row);
+      line.append(header, make("td", added.toPrecision(4), "number"));
+      rows.append(line);
     }
-    table.append(body);
+    table.append(rows);
     details.append(table);
     const csv = make("a", "CSV", "csv");
-    const lines = ["feature,minutes", `base,${found.base}`, ...found.features.map((feature) => feature.join(","))];
+    const lines = [`feature,added${inUnit}`, `base,${found.base}`, ...found.features.map((feature) => feature.join(","))];
     csv.href = `data:text/csv;charset=utf-8,${encodeURIComponent(lines.join("\n"))}`;
     csv.download = `why_${one.alias}.csv`;
     title.append(csv);
@@ -162,9 +128,9 @@
     return figure;
   }
 
-  async function explain(one, body, box) {
+  async function explain(one, content, box) {
     try {
-      const found = await post(`explain?why=${one.alias}`, body);
+      const found = await post(why(one.alias), content);
       const made = reason(one, found);
       box.replaceWith(made);
       if (found.figure) window.plots.draw(made.querySelector(".plot"));
@@ -175,33 +141,29 @@
 
   async function predict(event) {
     event.preventDefault();
-    const body = trip();
+    const content = body();
     said.className = "";
     said.textContent = "Asking …";
     answers.replaceChildren();
     try {
-      const [[served], compared] = await Promise.all([post("../predict", body), post("explain", body)]);
-      said.textContent = `Version ${served.model_version} answers (asked when ${served.moment}): ${served.minutes.toFixed(1)} minutes.`;
+      const [[served], compared] = await Promise.all([post(PREDICT, content), post(EXPLAIN, content)]);
+      const assumed = assumptions(served.assumed);
+      said.textContent =
+        `Version ${served.model_version} answers (asked at the moment ${served.moment}): ${target} ${amount(served.prediction)}.` +
+        (assumed ? ` Assumed: ${assumed}.` : "");
       answers.replaceChildren(...compared.answers.map(card));
       const boxes = compared.answers.map((one) => {
         const box = make("p", `Explaining the ${named(one)} takes a few seconds the first time …`, "empty");
         return [one, box];
       });
       reasons.replaceChildren(...boxes.map(([, box]) => box));
-      for (const [one, box] of boxes) await explain(one, body, box);
+      for (const [one, box] of boxes) await explain(one, content, box);
     } catch (error) {
       said.className = "failed";
       said.textContent = error.message;
+      reasons.replaceChildren(make("p", `Predict a ${noun} to see how its prediction comes about.`, "empty wide"));
     }
   }
 
   form.addEventListener("submit", predict);
-  form.elements.pickup_zone.addEventListener("change", changed);
-  form.elements.dropoff_zone.addEventListener("change", changed);
-  form.elements.trip_distance.addEventListener("input", () => {
-    written = form.elements.trip_distance.value !== "";
-  });
-  estimate();
-  mark();
-  listen();
 })();

@@ -1,8 +1,7 @@
-// Starts runs of the DAG promotion by Airflow's own API, in the name of whoever is logged in.
+// Starts runs of the dataset's DAG of promotions by Airflow's own API, in the name of whoever is logged in.
 (function () {
   "use strict";
 
-  const API = "../../api/v2/dags/promotion/dagRuns";
   const TITLES = {
     promote: (version) => `Promote version ${version}?`,
     canary: (version) => `Canary: let version ${version} answer a share?`,
@@ -11,7 +10,7 @@
     rollback: () => "Roll back to the champion before?",
   };
   const ABOUT = {
-    promote: "The gate compares it with the champion on the same trips; it becomes champion only if it passes.",
+    promote: "The gate compares it with the champion on the same rows; it becomes champion only if it passes.",
     canary: "It answers a share of the requests as challenger, until the canary is ended or it is promoted.",
     end_canary: "The champion answers all requests again, at once.",
     end_shadow: "It is no longer asked, at once.",
@@ -21,6 +20,7 @@
   const dialog = document.getElementById("confirm");
   const said = document.getElementById("confirm-said");
   const yes = document.getElementById("confirm-yes");
+  const API = `../../api/v2/dags/${yes.dataset.dag}/dagRuns`;
   const share = document.getElementById("confirm-share");
   const accept = document.getElementById("confirm-accept");
   const acceptLabel = document.getElementById("confirm-accept-label");
@@ -52,9 +52,10 @@
     said.textContent = "Asking Airflow …";
     const conf = {
       action: asked.action,
-      service: yes.dataset.service,
       why: document.getElementById("confirm-why").value || "from the dashboard",
     };
+    // Where a dataset has one variant, the form has no field for it.
+    if (yes.dataset.field) conf[yes.dataset.field] = yes.dataset.variant;
     if (asked.version) conf.version = asked.version;
     if (asked.moment) conf.moment = asked.moment;
     if (accept.checked) conf[ACCEPT] = true;

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from airflow.models.dag import DagTag
@@ -13,65 +15,143 @@ from airflow.utils.state import DagRunState
 from sqlalchemy import case, func, select
 
 from model_loop.background_cache import BackgroundCache
-from model_loop.dashboard.app import Dashboard
-from model_loop.dashboard.known import PageSources
+from model_loop.dashboard.app import Allowed, Dashboard, Right
+from model_loop.dashboard.known import PageSources, pages_of
 from model_loop.dashboard.types import DagDay, DagRuns, LastRun
+from model_loop.datasets.registry import dataset_of_variant, sound_datasets
 from model_loop.monitoring.levels import thresholds_of
 from model_loop.orchestration.conventions import Tag
-from model_loop.orchestration.web.health import dag_health
-from model_loop.orchestration.web.login import authenticate
+from model_loop.orchestration.names import PREDICTION, PROMOTION, dag_id_of
+from model_loop.orchestration.web.health import dag_health, health_parts
+from model_loop.orchestration.web.login import Method, authenticate
 from model_loop.serving.comparison.report import ab_report
 from model_loop.serving.http.requests import RequestRefusedError
+from model_loop.serving.service import PredictionService
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.types import ASGIApp, Scope
 
     from model_loop.dashboard.questions import Questions
+    from model_loop.datasets.dataset import Dataset
     from model_loop.monitoring.health.parts import HealthParts
-    from model_loop.serving.service import PredictionService
+    from model_loop.serving.http.server import Services
     from model_loop.settings import Settings
 
 #: Seconds for which what was looked up is good; what is older is told while it is looked up anew.
 _RUNS_SECONDS, _REGISTRY_SECONDS, _AIRFLOW_SECONDS = 45.0, 1.0, 10.0
 _DAYS = 30
+#: Job of the dataset's DAG, and how it has to be accessible, by the right on its pages.
+_ACCESS: Mapping[Right, tuple[str, Method]] = MappingProxyType(
+    {"look": (PREDICTION, "GET"), "ask": (PREDICTION, "POST"), "promote": (PROMOTION, "POST")}
+)
+
+
+async def allowed_datasets(
+    scope: Scope, right: Right, datasets: Sequence[Dataset]
+) -> frozenset[str]:
+    """Return the names of the datasets that Airflow's user of a request has a right on.
+
+    Users who may trigger a dataset's DAG of promotions may move its versions; those who may trigger
+    its DAG of predictions may ask its models, and those who may see its runs may look.
+    """
+    job, method = _ACCESS[right]
+    names = []
+    for dataset in datasets:
+        try:
+            await authenticate(scope, dag_id_of(dataset, job), method)
+        except RequestRefusedError:
+            continue
+        names.append(dataset.name)
+    return frozenset(names)
+
+
+async def name_of_user(scope: Scope) -> str:
+    """Return the name of Airflow's user, who may look at the pages of at least one dataset.
+
+    Raises
+    ------
+    RequestRefusedError
+        If nobody is logged in (401), or the role allows it for none (403).
+    """
+    job, method = _ACCESS["look"]
+    refusal: RequestRefusedError | None = None
+    for dataset in sound_datasets():
+        try:
+            return await authenticate(scope, dag_id_of(dataset, job), method)
+        except RequestRefusedError as error:
+            refusal = refusal or error
+    assert refusal is not None, "there is no dataset"
+    raise refusal
 
 
 def make_dashboard(
-    service: PredictionService, settings: Settings, health: HealthParts, questions: Questions
+    services: Services,
+    settings: Settings,
+    health: HealthParts,
+    questions: Questions,
+    allowed: Allowed = allowed_datasets,
 ) -> ASGIApp:
-    """The pages; they are mounted behind the guard of the prediction application."""
-    name = service.service
-    always = math.inf
-    sources = PageSources(
-        service=name,
-        runs=questions,
-        families=BackgroundCache(questions.families, _RUNS_SECONDS, always),
-        months=BackgroundCache(questions.months, _RUNS_SECONDS, always),
-        registry=BackgroundCache(lambda: questions.registry(name), _REGISTRY_SECONDS, always),
-        windows=BackgroundCache(lambda: questions.windows(name), _RUNS_SECONDS, always),
-        live=BackgroundCache(
-            lambda: ab_report(service.log.engine, name, service.live.moment_of),
-            _AIRFLOW_SECONDS,
-            always,
-        ),
-        dags=BackgroundCache(dag_runs, _AIRFLOW_SECONDS, always),
-        health=BackgroundCache(health.look, _AIRFLOW_SECONDS, always),
-        thresholds=thresholds_of(settings),
-        tracking_url=settings.tracking_uri,
-        zone_file=settings.dashboard_zone_file,
-    )
+    """Make the pages of all datasets; they are mounted behind a login.
+
+    Parameters
+    ----------
+    health
+        Health of the default service.
+    allowed
+        Rights of the user of a request.
+    """
+    always, default = math.inf, services.default
+    paths = {
+        one.service: path
+        for path, one in services.others.items()
+        if isinstance(one, PredictionService)
+    }
+    paths[default.service] = ""
+    served = {
+        one.service: one
+        for one in (*services.others.values(), default)
+        if isinstance(one, PredictionService)
+    }
+    families = BackgroundCache(questions.families, _RUNS_SECONDS, always)
+    partitions = BackgroundCache(questions.partitions, _RUNS_SECONDS, always)
+    dags = BackgroundCache(dag_runs, _AIRFLOW_SECONDS, always)
+
+    def sources_of(key: str) -> PageSources:
+        service = served.get(key)
+        own = health
+        if key != default.service:
+            own = health_parts(service or default, questions, key)
+        return PageSources(
+            service=key,
+            runs=questions,
+            families=families,
+            partitions=partitions,
+            registry=BackgroundCache(lambda: questions.registry(key), _REGISTRY_SECONDS, always),
+            windows=BackgroundCache(lambda: questions.windows(key), _RUNS_SECONDS, always),
+            live=BackgroundCache(
+                lambda: ab_report(
+                    default.log.engine, key, service.live.moment_of if service else _unknown
+                ),
+                _AIRFLOW_SECONDS,
+                always,
+            ),
+            dags=dags,
+            health=BackgroundCache(own.look, _AIRFLOW_SECONDS, always),
+            thresholds=thresholds_of(settings),
+            pages=pages_of(dataset_of_variant(key), settings),
+            predict=f"{paths[key]}/predict".lstrip("/") if service else "",
+        )
+
+    dashboard = Dashboard(default.service, sources_of, served, questions, allowed)
     # The first caller starts the load; the others wait for the rest of it.
-    sources.begin()
-    return Dashboard(sources, service, questions, may_promote).app()
+    dashboard.sources_of(default.service).begin()
+    return dashboard.app()
 
 
-async def may_promote(scope: Scope) -> bool:
-    """Return whether the user may trigger the DAG that moves versions."""
-    try:
-        await authenticate(scope, "promotion", "POST")
-    except RequestRefusedError:
-        return False
-    return True
+def _unknown(_version: int) -> None:
+    """Return no moment: nothing is known of versions that this server does not load."""
 
 
 def dag_runs() -> DagRuns:

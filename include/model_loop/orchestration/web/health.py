@@ -27,15 +27,22 @@ _PRODUCTS_SECONDS = 60.0
 _SECONDS = 15.0
 
 
-def health_parts(service: PredictionService, questions: Questions) -> HealthParts:
-    """Return the sources of a service's health; nothing is looked up yet."""
+def health_parts(
+    service: PredictionService, questions: Questions, variant: str = ""
+) -> HealthParts:
+    """Return the sources of a service's health; nothing is looked up yet.
+
+    Parameters
+    ----------
+    variant
+        Variant whose health it is; that of the service by default.
+    """
+    key = variant or service.service
     return HealthParts(
-        service=service.service,
-        traffic=BackgroundCache(
-            lambda: sources.traffic_of(service.log.engine, service.service, time.time())
-        ),
+        service=key,
+        traffic=BackgroundCache(lambda: sources.traffic_of(service.log.engine, key, time.time())),
         answers=BackgroundCache(lambda: sources.answers_of(service)),
-        champion=BackgroundCache(lambda: questions.champion(service.service), _SECONDS),
+        champion=BackgroundCache(lambda: questions.champion(key), _SECONDS),
         products=BackgroundCache(questions.products, _PRODUCTS_SECONDS),
         dags=BackgroundCache(dag_health, _SECONDS),
     )

@@ -7,10 +7,16 @@ from typing import Any
 
 from model_loop.charts.chart import Chart, Empty
 from model_loop.dashboard.known import Known
-from model_loop.dashboard.outlines import Outlines
 from model_loop.tracking.names import NUMBERS
-from trip_duration.charts.columns import NO_PROFILE
-from trip_duration.charts.zones import DURATION, LEAST_TRIPS, rows_of_month, zone_rows, zones_chart
+from trip_duration.charts.zones import (
+    DURATION,
+    LEAST_TRIPS,
+    NO_PROFILE,
+    rows_of_month,
+    zone_rows,
+    zones_chart,
+)
+from trip_duration.dashboard.outlines import Outlines
 
 _ERROR = "error"
 

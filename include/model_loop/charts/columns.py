@@ -1,4 +1,4 @@
-"""The columns of a month: what they are like, what is missing, what is frequent."""
+"""Columns of a partition by its profile: distributions, missing and frequent values."""
 
 from __future__ import annotations
 
@@ -8,28 +8,40 @@ from typing import Any
 from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.formatting import percent, plain
-from trip_duration.zone_names import zone_labels
+from model_loop.datasets.dataset import Dataset
 
-NO_PROFILE = Empty("This month has no profile on the tracking server.", "green_months")
-#: Columns whose values are names of something: their most frequent ones are told.
-_COUNTED = ("PULocationID", "DOLocationID", "passenger_count", "VendorID", "trip_type")
+#: Most frequent values that are listed for each column.
+_LISTED = 5
+
+_Profile = Mapping[str, Any]
 
 
-def column_charts(profile: Mapping[str, Any] | None) -> list[Chart]:
-    """Draw the distributions of the columns of a month, by its profile."""
+def column_charts(profile: _Profile | None, dataset: Dataset, empty: Empty) -> list[Chart]:
+    """Draw the distributions of the columns of a partition.
+
+    Parameters
+    ----------
+    profile
+        Its profile, with ``columns``; None where there is none.
+    empty
+        Reason why there is none.
+    """
     columns = (profile or {}).get("columns", ())
     return [
-        _feature_profiles(columns),
-        _missing(columns),
-        _distinct(columns),
-        _frequent(columns),
+        _feature_profiles(columns, dataset, empty),
+        _missing(columns, dataset, empty),
+        _distinct(columns, empty),
+        _frequent(columns, dataset, empty),
     ]
 
 
-def _feature_profiles(columns: Sequence[Mapping[str, Any]]) -> Chart:
+def _feature_profiles(columns: Sequence[_Profile], dataset: Dataset, empty: Empty) -> Chart:
+    units = {column.name: column.unit for column in dataset.columns}
+    units[dataset.target.name] = dataset.target.unit
     rows = [
         (
             column["name"],
+            units.get(column["name"], ""),
             column["known"],
             column["missing"],
             column["distinct"],
@@ -42,11 +54,11 @@ def _feature_profiles(columns: Sequence[Mapping[str, Any]]) -> Chart:
         "feature_profiles",
         "Feature profiles",
         "",
-        "Every column of the sound trips: how many values, how they are spread. Durations in "
-        "minutes, distances in miles.",
+        f"Every column of the sound {dataset.rows[0]}: how many values, how they are spread.",
         ChartTable(
             (
                 "column",
+                "unit",
                 "known",
                 "missing",
                 "distinct",
@@ -60,12 +72,12 @@ def _feature_profiles(columns: Sequence[Mapping[str, Any]]) -> Chart:
             ),
             rows,
         ),
-        NO_PROFILE,
+        empty,
         wide=True,
     )
 
 
-def _missing(columns: Sequence[Mapping[str, Any]]) -> Chart:
+def _missing(columns: Sequence[_Profile], dataset: Dataset, empty: Empty) -> Chart:
     rows = sorted(
         (
             (
@@ -79,17 +91,18 @@ def _missing(columns: Sequence[Mapping[str, Any]]) -> Chart:
     )
     lacking = [row for row in rows if row[1]]
     said = ", ".join(f"{row[0]} {percent(row[2])}" for row in lacking) if lacking else "nothing"
+    share = f"share of the {dataset.rows[0]}"
     return Chart(
         "missing_values",
         "Missing values",
-        "share of the trips",
+        share,
         f"Missing: {said}.",
         ChartTable(("column", "missing", "share"), rows),
-        NO_PROFILE,
+        empty,
         figures.bars(
             [row[0] for row in rows],
             [row[2] for row in rows],
-            title="share of the trips",
+            title=share,
             horizontal=True,
             labels=[percent(row[2]) for row in rows],
             form=".0%",
@@ -97,7 +110,7 @@ def _missing(columns: Sequence[Mapping[str, Any]]) -> Chart:
     )
 
 
-def _distinct(columns: Sequence[Mapping[str, Any]]) -> Chart:
+def _distinct(columns: Sequence[_Profile], empty: Empty) -> Chart:
     rows = sorted(
         ((column["name"], column["distinct"]) for column in columns), key=lambda row: -row[1]
     )
@@ -113,36 +126,53 @@ def _distinct(columns: Sequence[Mapping[str, Any]]) -> Chart:
         "unique_values",
         "Unique values",
         "distinct values",
-        "How many different values each column has: distances to the hundredth of a mile, "
-        "durations to the twentieth of a minute.",
+        "How many different values each column has, as finely as profiles count them.",
         ChartTable(("column", "distinct values"), rows),
-        NO_PROFILE,
+        empty,
         {**figure, "layout": layout},
     )
 
 
-def _frequent(columns: Sequence[Mapping[str, Any]]) -> Chart:
-    labels = zone_labels()
+def _frequent(columns: Sequence[_Profile], dataset: Dataset, empty: Empty) -> Chart:
+    load = dataset.extensions.load("choices")
     rows = []
     for column in columns:
-        if column["name"] in _COUNTED:
-            for value, count in column["most_frequent"][:5]:
-                zone = labels.get(int(value), "") if column["name"].endswith("LocationID") else ""
-                rows.append((column["name"], zone or f"{value:g}", count))
+        name = column["name"]
+        if _is_counted(dataset, name):
+            labels = load(name) if load else {}
+            rows += [
+                (name, labels.get(value) or _text(value), count)
+                for value, count in column["most_frequent"][:_LISTED]
+            ]
+    many = dataset.rows[0]
     return Chart(
         "most_frequent",
         "Most frequent values",
-        "trips",
+        many,
         "The five most frequent values of each column that has names or numbers of things.",
-        ChartTable(("column", "value", "trips"), rows),
-        NO_PROFILE,
+        ChartTable(("column", "value", many), rows),
+        empty,
         figures.bars(
             [f"{row[0]} = {row[1]}" for row in rows],
             [row[2] for row in rows],
-            title="trips",
+            title=many,
             horizontal=True,
             labels=[f"{row[2]:,}" for row in rows],
         ),
         wide=True,
         height=max(24 * len(rows) + 80, 200),
     )
+
+
+def _is_counted(dataset: Dataset, name: str) -> bool:
+    """Return whether values of a column are told apart: names, codes, yes and no."""
+    place = dataset.columns.places.get(name)
+    if place is None:
+        return False
+    column = dataset.columns[place]
+    whole = column.scale is not None and column.scale.whole
+    return whole or column.kind in {"category", "yes_no"}
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)

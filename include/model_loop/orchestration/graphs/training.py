@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from airflow.sdk import DAG, TriggerRule, XComArg, chain, task, task_group
@@ -75,7 +76,7 @@ cause: what had finished is not done again.
 
 def _training(
     dataset: Dataset, job: str, description: str, doc: str, tag: Tag, form: FormFields
-) -> DAG:
+) -> AbstractContextManager[DAG]:
     return dag_of(
         dataset,
         job,

@@ -69,6 +69,12 @@ class DaysOnDemand(CronTriggerTimetable):
             last_automated_data_interval=last_automated_data_interval, restriction=restriction
         )
 
+    def __eq__(self, other: object) -> bool:
+        """Compare with itself at once: for all others Airflow imports its serialization."""
+        return self is other or super().__eq__(other)
+
+    __hash__ = CronTriggerTimetable.__hash__
+
 
 def cron(expression: str) -> ScheduledTimes:
     """Run at the times of an expression (UTC), the first time at one that is yet to come.

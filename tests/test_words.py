@@ -64,7 +64,6 @@ STILL_OF_A_DATASET: frozenset[str] = frozenset(
         "cli/serving.py",
         "dashboard/pages/ab.py",
         "monitoring/performance.py",
-        "orchestration/alerts/announcements.py",
         "orchestration/steps/judging.py",
         "orchestration/steps/prediction.py",
         "orchestration/web/former_addresses.py",

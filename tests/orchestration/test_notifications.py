@@ -7,6 +7,7 @@ import email
 import email.policy
 import http.server
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
@@ -20,13 +21,16 @@ from airflow.sdk.log import mask_secret
 from tests.servers import free_port
 
 from model_loop.alerts.types import Alert
+from model_loop.datasets.registry import get_dataset
 from model_loop.errors import DeliveryError, InvalidInputError
+from model_loop.findings import Finding
 from model_loop.models.gate import Check, GateVerdict
 from model_loop.orchestration.alerts import announcements, failed_tasks, notifications
 from model_loop.orchestration.alerts.notifications import RunEnded, TaskFailed
 from model_loop.orchestration.steps.alerts import deliver_waiting
 from model_loop.settings import get_settings
 from model_loop.tracking.deployments import Deployment, HistoryEntry
+from trip_duration.dataset import TRIPS
 
 SECRET = "correct-horse-battery"  # noqa: S105 - no real one
 
@@ -293,6 +297,15 @@ RESULTS = {
     "run_url": "http://mlflow/#/experiments/1/runs/abc",
 }
 
+RESULTS_OF_TABLE = {
+    **RESULTS,
+    "families": [{**RESULTS["families"][0], "validation_rmse": 79.8}],  # type: ignore[dict-item]  # a list
+    "service": "bikes",
+    "data_source": "table",
+    "recipe": "request",
+}
+FINDING = Finding("rows", None, "2012-01", "warning", "fewer rows than usual", "Ask the operator.")
+
 ANNOUNCEMENTS: dict[str, tuple[Callable[[], Alert], tuple[str, ...]]] = {
     "gate": (
         lambda: announcements.gate_refused(VERDICT, "green", "promotion", "r"),
@@ -309,7 +322,7 @@ ANNOUNCEMENTS: dict[str, tuple[Callable[[], Alert], tuple[str, ...]]] = {
     "success": (
         lambda: announcements.success("xgboost_training", "r", RESULTS),
         (
-            "RMSE 4.500 (SAMPLE data)",
+            "RMSE 4.500 min (SAMPLE data)",
             "recipe booking, asked when a ride is booked",
             "/#/experiments/1/runs/abc",
         ),
@@ -320,11 +333,56 @@ ANNOUNCEMENTS: dict[str, tuple[Callable[[], Alert], tuple[str, ...]]] = {
     ),
     "drift": (
         lambda: announcements.drifted(
-            "trip_distance since 2024-05", [("PSI", "0.31", "0.2")], "monitoring", "r", "http://x"
+            "trip_distance since 2024-05",
+            [("PSI", "0.31", "0.2")],
+            TRIPS,
+            "monitoring",
+            "r",
+            "http://x",
         ),
-        ("trip_distance since 2024-05", "0.31", "http://x"),
+        ("trip_distance since 2024-05", "0.31", "http://x", "The trips of NYC taxi trips have"),
+    ),
+    "gate of a table": (
+        lambda: announcements.gate_refused(VERDICT, "bikes", "bikes__promotion", "r"),
+        ("version 4 of bikes did not pass", "Dataset: Bike rentals by the hour"),
+    ),
+    "promotion of a table": (
+        lambda: announcements.moved(entry("promote"), "bikes", "bikes__promotion", "r", VERDICT),
+        (
+            "the champion of bikes is now version 4",
+            "trigger bikes__promotion with action rollback.",
+        ),
+    ),
+    "approval of a table": (
+        lambda: announcements.approval_waits(VERDICT, "bikes", 24, None, "bikes__promotion", "r"),
+        ("Shall version 4 become champion of bikes?", "Dataset: Bike rentals by the hour"),
+    ),
+    "success of a table": (
+        lambda: announcements.success("bikes__xgboost_training", "r", RESULTS_OF_TABLE),
+        (
+            "RMSE 79.800 rentals\n",
+            "on the validation rows is xgboost, with an RMSE of 79.800 rentals: real data (table)",
+        ),
+    ),
+    "doubts about a table": (
+        lambda: announcements.doubtful([FINDING], "bikes", "bikes__data_preparation", "r"),
+        ("Compared with the months before, bikes 2012-01", "fewer rows", "Ask the operator"),
+    ),
+    "drift of a table": (
+        lambda: announcements.drifted("hum", [], get_dataset("bikes"), "bikes__monitoring", "r"),
+        ("The rows of Bike rentals by the hour have drifted", "trigger bikes__retraining."),
+    ),
+    "drift of a table that is not seen": (
+        lambda: announcements.drift_not_known("bikes", 2, "no profile", "bikes__monitoring", "r"),
+        ("`model-loop profile-version --variant bikes --version 2`",),
+    ),
+    "lost state": (
+        lambda: announcements.state_lost("k", "aside"),
+        ("partitions may be announced",),
     ),
 }
+#: Words that no mail about a declared table may hold.
+OF_TRIPS = re.compile(r"\b(trips?|minutes?|green|service)\b", re.IGNORECASE)
 
 
 @pytest.mark.parametrize("name", ANNOUNCEMENTS)
@@ -340,6 +398,8 @@ def test_announcements_say_what_matters(
     text = f"{sink.mails[0]['subject']}\n{plain(sink.mails[0])}"
     for words in said:
         assert words in text
+    if name.endswith("of a table"):
+        assert not OF_TRIPS.search(text)
 
 
 def test_an_announcement_fails_no_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

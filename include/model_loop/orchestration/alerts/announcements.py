@@ -6,13 +6,16 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from model_loop.alerts.types import Alert, AlertTable, Link
+from model_loop.alerts.types import Alert, AlertKind, AlertTable, Link
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.orchestration.alerts.failed_tasks import run_url
 from model_loop.orchestration.alerts.failures import tracking_link
+from model_loop.orchestration.forms.completing import variant_conf
+from model_loop.orchestration.names import PROMOTION, RETRAINING, dag_id_of
 from model_loop.sources.origin import SAMPLE, is_generated, source_label
 
 if TYPE_CHECKING:
+    from model_loop.datasets.dataset import Dataset
     from model_loop.findings import Finding
     from model_loop.models.gate import GateVerdict
     from model_loop.tracking.deployments import Deployment, HistoryEntry
@@ -20,24 +23,65 @@ if TYPE_CHECKING:
 
 #: Files that one mail names.
 _MOST_FILES = 20
+_Facts = Iterable[tuple[str, str]]
+
+
+def _of_run(
+    kind: AlertKind,
+    dag_id: str,
+    run_id: str,
+    key: str,
+    *,
+    prefix: str = "",
+    facts: _Facts = (),
+    links: Iterable[Link] = (),
+    tracked: str | None = None,
+    **texts: Any,  # noqa: ANN401 - other fields of an alert
+) -> Alert:
+    """Return an alert about a run of a DAG, with the run among its facts and links.
+
+    Parameters
+    ----------
+    key
+        End of the alert's key: tells it from others about the same run.
+    prefix
+        Begin of the key, where it is not the kind.
+    facts
+        Names and values before the run.
+    links
+        Pages before that of the run.
+    tracked
+        End of the identity of the run on the tracking server that is linked; None for no link.
+    """
+    about = f"{dag_id}/{run_id}"
+    tracking, notes = ((), ()) if tracked is None else tracking_link(f"{about}{tracked}")
+    return Alert(
+        kind=kind,
+        key=f"{prefix or kind}/{about}/{key}",
+        about=about,
+        facts=(*facts, ("Run", run_id)),
+        links=(*links, Link("The run", run_url(dag_id, run_id)), *tracking),
+        notes=notes,
+        **texts,
+    )
 
 
 def success(dag_id: str, run_id: str, results: Mapping[str, Any]) -> Alert:
     """A training run ended well: its families, the best one first."""
-    families = results["families"]
-    best = families[0]
-    about = f"{dag_id}/{run_id}"
-    recipe = dataset_of_variant(results["service"]).recipe_label(results["recipe"])
-    return Alert(
-        kind="success",
-        key=f"success/{about}/{results['run_id']}",
-        about=about,
-        subject=f"{dag_id} ended well: {best['family']}, RMSE {best['validation_rmse']:.3f}"
+    families, variant = results["families"], results["service"]
+    best, dataset = families[0], dataset_of_variant(variant)
+    recipe, source = dataset.recipe_label(results["recipe"]), source_label(results["data_source"])
+    error = dataset.target.with_unit(f"{best['validation_rmse']:.3f}")
+    return _of_run(
+        "success",
+        dag_id,
+        run_id,
+        results["run_id"],
+        subject=f"{dag_id} ended well: {best['family']}, RMSE {error}"
         f"{sample_mark(results['data_source'])}",
         headline=f"{dag_id} ended well",
-        summary=f"The best of {len(families)} on the validation months is {best['family']}, with "
-        f"an RMSE of {best['validation_rmse']:.3f} minutes: "
-        f"{source_label(results['data_source'])}, {recipe}.",
+        summary=f"The best of {len(families)} on the validation {dataset.rows[0]} is "
+        f"{best['family']}, with an RMSE of {error}: {source}, {recipe}.",
         table=AlertTable(
             ("Family", "Validation RMSE", "Test RMSE", "Trials", "Seconds"),
             tuple(
@@ -52,131 +96,118 @@ def success(dag_id: str, run_id: str, results: Mapping[str, Any]) -> Alert:
             ),
         ),
         facts=(
-            ("Run", run_id),
-            ("Data", f"{results['service']}, {source_label(results['data_source'])}"),
-            (
-                "Model input",
-                f"{recipe}, {results['encoding']}",
-            ),
+            ("Data", f"{variant}, {source}"),
+            ("Model input", f"{recipe}, {results['encoding']}"),
             ("Training set", results["training_set"]),
         ),
-        links=(Link("MLflow", results["run_url"]), Link("The run", run_url(dag_id, run_id))),
+        links=(Link("MLflow", results["run_url"]),),
     )
 
 
 def deadline_missed(dag_id: str, run_id: str, deadline: str, hours: float) -> Alert:
     """A run is not done in time; it goes on."""
-    about = f"{dag_id}/{run_id}"
-    tracking, notes = tracking_link(about)
-    return Alert(
-        kind="deadline",
-        key=f"deadline/{about}/{deadline}",
-        about=about,
+    return _of_run(
+        "deadline",
+        dag_id,
+        run_id,
+        deadline,
         subject=f"{dag_id} is late",
         headline=f"{dag_id} is late",
         summary=f"The run was to be done within {hours:g} hours. It goes on.",
-        facts=(("Run", run_id), ("Deadline", deadline)),
+        facts=(("Deadline", deadline),),
         advice=(
             "Look which task takes the time; the log of a search counts its trials.",
             "Mark the run as failed to stop it; a time budget makes the next one shorter.",
         ),
-        links=(Link("The run", run_url(dag_id, run_id)), *tracking),
-        notes=notes,
+        tracked="",
     )
 
 
-def gate_refused(verdict: GateVerdict, service: str, dag_id: str, run_id: str) -> Alert:
+def gate_refused(verdict: GateVerdict, variant: str, dag_id: str, run_id: str) -> Alert:
     """A challenger did not pass the gate; nothing has moved."""
     failed = [check.name for check in verdict.checks if not check.passed]
-    about = f"{dag_id}/{run_id}"
-    tracking, notes = tracking_link(f"{about}/gate")
-    champion = "none" if verdict.champion is None else f"version {verdict.champion}"
-    return Alert(
-        kind="gate_refused",
-        key=f"gate_refused/{about}/{verdict.challenger}",
-        about=about,
-        subject=f"version {verdict.challenger} of {service} did not pass the gate"
+    return _of_run(
+        "gate_refused",
+        dag_id,
+        run_id,
+        str(verdict.challenger),
+        subject=f"version {verdict.challenger} of {variant} did not pass the gate"
         f"{sample_mark(verdict.data_source)}",
         headline=f"Version {verdict.challenger} did not pass the gate",
-        summary=f"Nothing has moved; champion of {service}: {champion}. Not passed: "
-        f"{', '.join(failed)}.",
+        summary=f"Nothing has moved; champion of {variant}: {_version(verdict.champion)}. Not "
+        f"passed: {', '.join(failed)}.",
         table=_checks(verdict),
-        facts=(("Service", service), *_judged(verdict, service), ("Run", run_id)),
-        links=(Link("The run", run_url(dag_id, run_id)), *tracking),
-        notes=notes,
+        facts=(*_table_of(variant), *_judged(verdict, variant)),
+        tracked="/gate",
     )
 
 
-def doubtful(findings: Iterable[Finding], service: str, dag_id: str, run_id: str) -> Alert:
-    """Months are not quite as the months before them; the run goes on."""
-    known = tuple(findings)
-    months = ", ".join(dict.fromkeys(finding.partition for finding in known))
-    about = f"{dag_id}/{run_id}"
-    tracking, notes = tracking_link(about)
-    return Alert(
-        kind="data",
-        key=f"data/{about}/{months}",
-        about=about,
-        subject=f"{service} {months}: {len(known)} findings about the data",
-        headline=f"Something about {months} is doubtful",
-        summary=f"Compared with the months before, {service} {months} is not as usual. The run "
-        "goes on; look whether the month is right.",
+def doubtful(findings: Iterable[Finding], variant: str, dag_id: str, run_id: str) -> Alert:
+    """Partitions are not quite as those before them; the run goes on."""
+    known, (several, one) = tuple(findings), dataset_of_variant(variant).partitions
+    named = ", ".join(dict.fromkeys(finding.partition for finding in known))
+    return _of_run(
+        "data",
+        dag_id,
+        run_id,
+        named,
+        subject=f"{variant} {named}: {len(known)} findings about the data",
+        headline=f"Something about {named} is doubtful",
+        summary=f"Compared with the {several} before, {variant} {named} is not as usual. The run "
+        f"goes on; look whether the {one} is right.",
         table=AlertTable(
-            ("Month", "Finding", "Column", "What was found"),
+            (one.capitalize(), "Finding", "Column", "What was found"),
             tuple(
                 (finding.partition, finding.code, finding.column or "", finding.message)
                 for finding in known
             ),
         ),
-        facts=(("Service", service), ("Run", run_id)),
+        facts=_table_of(variant),
         advice=tuple(dict.fromkeys(finding.remedy for finding in known))[:3],
-        links=(Link("The run", run_url(dag_id, run_id)), *tracking),
-        notes=notes,
+        tracked="",
     )
 
 
 def approval_waits(
-    verdict: GateVerdict, service: str, hours: float, default: str | None, dag_id: str, run_id: str
+    verdict: GateVerdict, variant: str, hours: float, default: str | None, dag_id: str, run_id: str
 ) -> Alert:
     """A challenger has passed the gate, and a person has to decide."""
-    about = f"{dag_id}/{run_id}"
-    tracking, notes = tracking_link(f"{about}/gate")
-    otherwise = f"Without an answer within {hours:g} hours, "
-    otherwise += f"it counts as {default!r}." if default else "the run fails."
-    return Alert(
-        kind="approval",
-        key=f"approval/{about}/{verdict.challenger}",
-        about=about,
-        subject=f"version {verdict.challenger} of {service} waits for an approval",
-        headline=f"Shall version {verdict.challenger} become champion of {service}?",
-        summary=f"It has passed the gate against {_version(verdict.champion)}. {otherwise}",
+    otherwise = f"it counts as {default!r}." if default else "the run fails."
+    return _of_run(
+        "approval",
+        dag_id,
+        run_id,
+        str(verdict.challenger),
+        subject=f"version {verdict.challenger} of {variant} waits for an approval",
+        headline=f"Shall version {verdict.challenger} become champion of {variant}?",
+        summary=f"It has passed the gate against {_version(verdict.champion)}. Without an answer "
+        f"within {hours:g} hours, {otherwise}",
         table=_checks(verdict),
-        facts=(("Service", service), ("Run", run_id)),
+        facts=_table_of(variant),
         advice=("Approve or reject it under Required Actions of the run.",),
-        links=(Link("The run", run_url(dag_id, run_id)), *tracking),
-        notes=notes,
+        tracked="/gate",
     )
 
 
 def moved(
-    entry: HistoryEntry, service: str, dag_id: str, run_id: str, verdict: GateVerdict | None
+    entry: HistoryEntry, variant: str, dag_id: str, run_id: str, verdict: GateVerdict | None
 ) -> Alert:
     """Another version is champion."""
-    about = f"{dag_id}/{run_id}"
-    back = entry.kind == "rollback"
-    tracking, notes = tracking_link(f"{about}/move")
-    was = _version(entry.before.champion)
-    what = f"went back to version {entry.version}" if back else f"is now version {entry.version}"
+    dataset, back = dataset_of_variant(variant), entry.kind == "rollback"
+    now = f"went back to version {entry.version}" if back else f"is now version {entry.version}"
     # A move by hand is described by its remarks alone, generated data first.
-    made_up = source_label(SAMPLE)
-    sample = sample_mark(SAMPLE) if entry.remarks.startswith(made_up) else ""
-    return Alert(
-        kind="rollback" if back else "promotion",
-        key=f"{entry.kind}/{about}/{entry.run_id}",
-        about=about,
-        subject=f"the champion of {service} {what}{sample}",
-        headline=f"The champion of {service} {what}",
-        summary=f"Before, it was {was}.",
+    sample = sample_mark(SAMPLE) if entry.remarks.startswith(source_label(SAMPLE)) else ""
+    undo = {"action": "rollback", **variant_conf(dataset, variant)}
+    fields = " and ".join(f"{name} {value}" for name, value in undo.items())
+    return _of_run(
+        "rollback" if back else "promotion",
+        dag_id,
+        run_id,
+        entry.run_id,
+        prefix=entry.kind,
+        subject=f"the champion of {variant} {now}{sample}",
+        headline=f"The champion of {variant} {now}",
+        summary=f"Before, it was {_version(entry.before.champion)}.",
         at=dt.datetime.fromtimestamp(entry.at, tz=dt.UTC),
         table=_checks(verdict) if verdict else None,
         facts=(
@@ -187,48 +218,47 @@ def moved(
             *((("Approved by", entry.approver),) if entry.approver else ()),
             ("Why", entry.why or "no reason was given"),
             *((("Remarks", entry.remarks),) if entry.remarks else ()),
-            *(_judged(verdict, service, remarks=False) if verdict else ()),
-            ("Run", run_id),
+            *(_judged(verdict, variant, remarks=False) if verdict else ()),
         ),
         advice=()
         if back
-        else (f"To undo it, trigger promotion with action rollback and service {service}.",),
-        links=(Link("The run", run_url(dag_id, run_id)), *tracking),
-        notes=notes,
+        else (f"To undo it, trigger {dag_id_of(dataset, PROMOTION)} with {fields}.",),
+        tracked="/move",
     )
 
 
 def drifted(
-    what: str,
+    summary: str,
     findings: Iterable[tuple[str, str, str]],
+    dataset: Dataset,
     dag_id: str,
     run_id: str,
     report_url: str | None = None,
 ) -> Alert:
-    """The trips, or the errors, are no longer what the model learned from.
+    """Rows, or errors, are no longer what the model learned from.
 
     Parameters
     ----------
-    what
+    summary
         One line: what has drifted, and since when.
     findings
         Name, what was found, and the threshold.
     report_url
         Address of the whole report.
     """
-    about = f"{dag_id}/{run_id}"
-    report = (Link("The report", report_url),) if report_url else ()
-    return Alert(
-        kind="drift",
-        key=f"drift/{about}/{what}",
-        about=about,
-        subject=f"drift: {what}",
-        headline="The trips have drifted",
-        summary=what,
+    return _of_run(
+        "drift",
+        dag_id,
+        run_id,
+        summary,
+        subject=f"drift: {summary}",
+        headline=f"The {dataset.rows[0]} of {dataset.title} have drifted",
+        summary=summary,
         table=AlertTable(("What", "Found", "Threshold"), tuple(findings)),
-        facts=(("Run", run_id),),
-        advice=("Train on newer months: trigger retraining, or wait for its schedule.",),
-        links=(*report, Link("The run", run_url(dag_id, run_id))),
+        advice=(
+            f"Train on newer {dataset.partitions[0]}: trigger {dag_id_of(dataset, RETRAINING)}.",
+        ),
+        links=(Link("The report", report_url),) if report_url else (),
     )
 
 
@@ -242,11 +272,12 @@ def drift_answered(outcome: str, drift: Mapping[str, Any], dag_id: str, run_id: 
     drift
         The evidence: ``why``, ``window``, ``version``, ``run_url``.
     """
-    about = f"{dag_id}/{run_id}"
-    return Alert(
-        kind="drift",
-        key=f"drift_answered/{about}/{drift['run_id']}",
-        about=about,
+    return _of_run(
+        "drift",
+        dag_id,
+        run_id,
+        drift["run_id"],
+        prefix="drift_answered",
         subject=outcome,
         headline="The drift has been answered",
         summary=outcome,
@@ -254,9 +285,8 @@ def drift_answered(outcome: str, drift: Mapping[str, Any], dag_id: str, run_id: 
             ("Drift", drift["why"]),
             ("Window", drift["window"]),
             ("Version that had drifted", str(drift["version"])),
-            ("Run", run_id),
         ),
-        links=(Link("The window", drift["run_url"]), Link("The run", run_url(dag_id, run_id))),
+        links=(Link("The window", drift["run_url"]),),
     )
 
 
@@ -269,8 +299,8 @@ def state_lost(key: str, aside: str) -> Alert:
         subject=f"the state {key} cannot be read",
         headline="A state cannot be read",
         summary=f"What was remembered under {key} was damaged, or written by another version. It "
-        f"is kept under {aside}, and begins anew: months may be announced, and drift be answered, "
-        "once more.",
+        f"is kept under {aside}, and begins anew: partitions may be announced, and drift be "
+        "answered, once more.",
     )
 
 
@@ -292,19 +322,18 @@ def unreadable_files(found: Sequence[str]) -> Alert:
     )
 
 
-def drift_not_known(service: str, version: int, why: str, dag_id: str, run_id: str) -> Alert:
-    """Tell that nobody would notice if the trips drifted."""
-    about = f"{dag_id}/{run_id}"
+def drift_not_known(variant: str, version: int, why: str, dag_id: str, run_id: str) -> Alert:
+    """Tell that nobody would notice a drift."""
     return Alert(
         kind="drift",
         # Once for each version, not at every look.
-        key=f"drift_not_known/{service}/{version}/{why}",
-        about=about,
-        subject=f"drift of {service} cannot be seen: version {version}",
+        key=f"drift_not_known/{variant}/{version}/{why}",
+        about=f"{dag_id}/{run_id}",
+        subject=f"drift of {variant} cannot be seen: version {version}",
         headline="Drift cannot be seen",
         summary=why[:1].upper() + why[1:] + ".",
-        facts=(("Service", service), ("Run", run_id)),
-        advice=(f"Run `model-loop profile-version --version {version}`.",),
+        facts=(*_table_of(variant), ("Run", run_id)),
+        advice=(f"Run `model-loop profile-version --variant {variant} --version {version}`.",),
         links=(Link("The run", run_url(dag_id, run_id)),),
     )
 
@@ -323,17 +352,25 @@ def trial(run_id: str) -> Alert:
 
 
 def sample_mark(data_source: str) -> str:
-    """Return what a subject ends with where trips are generated; nothing for real ones."""
+    """Return what a subject ends with where rows are generated; nothing for real ones."""
     return f" ({source_label(data_source)})" if is_generated(data_source) else ""
 
 
+def _table_of(variant: str) -> tuple[tuple[str, str]]:
+    """Return the fact that names the table: the variant where it has several."""
+    dataset = dataset_of_variant(variant)
+    if len(dataset.variants) == 1:
+        return (("Dataset", dataset.title),)
+    return ((dataset.variant_field.title, variant),)
+
+
 def _judged(
-    verdict: GateVerdict, service: str, *, remarks: bool = True
+    verdict: GateVerdict, variant: str, *, remarks: bool = True
 ) -> Iterator[tuple[str, str]]:
     """Yield what figures of a verdict are of."""
     yield "Data", source_label(verdict.data_source) if verdict.data_source else "not known"
     if verdict.recipe:
-        yield "Model input", dataset_of_variant(service).recipe_label(verdict.recipe)
+        yield "Model input", dataset_of_variant(variant).recipe_label(verdict.recipe)
     if remarks and verdict.remarks:
         yield "Remarks", "; ".join(verdict.remarks)
 

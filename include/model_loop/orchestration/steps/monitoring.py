@@ -258,6 +258,7 @@ def _judge(
         drifted(
             f"{evidence['why']} ({watched.title})",
             [(str(one), _remark(one), str(one.thresholds)) for one in findings],
+            dataset,
             dag_run.dag_id,
             dag_run.run_id,
             evidence["run_url"],

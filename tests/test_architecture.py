@@ -79,24 +79,14 @@ def test_only_orchestration_knows_airflow(file: Path) -> None:
     assert not knows or name.startswith("orchestration/") or name == "local/scheduler.py"
 
 
-#: Modules that still import a dataset. The list only gets shorter: what is of trips in them moves
-#: to the package of that dataset, which the loop finds by its entry points.
-STILL_OF_TRIPS = frozenset(
-    {
-        "cli/app.py",
-        "cli/options.py",
-    }
-)
-
-
 def test_the_loop_imports_no_dataset() -> None:
-    """But for the modules that are listed, each of which does."""
+    """It finds those in Python by their entry points."""
     importing = {
         str(file.relative_to(LIBRARY))
         for file in files()
         if any(module.split(".")[0] == "trip_duration" for module in imports(file))
     }
-    assert importing == STILL_OF_TRIPS
+    assert importing == set()
 
 
 def late_imports(file: Path) -> Iterator[ast.Import | ast.ImportFrom]:

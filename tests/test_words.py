@@ -59,8 +59,6 @@ EXCEPTIONS = {
 #: move to the package of the dataset, which the loop finds by its entry points.
 STILL_OF_A_DATASET: frozenset[str] = frozenset(
     {
-        "cli/app.py",
-        "cli/options.py",
         "cli/serving.py",
         "dashboard/pages/ab.py",
         "monitoring/performance.py",

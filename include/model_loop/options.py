@@ -26,6 +26,8 @@ Choices = Mapping[str, str]
 _T = TypeVar("_T")
 #: Keys of a field's JSON schema beside pydantic's own.
 _NAME, _CHOICES, _SETTING, _OFFERED = "x-option", "x-choices", "x-setting", "x-offered"
+#: Default in Python, where it is not that of the setting.
+_OWN = "x-own-default"
 
 _BOUNDS = {
     "greater_than": ("gt", "more than {}"),
@@ -110,6 +112,7 @@ def setting_option(
     """
     field = copy.copy(all_settings().model_fields[setting])
     extra = {_NAME: name, _CHOICES: dict(choices or {}), _SETTING: setting, _OFFERED: offered}
+    extra[_OWN] = default
     if default is None:
         default = field.get_default(call_default_factory=False)
     made = Field(
@@ -195,6 +198,12 @@ class Option:
         if self.setting:
             return getattr(get_settings(), self.setting)
         return self.field.get_default(call_default_factory=True)
+
+    @property
+    def python_default(self) -> Any:  # noqa: ANN401 - of the field's own type
+        """Value where Python code gives none: the setting's, unless the option has its own."""
+        own = self._extra.get(_OWN)
+        return self.default if own is None else own
 
     def json_default(self) -> Any:  # noqa: ANN401 - any JSON
         """Return the default as JSON.

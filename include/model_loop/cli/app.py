@@ -16,7 +16,7 @@ from model_loop.cli.codes import ExitCode
 from model_loop.cli.datasets import datasets
 from model_loop.cli.labels import labels
 from model_loop.cli.monitoring import monitor, profile_version
-from model_loop.cli.options import AsJson, DataOptions, SearchOptions
+from model_loop.cli.options import AsJson, DataOptions, SearchOptions, Variant
 from model_loop.cli.products import products
 from model_loop.cli.report import (
     print_outcomes,
@@ -34,14 +34,11 @@ from model_loop.cli.serving import (
     tokens,
     traffic,
 )
-from model_loop.datasets.registry import dataset_packages
+from model_loop.datasets.registry import choose_variant, dataset_packages
 from model_loop.errors import InvalidInputError
 from model_loop.findings import DoubtfulDataWarning, RefusedPartitionError
 from model_loop.models.progress import TrialProgress
-from model_loop.options import build
 from model_loop.settings import get_settings
-from model_loop.tracking.deployments import registered_name
-from trip_duration.services import get_service
 
 if TYPE_CHECKING:
     from model_loop.models.search import TuningResult
@@ -128,7 +125,7 @@ def train(
     output: Path | None = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tune, fit the best settings on train and validation, and judge on the test months.
+    """Tune, fit the best settings on train and validation, and judge on the test rows.
 
     Parameters
     ----------
@@ -159,7 +156,7 @@ def train(
 def reproduce(
     version: int,
     *,
-    service: str = get_settings().variant,
+    variant: Variant = _DATA.variant,
     source: str | None = None,
     storage: Annotated[str, Parameter(show_default=False)] = get_settings().storage_root,
     as_json: AsJson = False,
@@ -172,10 +169,10 @@ def reproduce(
     ----------
     version
         Number of the version in the registry.
-    service
-        Service of the model: green, yellow or fhvhv.
+    variant
+        Variant of the model; a dataset, if it has one variant alone.
     source
-        New source of the same months; the original one, if left out.
+        New address of the same files; the original one, if left out.
     storage
         Folder of intermediate files.
     as_json
@@ -184,9 +181,8 @@ def reproduce(
     from model_loop.tracking.lineage import find_lineage
     from model_loop.tracking.lineage import reproduce as train_again
     from model_loop.tracking.runs import Tracker
-    from trip_duration.contract.rules import ContractLimits
 
-    settings, name = get_settings(), registered_name(get_service(service).name)
+    settings, name = get_settings(), choose_variant(variant)[1].model_name
     lineage = find_lineage(Tracker(settings.tracking_uri, settings.experiment), name, version)
     if source is not None:
         data = dataclasses.replace(lineage.data, source=source)
@@ -195,19 +191,18 @@ def reproduce(
         lineage,
         storage_root=storage,
         timeout_seconds=settings.request_timeout_seconds,
-        limits=build(ContractLimits, {}),
     )
     print_reproduction(reproduction, lineage, as_json=as_json)
     if not reproduction.agrees:
         sys.exit(ExitCode.NEGATIVE)
 
 
-def _build(data: DataOptions, *, as_json: bool) -> TrainingSet:
+def _build(data: DataOptions, *, as_json: bool, seed: int | None = None) -> TrainingSet:
     # Wrong options are refused before the heavy imports begin.
-    request = data.request
-    from model_loop.training_set.preparation import build_training_set
-    from trip_duration.contract.rules import ContractLimits
+    params = data.params(seed)
+    from model_loop.training_set.preparation import build_training_set, preparation_of
 
+    request = preparation_of(data.dataset).request(params, params["source"])
     with warnings.catch_warnings():
         # They are printed with the training set.
         warnings.simplefilter("ignore", DoubtfulDataWarning)
@@ -216,7 +211,6 @@ def _build(data: DataOptions, *, as_json: bool) -> TrainingSet:
                 request,
                 storage_root=data.storage,
                 timeout_seconds=get_settings().request_timeout_seconds,
-                limits=build(ContractLimits, {}),
             )
         except RefusedPartitionError as error:
             print_refusal(error, as_json=as_json)
@@ -229,7 +223,7 @@ def _tune(
     families, request = search.families, search.request
     from model_loop.models.tuning import tune as search_family
 
-    training_set = _build(data, as_json=as_json)
+    training_set = _build(data, as_json=as_json, seed=request.random_state)
     results = [
         search_family(
             family,

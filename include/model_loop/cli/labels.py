@@ -10,7 +10,7 @@ from pathlib import Path
 from cyclopts import App
 
 from model_loop.cli.console import console
-from model_loop.cli.options import AsJson
+from model_loop.cli.options import AsJson, Variant
 from model_loop.errors import require_within
 from model_loop.settings import get_settings
 
@@ -24,7 +24,7 @@ _DAYS, _MOST_DAYS = 90.0, 36_500.0
 @labels.command
 def add(
     *files: Path,
-    variant: str = _settings.variant,
+    variant: Variant = _settings.variant,
     days: float = _DAYS,
     as_json: AsJson = False,
 ) -> None:
@@ -36,24 +36,24 @@ def add(
         CSV, Parquet, Arrow or JSON lines with the target, and either `prediction_id` or the
         declared keys.
     variant
-        Variant that was predicted.
+        Variant that was predicted; a dataset, if it has one variant alone.
     days
         Days of the request log to look through.
     as_json
         Print one JSON object, for machines.
     """
     require_within("days", days, above=0.0, most=_MOST_DAYS)
-    from model_loop.datasets.registry import dataset_of_variant
+    from model_loop.datasets.registry import choose_variant
     from model_loop.monitoring.labels import add_labels, read_labels
     from model_loop.serving.request_log.tables import open_log
 
-    settings, dataset = get_settings(), dataset_of_variant(variant)
+    settings, (dataset, chosen) = get_settings(), choose_variant(variant)
     engine = open_log(settings.request_log_url, settings.serving_folder)
     since = dt.datetime.now(dt.UTC) - dt.timedelta(days=days)
     told = {}
     for file in files:
         known = read_labels(str(file), dataset)
-        told[str(file)] = add_labels(engine, variant, known, since, "labels add")
+        told[str(file)] = add_labels(engine, chosen.key, known, since, "labels add")
     if as_json:
         content = {file: dataclasses.asdict(report) for file, report in told.items()}
         print(json.dumps(content))  # noqa: T201 - the command's answer

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from model_loop.cli.codes import ExitCode
 from model_loop.cli.console import console
-from model_loop.cli.options import AsJson
+from model_loop.cli.options import AsJson, Variant
 from model_loop.datasets.registry import choose_variant
 from model_loop.errors import InvalidInputError, require_within
 from model_loop.monitoring.levels import Level, as_row, gravest_first, thresholds_of, worst
@@ -42,9 +42,7 @@ class VersionOptions:
         Its number; if left out, every champion: there is one for each moment.
     """
 
-    variant: Annotated[str, Parameter(name=("--variant", "--dataset", "--service"))] = (
-        _settings.variant
-    )
+    variant: Variant = _settings.variant
     version: int | None = None
 
     def versions(self) -> ModelVersions:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.registry import choose_variant, datasets_in_python
+from model_loop.errors import InvalidInputError
 from model_loop.models.catalogue import FAMILIES, get_family
 from model_loop.models.search import SearchRequest
 from model_loop.options import Option, build, options_of
 from model_loop.settings import get_settings
-from trip_duration.training_set.request import TrainingSetRequest
+from model_loop.training_set.options import TableOptions, training_set_options
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 
@@ -25,63 +28,148 @@ _SHORT = {
 }
 
 
-def arguments_of(cls: type, **defaults: Any) -> Any:  # noqa: ANN401 - any value; a class made here
+def arguments_of(cls: type) -> Any:  # noqa: ANN401 - a class made here
     """Make a dataclass with a field for each option of a class, for the command line.
 
     Months are one word: ``2024-01,2024-02``, or ``2023-11..2024-01``.
-
-    Parameters
-    ----------
-    defaults
-        Values where a command gives none, if they are not those of the options.
     """
-    known = options_of(cls)
-    fields = [(name, *_argument(each, defaults.get(name))) for name, each in known.items()]
+    fields = []
+    for name, each in options_of(cls).items():
+        kind, help_text = _kind_and_help(each)
+        parameter = Parameter(
+            name=_names(name),
+            help=help_text,
+            negative=(),
+            show_default=each.default not in ("", ()),
+        )
+        fields.append((name, Annotated[kind, parameter], field(default=each.default)))
     return dataclasses.make_dataclass(f"{cls.__name__}Arguments", fields, frozen=True)
 
 
-def _argument(each: Option, default: Any = None) -> tuple[Any, Any]:  # noqa: ANN401 - any value, any type
-    default = each.default if default is None else default
-    kind: Any = each.field.annotation
-    description = each.description
+def _kind_and_help(each: Option) -> tuple[Any, str]:
     if each.choices:
-        kind = Literal[tuple(each.choices)]
-    elif each.schema()["type"] == "array" and isinstance(default, str):
-        kind = str
-        description += " A list with commas, or a range 2023-11..2024-01."
-    elif each.schema()["type"] == "array":
-        kind = tuple[str, ...]
-        description += " Repeat it for several."
-    name = f"--{_SHORT[each.name]}" if each.name in _SHORT else None
-    parameter = Parameter(
-        name=name, help=description, negative=(), show_default=default not in ("", ())
-    )
-    return Annotated[kind, parameter], dataclasses.field(default=default)
+        return Literal[tuple(each.choices)], each.description
+    if each.schema()["type"] != "array":
+        return each.field.annotation, each.description
+    if isinstance(each.default, str):
+        return str, f"{each.description} A list with commas, or a range 2023-11..2024-01."
+    return tuple[str, ...], f"{each.description} Repeat it for several."
+
+
+def _names(name: str) -> str | None:
+    return f"--{_SHORT[name]}" if name in _SHORT else None
+
+
+#: The option that names a variant, or a dataset that has one alone.
+Variant = Annotated[str, Parameter(name=("--variant", "--dataset", "--service"))]
+
+
+def _options_of_datasets() -> dict[str, tuple[str, Option]]:
+    """Return the options of training sets by their names, each with its group in the help.
+
+    Without those that every dataset has, and those of the search.
+    """
+    found = {name: ("Declared tables", each) for name, each in options_of(TableOptions).items()}
+    beside = {"source", "recipe", *options_of(SearchRequest)}
+    for dataset in datasets_in_python():
+        beside.add(dataset.variant_field.name)
+        for name, each in options_of(training_set_options(dataset)).items():
+            found[name] = ("Data", found[name][1]) if name in found else (dataset.title, each)
+    return {name: each for name, each in found.items() if name not in beside}
+
+
+_OF_DATASETS = _options_of_datasets()
+
+
+def _arguments_of_datasets() -> Any:  # noqa: ANN401 - a class made here
+    """Make a dataclass with a field for each option of a dataset; None where none is given."""
+    fields = []
+    for name, (group, each) in _OF_DATASETS.items():
+        kind, help_text = _kind_and_help(each)
+        default = each.python_default
+        parameter = Parameter(
+            name=_names(name),
+            help=help_text,
+            negative=(),
+            group=group,
+            show_default=False if default in ("", ()) else str(default),
+        )
+        fields.append((name, Annotated[kind | None, parameter], field(default=None)))
+    return dataclasses.make_dataclass("DatasetArguments", fields, frozen=True)
 
 
 @Parameter(name="*", group="Data")
 @dataclass(frozen=True)
-class DataOptions(arguments_of(TrainingSetRequest, test_months="")):  # type: ignore[misc]  # made of options
+class DataOptions(_arguments_of_datasets()):  # type: ignore[misc]  # made of options
     """Options of a training set.
 
     Parameters
     ----------
+    variant
+        Variant of a dataset, or a dataset that has one alone.
+    source
+        Folder, s3:// or https:// address of the files, or a word for a source of the dataset's
+        own; that of the declaration or of the settings, if left out.
+    recipe
+        Columns that the model may use, and so the moment from which it can predict; the default of
+        the dataset, if left out.
     storage
         Folder of downloaded and generated files.
     """
 
+    variant: Variant = get_settings().variant
+    source: str | None = None
+    recipe: str | None = None
     storage: Annotated[str, Parameter(show_default=False)] = get_settings().storage_root
 
     @property
-    def request(self) -> TrainingSetRequest:
-        """The training set that is asked for.
+    def dataset(self) -> Dataset:
+        """The dataset of the variant.
 
         Raises
         ------
         InvalidInputError
-            If a value breaks a rule.
+            If there is none.
         """
-        return build(TrainingSetRequest, vars(self))
+        return choose_variant(self.variant)[0]
+
+    def params(self, seed: int | None = None) -> dict[str, Any]:
+        """Return the values that the form of the dataset would have.
+
+        Parameters
+        ----------
+        seed
+            Seed of the search that follows, for datasets whose training sets need one.
+
+        Raises
+        ------
+        InvalidInputError
+            If a value breaks a rule, or is of an option that the dataset does not have.
+        """
+        dataset, variant = choose_variant(self.variant)
+        cls = training_set_options(dataset)
+        offered = options_of(cls)
+        given = {name: getattr(self, name) for name in _OF_DATASETS}
+        given = {name: value for name, value in given.items() if value is not None}
+        for name in given.keys() - offered.keys():
+            raise InvalidInputError(
+                _names(name) or f"--{name.replace('_', '-')}",
+                f"is no option of the dataset {dataset.name}",
+                "Leave it out, or name another dataset.",
+            )
+        declared = dataset.declaration.source if dataset.declaration else get_settings().source
+        values = {name: each.python_default for name, each in offered.items()} | given
+        values |= {
+            "source": declared if self.source is None else self.source,
+            "service": variant.key,
+            "recipe": self.recipe or dataset.default_recipe,
+        }
+        if seed is not None:
+            values["random_state"] = seed
+        # Wrong values are refused before the heavy imports begin.
+        dataset.recipe(values["recipe"])
+        build(cls, values)
+        return values
 
 
 @Parameter(name="*", group="Search")

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from model_loop.cli.console import console
+from model_loop.cli.options import Variant
 from model_loop.datasets.registry import choose_variant
 from model_loop.settings import get_settings
 
@@ -48,9 +49,7 @@ class ScoreOptions:
     """
 
     model: str | None = None
-    variant: Annotated[str, Parameter(name=("--variant", "--dataset", "--service"))] = (
-        _settings.variant
-    )
+    variant: Variant = _settings.variant
     moment: str | None = None
     tracking_uri: Annotated[str, Parameter(show_default=False)] = _settings.tracking_uri
     chunk_rows: int = _settings.scoring_chunk_rows

@@ -16,7 +16,7 @@ from rich import box
 from rich.table import Table
 
 from model_loop.cli.console import console
-from model_loop.cli.options import AsJson
+from model_loop.cli.options import AsJson, Variant
 from model_loop.datasets.registry import choose_variant, dataset_of_variant
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import require_within
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 tokens = App(name="tokens", help="Bearer tokens of the prediction server: add, list, revoke.")
 
 
-#: Names of the option that names a variant.
-_VARIANT = Parameter(name=("--variant", "--dataset", "--service"))
 #: Values that follow their option, as many as there are.
 _Several = Parameter(consume_multiple=True, negative=())
 
@@ -40,7 +38,7 @@ _settings = get_settings()
 
 def serve(
     *,
-    variant: Annotated[str, _VARIANT] = _settings.variant,
+    variant: Variant = _settings.variant,
     host: str = _settings.serving_host,
     port: int = _settings.serving_port,
 ) -> None:
@@ -174,7 +172,7 @@ def client_code(
     language: str,
     *,
     url: str = f"http://127.0.0.1:{_settings.serving_port}",
-    variant: Annotated[str, _VARIANT] = _settings.variant,
+    variant: Variant = _settings.variant,
 ) -> None:
     """Print a working request for a running server.
 
@@ -206,7 +204,7 @@ def traffic(
     why: str = "",
     moment: str | None = None,
     accept_generated_data: Annotated[bool, Parameter(negative=())] = False,
-    variant: Annotated[str, _VARIANT] = _settings.variant,
+    variant: Variant = _settings.variant,
 ) -> None:
     """Decide which version answers, in one action that is written into the history.
 
@@ -254,7 +252,7 @@ def traffic(
 
 def ab_report(
     *,
-    variant: Annotated[str, _VARIANT] = _settings.variant,
+    variant: Variant = _settings.variant,
     days: float = 30.0,
     as_json: AsJson = False,
 ) -> None:

@@ -92,7 +92,7 @@ def test_comparison(engine: Engine) -> None:
     """The difference has Welch's interval or a wider one, and the sample size the said power."""
     (pair,) = ab_report(engine, "green", ended).comparisons
     first, second = (np.abs(errors_of(version)) for version in (2, 1))
-    assert (pair.version, pair.against, pair.trips) == (2, 1, SIZES[2])
+    assert (pair.version, pair.against, pair.rows) == (2, 1, SIZES[2])
     assert pair.difference == pytest.approx(first.mean() - second.mean())
     welch = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
     half, by_day = (welch.high - welch.low) / 2, (pair.interval[1] - pair.interval[0]) / 2
@@ -101,7 +101,7 @@ def test_comparison(engine: Engine) -> None:
     effect = by_day / stats.t.isf(0.025, 9) / (half / stats.norm.isf(0.025))
     spread = np.sqrt(first.var(ddof=1) + second.var(ddof=1)) * effect
     power = stats.norm.sf(
-        stats.norm.isf(0.025) - pair.worthwhile / (spread / np.sqrt(pair.trips_needed))
+        stats.norm.isf(0.025) - pair.worthwhile / (spread / np.sqrt(pair.rows_needed))
     )
     assert power == pytest.approx(0.8, abs=0.01)
 
@@ -146,7 +146,7 @@ def test_shadow_is_compared_on_the_same_trips(tmp_path: Path) -> None:
     (pair,) = report.paired
     both = (numbers % 3 > 0) & ((numbers >= 90) | (numbers % 3 != 1))
     difference = (np.abs(shadow) - np.abs(hard))[both]
-    assert (pair.version, pair.against, pair.paired, pair.trips) == (2, 1, True, both.sum())
+    assert (pair.version, pair.against, pair.paired, pair.rows) == (2, 1, True, both.sum())
     assert pair.difference == pytest.approx(difference.mean())
     low, high = stats.t.interval(0.95, 13, difference.mean(), stats.sem(difference))
     assert high - low <= pair.interval[1] - pair.interval[0] + 1e-9 < 2 * (high - low)
@@ -166,7 +166,7 @@ def test_it_is_too_early_to_decide(tmp_path: Path) -> None:
     (pair,) = ab_report(fill(tmp_path, told).engine, "green", ended).comparisons
     assert not pair.interval[0] <= 0 <= pair.interval[1]
     assert not pair.decided
-    assert pair.verdict == f"too early: 50 of {pair.trips_needed:,} trips"
+    assert pair.verdict == f"too early: 50 of {pair.rows_needed:,} rows"
 
 
 def test_versions_of_two_moments_are_never_compared(tmp_path: Path) -> None:

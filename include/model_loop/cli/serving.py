@@ -305,7 +305,7 @@ def ab_report(
         out.print(
             f"{name} less {pair.against}: {dataset.target.with_unit(f'{pair.difference:+.3f}')} "
             f"({low:+.3f} to {high:+.3f}), {pair.verdict}; a difference of {pair.worthwhile:.3f} "
-            f"takes {pair.trips_needed:,} {takes}. Decide once, at that number."
+            f"takes {pair.rows_needed:,} {takes}. Decide once, at that number."
         )
 
 

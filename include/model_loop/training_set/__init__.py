@@ -1,1 +1,1 @@
-"""The training set: clean trips, encoded and ready to learn from, with its provenance."""
+"""The training set: clean rows, encoded and ready to learn from, with its provenance."""

@@ -124,8 +124,8 @@ def _table(pairs: Sequence[VersionComparison], words: Words) -> ChartTable:
             round(one.difference, 3),
             f"{one.interval[0]:.3f} to {one.interval[1]:.3f}",
             one.verdict,
-            one.trips,
-            one.trips_needed,
+            one.rows,
+            one.rows_needed,
         )
         for one in pairs
     ]

@@ -31,7 +31,7 @@ def judge(
     dag_run: DagRunProtocol,
     ti: Any = None,  # noqa: ANN401 - Airflow's
 ) -> GateVerdict:
-    """Let the challenger and the champion predict the same test trips, and compare them."""
+    """Let the challenger and the champion predict the same test rows, and compare them."""
     with saying(ti):
         return _judge(params, dag_run)
 

@@ -75,14 +75,14 @@ class VersionComparison:
         rows where they are paired, of two samples otherwise (Welch).
     decided
         Whether there are enough rows, and the interval leaves out 0.
-    trips_needed
+    rows_needed
         Rows of each version that it takes to find a difference of *worthwhile*, with the
         confidence and a power of 0.8.
     worthwhile
         Targets; a share of the second's error.
     verdict
         Conclusion in words; before there are enough rows, that it is too early.
-    trips
+    rows
         Rows of the version that has fewer.
     paired
         Whether both have predicted the same rows.
@@ -93,10 +93,10 @@ class VersionComparison:
     difference: float
     interval: tuple[float, float]
     decided: bool
-    trips_needed: int
+    rows_needed: int
     worthwhile: float
     verdict: str
-    trips: int
+    rows: int
     paired: bool = False
 
 
@@ -162,7 +162,7 @@ def ab_report(
     if judged is not None:
         wanted = (*wanted, judged.of_actual(feedback.c.actual_minutes))
     answered = answered_by_day(engine, wanted)
-    usable = {version: sums for version, sums in answered.items() if _trips(sums) > 1}
+    usable = {version: sums for version, sums in answered.items() if _count(sums) > 1}
     shadowed = {
         (shadow, version): days
         for (shadow, version), days in shadowed_by_day(engine, wanted).items()
@@ -205,7 +205,7 @@ def _errors(found: Mapping[int, DaySums], moment_of: MomentOf) -> tuple[VersionE
     )
 
 
-def _trips(sums: DaySums) -> int:
+def _count(sums: DaySums) -> int:
     return sum(one.rows for one in sums.values())
 
 
@@ -228,18 +228,18 @@ def _compare(
         reach * error,
         _needed(spread, worthwhile),
         worthwhile,
-        trips=min(left.rows, right.rows),
+        rows=min(left.rows, right.rows),
     )
 
 
 def _pair(shadow: int, version: int, days: Mapping[int, Pairs], share: float) -> VersionComparison:
-    trips = sum(one.shadow.rows for one in days.values())
-    difference = sum(one.difference for one in days.values()) / trips
+    rows = sum(one.shadow.rows for one in days.values())
+    difference = sum(one.difference for one in days.values()) / rows
     squares = sum(one.squared for one in days.values())
-    variance = max(squares - trips * difference**2, 0.0) / (trips - 1)
-    residuals = [(one.difference - difference * one.shadow.rows) / trips for one in days.values()]
-    error, reach, effect = _error(variance / trips, residuals)
-    worthwhile = share * sum(one.answered for one in days.values()) / trips
+    variance = max(squares - rows * difference**2, 0.0) / (rows - 1)
+    residuals = [(one.difference - difference * one.shadow.rows) / rows for one in days.values()]
+    error, reach, effect = _error(variance / rows, residuals)
+    worthwhile = share * sum(one.answered for one in days.values()) / rows
     needed = _needed(variance * effect, worthwhile)
     return _comparison(
         (shadow, version),
@@ -247,7 +247,7 @@ def _pair(shadow: int, version: int, days: Mapping[int, Pairs], share: float) ->
         reach * error,
         needed,
         worthwhile,
-        trips=trips,
+        rows=rows,
         paired=True,
     )
 
@@ -282,22 +282,22 @@ def _comparison(
     needed: int,
     worthwhile: float,
     *,
-    trips: int,
+    rows: int,
     paired: bool = False,
 ) -> VersionComparison:
     low, high = around(difference, half)
     verdict = "no difference is shown" if low <= 0 <= high else "differs"
-    if trips < needed:
-        verdict = f"too early: {trips:,} of {needed:,} trips"
+    if rows < needed:
+        verdict = f"too early: {rows:,} of {needed:,} rows"
     return VersionComparison(
         *versions,
         difference=difference,
         interval=(low, high),
         decided=verdict == "differs",
-        trips_needed=needed,
+        rows_needed=needed,
         worthwhile=worthwhile,
         verdict=verdict,
-        trips=trips,
+        rows=rows,
         paired=paired,
     )
 

@@ -74,9 +74,9 @@ def _example(column: Column) -> Any:  # noqa: ANN401 - any JSON
 def _rules(dataset: Dataset) -> str:
     """Return what callers have to know of rows, in sentences."""
     notes = dataset.notes or (
-        f"Times without an offset are those of {_zone(dataset)}, with one they are converted. A "
-        "value that is not required may be left out, and a category that the model has not learned "
-        "from is read. A row is asked at one of the moments "
+        f"Times without an offset are those of {_time_zone(dataset)}, with one they are converted. "
+        "A value that is not required may be left out, and a category that the model has not "
+        "learned from is read. A row is asked at one of the moments "
         f"{', '.join(f'`{moment}`' for moment in dataset.moments)}; a request names the `moment`, "
         "or is answered by the earliest champion that has all the values it needs. Each value may "
         "come under its name in files, and a number as text; an unknown name is refused."
@@ -84,7 +84,7 @@ def _rules(dataset: Dataset) -> str:
     return f"{notes} Everything that is wrong with a request is told at once, under `problems`."
 
 
-def _zone(dataset: Dataset) -> str:
+def _time_zone(dataset: Dataset) -> str:
     time = dataset.declaration.time if dataset.declaration else None
     return time.stored_in if time else dataset.time_zone
 

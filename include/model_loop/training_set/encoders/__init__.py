@@ -1,1 +1,1 @@
-"""Encoders: scikit-learn transformers from raw trip columns to a design matrix."""
+"""Encoders: scikit-learn transformers from raw columns to a design matrix."""

@@ -12,10 +12,11 @@ from model_loop.orchestration.schedules.timetables import cron
 DOC = """
 ### Removes what nobody needs any more
 
-Every day: training sets beyond the newest of their kind that nobody has used lately, months that
-no training set is made of, results of tasks whose runs were deleted, chunks of batches that nobody
-went on with, what killed writers have left, and old logs of tasks. How much is kept are settings,
-and fields of the form; with *only look* nothing is removed, and the log lists what would be.
+Every day: training sets beyond the newest of their kind that nobody has used lately, partitions
+that no training set is made of, results of tasks whose runs were deleted, chunks of batches that
+nobody went on with, what killed writers have left, and old logs of tasks. How much is kept are
+settings, and fields of the form; with *only look* nothing is removed, and the log lists what would
+be.
 
 Files that could not be read, and were moved aside for inspection, are told by mail, and kept as
 long as logs.
@@ -28,7 +29,7 @@ the task; what was removed before is not missed.
 
 with DAG(
     dag_id="maintenance",
-    description="Removes old training sets, unused months, orphaned results and old logs.",
+    description="Removes old training sets, unused partitions, orphaned results and old logs.",
     doc_md=DOC,
     schedule=cron("0 4 * * *"),
     catchup=False,

@@ -72,7 +72,7 @@ def failed_tasks(dag: Any, run_id: str) -> list[FailedTask]:  # noqa: ANN401 - A
 
 
 def instance_name(ti: Any, context: Mapping[str, Any]) -> str:  # noqa: ANN401 - Airflow's
-    """Return the name of a mapped instance: the family, the month."""
+    """Return the name of a mapped instance: the family, the partition."""
     name = getattr(ti, "rendered_map_index", None)
     index = -1 if ti.map_index is None else ti.map_index
     return str(name) if name else name_by_input(context.get("task"), index, ti)

@@ -36,7 +36,7 @@ def check_form(params: Mapping[str, Any]) -> None:
 
 
 def remove_old_products(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove training sets and months that nobody needs; say which."""
+    """Remove training sets and files of partitions that nobody needs; say which."""
     root = get_settings().storage_root
     pruning = plan_pruning(root, Retention(params["versions"], params["days"]))
     for what in (*(product.key for product in pruning.products), *pruning.files):

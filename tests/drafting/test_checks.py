@@ -12,7 +12,10 @@ from model_loop.datasets.declaration import Declaration, parse_declaration
 from model_loop.datasets.words import NO, YES, YES_NO
 from model_loop.drafting.analysis import analyse
 from model_loop.drafting.answers import DraftAnswers
+from model_loop.drafting.checking import check_dataset
 from model_loop.drafting.draft import Draft, draft
+from model_loop.drafting.leaks import RankedFinding
+from model_loop.tables.table import read_table
 
 N = 400
 NO_ANSWERS = DraftAnswers()
@@ -36,17 +39,107 @@ def table(**columns: object) -> pd.DataFrame:
     return pd.DataFrame({"x": x, **columns, "y": (x + draw.normal(size=N)).round(3)})
 
 
+def repeated(folder: Path, of: dict[str, object]) -> tuple[str | None, Declaration]:
+    """The entity that the draft of a table with repeated values asks for, and its declaration."""
+    made, declaration = drafted(table(**of), folder)
+    found = [finding for finding in made.findings if finding.code == "repeated_entities"]
+    return (found[0].column if found else None), declaration
+
+
+def test_entities_that_come_several_times_are_asked_for(tmp_path: Path) -> None:
+    """By their name in any language, by the means of their targets, or by what they settle."""
+    codes_of = np.repeat(np.arange(N // 8), 8)
+    words = [f"p{code}" for code in codes_of]
+    for name in ("patient", "Kundennr", "machine_id", "顧客"):
+        column, declaration = repeated(tmp_path, {name: words})
+        assert (column, declaration.split.group_on) == (name, name)
+    column, declaration = repeated(tmp_path, {"Filialnr": words})
+    assert (column, declaration.split.group_on) == ("Filialnr", None)
+    settled = np.random.default_rng(0).integers(0, 9, N // 8)[codes_of]
+    assert repeated(tmp_path, {"who": words, "age": settled})[0] == "who"
+    assert repeated(tmp_path, {"color": words})[0] is None
+    assert repeated(tmp_path, {"Kunden": codes_of + 100})[0] is None
+    frame = table(who=words)
+    frame["y"] += np.random.default_rng(1).normal(0, 3, N // 8)[codes_of]
+    made, declaration = drafted(frame, tmp_path)
+    assert ("repeated_entities", "who") in codes(made)
+    assert declaration.split.group_on is None
+
+
+def test_the_question_about_all_columns_has_its_list_as_data(tmp_path: Path) -> None:
+    """Ranked, each with its score and whether a finding names it; other findings have none."""
+    frame = table(k=np.arange(N) % 7)
+    made, _ = drafted(frame.assign(copy=frame.y * 2), tmp_path)
+    (question,) = (each for each in made.findings if isinstance(each, RankedFinding))
+    assert question.column is None
+    listed = question.to_json()["columns"]
+    assert [each["name"] for each in listed] == [*made.ranked]
+    assert listed[0] == {"name": "copy", "score": 1.0, "raised": True}
+    assert not any(each["raised"] for each in listed[1:])
+    others = [each for each in made.findings if each is not question]
+    assert others
+    assert not any("columns" in each.to_json() for each in others)
+
+
+def test_a_value_that_is_there_only_for_high_targets_is_raised(tmp_path: Path) -> None:
+    """Its presence alone is known later; one that is missing at random is not raised."""
+    frame = table(late=np.arange(N), often=np.arange(N) % 90)
+    frame.loc[frame.y < 1, "late"] = np.nan
+    frame.loc[np.arange(N) % 3 == 0, "often"] = np.nan
+    made, declaration = drafted(frame, tmp_path)
+    assert ("leak_suspected", "late") in codes(made)
+    assert declaration.open_questions == ("columns.late.known",)
+
+
+def test_sums_of_other_rows_are_set_aside_by_a_rule(tmp_path: Path) -> None:
+    """And then the check has nothing to say of them."""
+    frame = table(**{"the shop": [f"s{place % 9}" for place in range(N)]})
+    total = {"x": frame.x.sum(), "the shop": "Total", "y": frame.y.sum()}
+    made, declaration = drafted(pd.concat([frame, pd.DataFrame([total])]), tmp_path)
+    assert ("aggregate_rows", "the shop") in codes(made)
+    assert [rule.when for rule in declaration.rules] == ["`the shop` == 'Total'"]
+    checked = check_dataset(declaration, [str(tmp_path / "table.csv")])
+    assert "aggregate_rows" not in {finding.code for finding in checked.findings}
+
+
+def test_the_decimal_sign_of_the_other_columns_decides(tmp_path: Path) -> None:
+    """Thousands alone leave it open, and one question less is asked."""
+    grouped = [f"{place % 9 + 1}.{place % 900 + 100}" for place in range(N)]
+    frame = table(size=grouped)
+    assert ("ambiguous_number", "size") in codes(
+        drafted(frame.assign(x=1, y=range(N)), tmp_path)[0]
+    )
+    made, declaration = drafted(frame, tmp_path)
+    assert ("ambiguous_number", "size") not in codes(made)
+    assert declaration.status == "ready"
+
+
+def test_long_whole_numbers_of_one_length_are_ids(tmp_path: Path) -> None:
+    """Numbers of persons and articles; amounts of all lengths are none."""
+    draw = np.random.default_rng(0)
+    person = draw.choice(10**11, N, replace=False) % (9 * 10**10) + 10**10
+    made, _ = drafted(table(a=person, b=np.exp(draw.normal(20, 3, N)).round()), tmp_path)
+    assert (made.kinds["a"], made.kinds["b"]) == ("id", "number")
+
+
 def codes(made: Draft) -> set[tuple[str, str | None]]:
     """Code and column of each finding."""
     return {(finding.code, finding.column) for finding in made.findings}
 
 
 def test_a_far_date_stands_for_a_missing_one(tmp_path: Path) -> None:
-    """Programs write the first or the last date that they know."""
-    days = pd.Series(pd.date_range("2023-01-01", periods=N).strftime("%Y-%m-%d"))
-    made, _ = drafted(table(day=days.where(days.index % 40 > 0, "1900-01-01")), tmp_path)
-    assert ("sentinel", "day") in codes(made)
+    """Programs write the first or the last date that they know; rows are split by the others."""
+    days = pd.Series(pd.date_range("2023-01-01", periods=N).strftime("%d.%m.%Y"))
+    far = days.where(days.index % 110 > 0, "01.01.1900")
+    made, declaration = drafted(table(day=far.where(far.index != 5, "31.12.9999")), tmp_path)
+    assert ("sentinel", "day") not in codes(made)
     assert ("sentinel", "day") not in codes(drafted(table(day=days), tmp_path)[0])
+    far = days.where(days.index % 40 > 0, "01.01.1900")
+    made, declaration = drafted(table(day=far), tmp_path)
+    assert ("sentinel", "day") in codes(made)
+    assert "01.01.1900" in (declaration.columns["day"].missing_values or ())
+    read = read_table(declaration, [str(tmp_path / "table.csv")]).frame["day"]
+    assert (int(read.isna().sum()), read.min().year) == (10, 2023)
 
 
 @pytest.mark.parametrize("order", ["day_first", "month_first"])

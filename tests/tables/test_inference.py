@@ -222,6 +222,22 @@ def test_words_among_numbers_are_missing_values() -> None:
     assert kind([*cells, *"abcdefghijkl"]) != "number"
 
 
+def test_one_word_may_stand_in_half_of_the_rows() -> None:
+    """Among many different numbers; among a few, it is a category like them."""
+    many = [str(number) for number in range(30)] * 2
+    found = inferred([*many, *["trace"] * 40]).format
+    assert (found.kind, "trace" in found.missing) == ("number", True)
+    assert kind([*many, *["trace"] * 40, *["less"] * 10]) == "category"
+    assert kind([*["1", "2", "3"] * 20, *["trace"] * 20]) == "category"
+
+
+def test_points_between_dates_put_days_first() -> None:
+    """Wherever dates are written so; a value that cannot be read so decides."""
+    cells = [f"0{day}.0{month}.2024" for day, month in RANDOM.integers(1, 9, (50, 2))]
+    assert kind(cells) == "%d.%m.%Y"
+    assert kind([*cells, "01.13.2024"]) == "%m.%d.%Y"
+
+
 def test_a_total_below_the_rows_spoils_no_column(tmp_path: Path) -> None:
     """Its row is rejected: it has no time."""
     rows = "".join(f"2024-01-{day:02},{day}\n" for day in range(1, 29))

@@ -123,11 +123,65 @@ def test_lines_above_the_header_are_left_out(tmp_path: Path) -> None:
     assert refused(tmp_path, "a\n" + "1,2\n" * 5).code == "rows_of_other_width"
 
 
-def test_a_name_that_comes_twice_is_refused(tmp_path: Path) -> None:
-    """It is named."""
-    error = refused(tmp_path, "a,b,a\n1,2,3\n")
-    assert error.code == "column_twice"
-    assert "'a'" in str(error)
+def test_a_name_that_comes_twice_gets_a_number(tmp_path: Path) -> None:
+    """One that no other column has, and it is said."""
+    table = raw(tmp_path, "a,b,a,a_2,a\n1,2,3,4,5\n")
+    assert table.names == ("a", "b", "a_3", "a_2", "a_4")
+    assert rows_of(table) == [("1", "2", "3", "4", "5")]
+    assert [note.code for note in table.notes] == ["column_twice"]
+    assert "a_3, a_4" in table.notes[0].message
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        "Sales of 2024;;;\n",
+        ";;;\nSales;;;\nof;2024;;\n",
+        "Who;;How much;\n",
+        "Sales of 2024\n\nWho;;How much;\n",
+    ],
+)
+def test_sparse_rows_above_the_header_are_left_out(tmp_path: Path, above: str) -> None:
+    """Titles of spreadsheets, and the names of groups of columns."""
+    table = raw(tmp_path, above + "shop;town;sold;price\n" + "a;b;1;2,5\n" * 5)
+    assert (table.names, table.rows, table.rejected) == (("shop", "town", "sold", "price"), 5, ())
+    assert [note.code for note in table.notes] == ["lines_above_header"]
+
+
+def test_a_sparse_header_is_one(tmp_path: Path) -> None:
+    """Where numbers stand below it, or none at all, no row below it is taken for the header."""
+    assert refused(tmp_path, "a,,,\n1,2,3,4\n5,6,7,8\n").code == "rows_of_other_width"
+    assert raw(tmp_path, ",,a\nx,y,z\nx,y,z\n").names == ("column_1", "column_2", "a")
+
+
+@pytest.mark.parametrize("units", ["[-];[kW];[°C]", "-;kW;°C", ";kWh;", "(text);(1/s);"])
+def test_units_below_the_header_are_no_row(tmp_path: Path, units: str) -> None:
+    """They are said, and rows are counted from the first one of data."""
+    content = f"mode;power;temp\n{units}\nauto;1,5;20\nhand;2,5;21\n"
+    table = raw(tmp_path, content)
+    if units == ";kWh;":
+        # One unit alone may be a word for a missing value.
+        assert table.rows == 3
+        return
+    assert rows_of(table) == [("auto", "1,5", "20"), ("hand", "2,5", "21")]
+    assert [note.code for note in table.notes] == ["units_row"]
+    assert table.row_number.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("first", ["a;n.a.;n.a.", "km;1;2", "north;south;east"])
+def test_a_first_row_without_units_is_data(tmp_path: Path, first: str) -> None:
+    """Missing words, numbers, and words that are no units."""
+    assert raw(tmp_path, f"x;y;z\n{first}\nb;1;2\n").rows == 2
+
+
+def test_a_header_in_the_middle_is_rejected(tmp_path: Path) -> None:
+    """Files that were put together repeat it; a row with one of its names is data."""
+    table = raw(tmp_path, 'a,b\n1,2\na,b\na,3\n"a",b\n4,5\n')
+    assert rows_of(table) == [("1", "2"), ("a", "3"), ("4", "5")]
+    assert [(row.row, row.reason) for row in table.rejected] == [
+        (2, "the row repeats the header"),
+        (4, "the row repeats the header"),
+    ]
 
 
 def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:

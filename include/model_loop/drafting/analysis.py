@@ -13,7 +13,12 @@ from model_loop.drafting import structure
 from model_loop.drafting.answers import DateOrder
 from model_loop.drafting.kinds import table_values
 from model_loop.drafting.leaks import Suspicions, suspicions
-from model_loop.drafting.refining import as_codes, without_order, without_sentinels
+from model_loop.drafting.refining import (
+    as_codes,
+    without_far_dates,
+    without_order,
+    without_sentinels,
+)
 from model_loop.drafting.sources import FilePattern, file_pattern
 from model_loop.drafting.values import ColumnValues, TableValues
 from model_loop.errors import InvalidInputError
@@ -66,8 +71,8 @@ class Analysis:
         Columns that may give the target away.
     time
         Time of the rows; None if there is none.
-    entity
-        Column of an entity that comes several times; None if there is none.
+    repeated
+        An entity that comes several times; None if there is none.
     totals
         Column and label of rows that sum up others, and their number; None if there are none.
     duplicates
@@ -78,7 +83,7 @@ class Analysis:
     classes: bool
     suspicions: Suspicions
     time: ColumnValues | None
-    entity: ColumnValues | None
+    repeated: structure.Entity | None
     totals: tuple[str, str, int] | None
     duplicates: int
 
@@ -86,6 +91,11 @@ class Analysis:
     def target(self) -> ColumnValues:
         """The target."""
         return self.table.outcome
+
+    @property
+    def entity(self) -> ColumnValues | None:
+        """Column of the entity that comes several times; None if there is none."""
+        return self.repeated.column if self.repeated else None
 
     def column(self, name: str) -> ColumnValues:
         """Return a column by its name.
@@ -124,6 +134,7 @@ def analyse(
     raw = read_raw([path for file in files for path in _located(file, target)])
     _require_target(target, raw.names)
     values = table_values(raw, target, date_order=date_order)
+    values = without_far_dates(values, raw)
     return DraftedFiles(file_pattern(files, folder), raw), analyse_table(_refined(values))
 
 
@@ -143,12 +154,13 @@ def analyse_table(table: TableValues) -> Analysis:
     _require_rows(table)
     classes = table.outcome.kind in {"yes_no", "category"}
     totals = structure.total_rows(table)
+    suspected = suspicions(table, classes=classes)
     return Analysis(
         table,
         classes,
-        suspicions(table, classes=classes),
+        suspected,
         structure.time_column(table),
-        structure.entity_column(table),
+        structure.entity_of(table, suspected.by_name),
         None if totals is None else (totals[0], totals[1], int(totals[2].sum())),
         structure.duplicated_rows(table),
     )

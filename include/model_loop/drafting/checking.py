@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -67,7 +68,8 @@ def check_dataset(declaration: Declaration, files: Sequence[str]) -> CheckedData
     formats = column_formats(declaration, [raw])
     table = to_table(raw, formats)
     raw = dataclasses.replace(raw, rejected=table.rejected)
-    analysis = analyse_table(declared_values(table.frame, declaration.target, formats))
+    kept = _kept(declaration, table.frame)
+    analysis = analyse_table(declared_values(kept, declaration.target, formats))
     given = {
         name for name, column in declaration.columns.items() if column.known not in {None, OPEN}
     }
@@ -87,6 +89,16 @@ def check_dataset(declaration: Declaration, files: Sequence[str]) -> CheckedData
     ]
     left = [each for each in findings if not _is_accepted(each, declaration.accepted)]
     return CheckedDataset(table.rows_read, len(raw.names), tuple(left), len(findings) - len(left))
+
+
+def _kept(declaration: Declaration, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that no rule sets aside; a rule that is refused sets none aside."""
+    aside = pd.Series(data=False, index=frame.index)
+    for rule in declaration.rules:
+        if rule.action == "set_aside":
+            with contextlib.suppress(InvalidInputError):
+                aside |= Condition.parse(rule.when, frame.columns).rows_of(frame)
+    return frame[~aside].reset_index(drop=True)
 
 
 def _is_accepted(finding: Finding, accepted: Sequence[AcceptedFinding]) -> bool:

@@ -11,7 +11,7 @@ from model_loop.datasets.words import MISSING_WORDS
 from model_loop.drafting import structure
 from model_loop.drafting.analysis import LEAST_ROWS, Analysis
 from model_loop.drafting.sources import WHOLE
-from model_loop.drafting.values import ColumnValues
+from model_loop.drafting.values import ColumnValues, levels_of
 from model_loop.drafting.words import names
 from model_loop.findings import Finding
 
@@ -43,7 +43,7 @@ def about_target(analysis: Analysis) -> Iterator[Finding]:
             f"{target.name} is a class, and this version learns numbers alone.",
             "Predict a number for now; the declaration is right for later versions.",
         )  # fmt: skip
-        counts = np.unique(known, return_counts=True)[1]
+        counts = np.bincount(levels_of(known)[1])
         if counts.min() < LEAST_ROWS:
             yield _finding(
                 "rare_class", target.name,
@@ -95,7 +95,7 @@ def about_rows(
         yield _finding(
             "aggregate_rows", column,
             f"{count:,} rows have {shown} as {column}, and sum up others.",
-            "Leave them out of the file, or add a rule that sets them aside.",
+            "The draft has a rule that sets them aside. Remove it if they are normal rows.",
         )  # fmt: skip
     if analysis.duplicates:
         yield _finding(
@@ -178,6 +178,7 @@ def _about_values(column: ColumnValues, target: str) -> Iterator[Finding]:
 def _about_reading(column: ColumnValues) -> Iterator[Finding]:
     name = column.name
     words = [*sorted(column.read_as.missing - MISSING_WORDS)]
+    words += column.absent
     if column.sentinels or words:
         shown = ", ".join([*(f"{each:g}" for each in column.sentinels), *map(repr, words)])
         yield _finding(
@@ -211,7 +212,8 @@ def _far_date(column: ColumnValues) -> dt.datetime | None:
     """Return a date that several rows have, and that is far from those of all others."""
     if column.kind != "time":
         return None
-    levels, counts = np.unique(column.numbers[column.present], return_counts=True)
+    levels, places = levels_of(column.numbers[column.present])
+    counts = np.bincount(places, minlength=len(levels))
     if len(levels) < _LEAST_DATES:
         return None
     for end, rest in ((0, levels[1:]), (-1, levels[:-1])):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model_loop.datasets.conditions import quoted
 from model_loop.datasets.declaration import LATER, OPEN, REQUEST, Kind
 from model_loop.datasets.times import is_clock
 from model_loop.datasets.words import MISSING_WORDS
@@ -169,6 +170,7 @@ class _Drafting:
         if self.answers.owner:
             keys["owner"] = (self.answers.owner, "")
         keys.update(file_keys(self.files.raw))
+        keys.update(self._rules())
         measured = (
             f"Shares of {target.name} are measured on up to {ROWS:,} rows, all else on all. "
             "A relative source begins at the folder of this file."
@@ -185,6 +187,18 @@ class _Drafting:
             },
             tuple(self._column(column) for column in self.table.columns.values()),
         )
+
+    def _rules(self) -> dict[str, tuple[Value, str]]:
+        """Return the rule that sets rows aside which sum up others; nothing if there are none."""
+        if self.analysis.totals is None:
+            return {}
+        name, label, _ = self.analysis.totals
+        column = self.table.columns[name]
+        when = f"{quoted(name)} == {label!r}" if label else f"{quoted(name)} is missing"
+        if column.kind == "yes_no" or "`" in name:
+            return {}
+        rule = {"name": "sums of other rows", "when": when, "action": "set_aside"}
+        return {"rules": ([rule], "remove it if these rows are normal ones")}
 
     def _task(self) -> dict[str, tuple[Value, str]]:
         target = self.target
@@ -217,7 +231,9 @@ class _Drafting:
     def _split(self) -> dict[str, tuple[Value, str]]:
         if self.answers.shuffle:
             return {"shuffle": (True, "rows are split at random, as was declared")}
-        grouped = self.entity is not None and (self.time is None or self.answers.group_on)
+        repeated = self.analysis.repeated
+        anew = self.time is None and repeated is not None and repeated.anew
+        grouped = self.entity is not None and (anew or self.answers.group_on)
         if grouped and self.entity is not None:
             return {"group_on": (self.entity.name, "rows of the same entity stay together")}
         if self.time is not None:
@@ -252,9 +268,10 @@ def _reading_keys(column: ColumnValues) -> dict[str, Value]:
         keys["decimal_char"] = column.read_as.decimal
     if column.kind == "number" and column.read_as.unit:
         keys["unit"] = column.read_as.unit
-    if column.read_as.missing != MISSING_WORDS:
+    if column.read_as.missing != MISSING_WORDS or column.absent:
         # A list with any word replaces the usual ones.
-        keys["missing_values"] = [*sorted(column.read_as.missing), *column.sentinels]
+        words = [*sorted(column.read_as.missing), *column.absent]
+        keys["missing_values"] = [*words, *column.sentinels]
     elif column.sentinels:
         keys["missing_values"] = list(column.sentinels)
     return keys

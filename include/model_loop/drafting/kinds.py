@@ -29,6 +29,8 @@ _EPOCH_SECONDS = (788_918_400, 2_997_907_200)
 _EPOCH_UNITS = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000}
 #: The same for days of spreadsheets: 1995 to 2065.
 _EXCEL_DAYS = (34_700, 60_300)
+#: Whole numbers from which all of one length are no quantities.
+_LONG = 10**8
 #: Values for each row of a column that is named as an id.
 _SHARE_OF_IDS = 0.05
 
@@ -41,11 +43,26 @@ def table_values(raw: RawTable, target: str, *, date_order: DateOrder | None = N
     date_order
         Order of day and month in dates that can be read in both.
     """
+    inferred = {
+        name: _ordered(infer(raw.columns[name], name=name), date_order) for name in raw.names
+    }
+    signs = {each.sign for each in inferred.values()} - {None}
     columns = {
-        name: column_values(name, raw.columns[name], date_order=date_order, target=name == target)
+        name: column_values(
+            name, raw.columns[name], _signed(inferred[name], signs), target=name == target
+        )
         for name in raw.names
     }
     return TableValues(columns, target, raw.rows)
+
+
+def _signed(inference: Inference, signs: set[str | None]) -> Inference:
+    """Return an inference with the decimal sign of the other columns, where its own is open."""
+    if inference.format.kind == "number" and inference.alternatives and len(signs) == 1:
+        for each in (inference.format, *inference.alternatives):
+            if each.decimal in signs:
+                return Inference(each)
+    return inference
 
 
 def declared_values(
@@ -60,16 +77,17 @@ def declared_values(
 
 
 def column_values(
-    name: str, column: pa.ChunkedArray, *, date_order: DateOrder | None = None, target: bool = False
+    name: str, column: pa.ChunkedArray, inference: Inference, *, target: bool = False
 ) -> ColumnValues:
     """Return a column as numbers, with its type.
 
     Parameters
     ----------
+    inference
+        The way in which its values can be read.
     target
         Whether it is predicted: then whole numbers are never ids.
     """
-    inference = _ordered(infer(column, name=name), date_order)
     found = _as_numbers(name, column, inference)
     if not target and (epoch := _epoch_of(found)):
         counted = dataclasses.replace(inference.format, kind="time", time_format=epoch)
@@ -112,7 +130,7 @@ def _numbered(name: str, values: pd.Series[Any], inference: Inference) -> Column
     else:
         codes, texts = pd.factorize(values)
         numbers, labels = np.where(codes < 0, np.nan, codes), tuple(map(str, texts))
-    distinct = len(labels) or len(np.unique(numbers[~np.isnan(numbers)]))
+    distinct = len(labels) or len(pd.unique(numbers[~np.isnan(numbers)]))
     return ColumnValues(
         name, kind, numbers, labels, distinct,
         read_as=inference.format, alternatives=inference.alternatives,
@@ -208,7 +226,7 @@ def _id_reason(column: ColumnValues, whole: Floats | None, filled: int) -> str |
 def _whole(column: ColumnValues) -> Floats | None:
     """Return the whole numbers that the different values are; None if they are not."""
     if column.kind == "number":
-        known = np.unique(column.numbers[column.present])
+        known = np.sort(pd.unique(column.numbers[column.present]))
         return known if bool((known == np.round(known)).all()) else None
     if column.kind in {"id", "category"} and column.labels[0].lstrip("-").isdecimal():
         known = _whole_numbers(column.labels)
@@ -227,8 +245,15 @@ def _is_id(column: ColumnValues, whole: Floats, filled: int) -> str | None:
         return "named as an id, with many values"
     if column.distinct < filled or filled < _LEAST_ROWS or names(column.name, "quantities"):
         return "nearly each row has another number" if column.kind == "id" else None
-    if whole[-1] - whole[0] + 1 == filled:
+    return _named_once(whole)
+
+
+def _named_once(whole: Floats) -> str | None:
+    """Return why whole numbers, each of which comes once, are names; None if they are not."""
+    if whole[-1] - whole[0] + 1 == len(whole):
         return "each whole number of a range comes once"
+    if whole[0] >= _LONG and len(f"{whole[0]:.0f}") == len(f"{whole[-1]:.0f}"):
+        return "long whole numbers of as many digits, none of which comes twice"
     return "no number comes twice" if _repeats_by_chance(whole) > _REPEATS_BY_CHANCE else None
 
 

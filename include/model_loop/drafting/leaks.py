@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from model_loop.drafting.relations import ExactRelation, find_relations
+from model_loop.drafting.relations import ExactRelation, find_relations, said_by_presence
 from model_loop.drafting.scores import Score, score_columns
 from model_loop.drafting.sources import WHOLE
 from model_loop.drafting.values import ColumnValues, TableValues
@@ -18,7 +18,39 @@ from model_loop.findings import Finding
 
 #: Scores from which a column is raised by name: as good as the target, and its gaps as good as it.
 _AS_GOOD, _SAME_GAPS, _GAPS_SAY = 0.97, 0.9, 0.9
+#: Columns that the question about all of them names in its text.
+_LISTED = 20
 _LATER = 'Set known to the moment from which it is known: "later", if that is after the prediction.'
+
+
+@dataclass(frozen=True)
+class RankedColumn:
+    """A column in the list of the question about all columns.
+
+    Parameters
+    ----------
+    score
+        Share of the target that it says, from 0 to 1: the highest of those of `Score`.
+    raised
+        Whether a finding names it.
+    """
+
+    name: str
+    score: float
+    raised: bool
+
+
+@dataclass(frozen=True)
+class RankedFinding(Finding):
+    """The question about all columns, with the list as data.
+
+    Parameters
+    ----------
+    columns
+        Columns, those that say most about the target first.
+    """
+
+    columns: tuple[RankedColumn, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +102,8 @@ def _reason(column: ColumnValues, target: ColumnValues, score: Score) -> str | N
         )
     if score.absent_value >= _GAPS_SAY:
         return f"the presence of {column.name} alone says {score.absent_value:.0%} of {target.name}"
+    if column.missing and (said := said_by_presence(column, target)):
+        return said
     if score.alone >= _AS_GOOD:
         return f"{column.name} alone says {score.alone:.0%} of {target.name}"
     return None
@@ -102,15 +136,21 @@ def leak_findings(
             message = f"{_sentence(reason)}."
             yield Finding("leak_suspected", name, WHOLE, "warning", message, _LATER)
     if not {*found.ranked} <= {*settled}:
-        listed = ", ".join(f"{name} ({found.scores[name].rank:.2f})" for name in found.ranked)
-        yield Finding(
+        columns = tuple(
+            RankedColumn(name, round(found.scores[name].rank, 4), name in found.by_name)
+            for name in found.ranked
+        )
+        listed = ", ".join(f"{each.name} ({each.score:.2f})" for each in columns[:_LISTED])
+        more = f" and {len(columns) - _LISTED:,} more" if len(columns) > _LISTED else ""
+        yield RankedFinding(
             "leak_suspected",
             None,
             WHOLE,
             "warning",
             f"Which columns are known only after {target} is to be predicted? Those that say most "
-            f"about it first: {listed}.",
+            f"about it first: {listed}{more}.",
             'Set known = "later" in their tables, or give --known-later COLUMN for each.',
+            columns,
         )
 
 

@@ -66,7 +66,8 @@ def questions(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) ->
     if analysis.time is not None and answers.time_zone is None:
         yield Question("time_zone", "Time zone of the place", "UTC", "--time-zone")
     if answers.group_on is None and analysis.entity is not None and not answers.shuffle:
-        default = NONE if analysis.time else analysis.entity.name
+        anew = analysis.repeated is not None and analysis.repeated.anew
+        default = analysis.entity.name if anew and analysis.time is None else NONE
         text = f"Entity whose rows stay together: {analysis.entity.name}, or {NONE}"
         yield Question("group_on", text, default, "--group-on")
     if not answers.known_later and not answers.known_at_request:

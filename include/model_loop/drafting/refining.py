@@ -6,14 +6,19 @@ import dataclasses
 import re
 
 import numpy as np
+import pyarrow as pa
 
-from model_loop.drafting.values import ColumnValues, Floats, Places
+from model_loop.drafting.values import ColumnValues, Floats, Places, TableValues, levels_of
 from model_loop.drafting.words import names
+from model_loop.tables.raw import RawTable
+from model_loop.tables.values import is_text
 
 #: Numbers that programs write where there is no value.
 _SENTINEL = re.compile(r"-?9{2,}(?:\.9+)?|-200|-1|-32768|-2147483648|-?1e\+?\d\d")
 #: Rows that a sentinel fills at least, and different values that a column needs to have one.
 _LEAST, _LEAST_SHARE, _VALUES = 3, 0.001, 5
+#: Rows of a date that stands for none, other dates beside it, and seconds to the next one.
+_LEAST_DATES, _FAR = 5, 5 * 365 * 86_400
 #: Different values of a code: fewer show no order, and more are no codes.
 _FEWEST_CODES, _MOST_CODES = 6, 5_000
 #: Strength of the differences between values, and roughness of neighbours, of codes.
@@ -40,6 +45,39 @@ def without_sentinels(column: ColumnValues) -> ColumnValues:
         return column
     distinct = column.distinct - len(found)
     return dataclasses.replace(column, numbers=values, sentinels=tuple(found), distinct=distinct)
+
+
+def without_far_dates(table: TableValues, raw: RawTable) -> TableValues:
+    """Return a table in which dates far from all others, such as 1900-01-01, are missing.
+
+    Only texts can stand for a missing value: those of typed files stay as they are.
+    """
+    columns = dict(table.columns)
+    for name, column in table.columns.items():
+        if column.is_dated and name != table.target and is_text(raw.columns[name].type):
+            columns[name] = _without_far_date(column, raw)
+    return dataclasses.replace(table, columns=columns)
+
+
+def _without_far_date(column: ColumnValues, raw: RawTable) -> ColumnValues:
+    values, texts = column.numbers.copy(), dict[str, None]()
+    for end in (0, -1):
+        levels, places = levels_of(values)
+        counts = np.bincount(places[places >= 0], minlength=len(levels))
+        if len(levels) < _LEAST_DATES:
+            break
+        rest = np.delete(levels, end)
+        gap = abs(float(levels[end]) - float(rest[end]))
+        if counts[end] < _LEAST_DATES or gap <= max(rest[-1] - rest[0], _FAR):
+            continue
+        far = values == levels[end]
+        written = raw.columns[column.name].filter(pa.array(far)).unique().to_pylist()
+        texts |= dict.fromkeys(text.strip() for text in written)
+        values[far] = np.nan
+    if not texts:
+        return column
+    distinct = column.distinct - len(texts)
+    return dataclasses.replace(column, numbers=values, absent=tuple(texts), distinct=distinct)
 
 
 def _is_sentinel(value: float, known: Floats) -> bool:
@@ -72,7 +110,7 @@ def without_order(column: ColumnValues, target: ColumnValues) -> str | None:
         return None
     if names(column.name, "codes"):
         return "whole numbers, named as a code"
-    levels, codes = np.unique(known, return_inverse=True)
+    levels, codes = levels_of(known)
     if _few_far(levels, len(known)):
         return f"{len(levels)} whole numbers far from each other"
     enough = _FEWEST_CODES <= len(levels) <= _MOST_CODES and len(known) >= 10 * len(levels)
@@ -112,8 +150,8 @@ def _few_far(levels: Floats, rows: int) -> bool:
 
 def as_codes(column: ColumnValues, reason: str) -> ColumnValues:
     """Return a column of whole numbers as one of codes."""
-    levels, places = np.unique(column.numbers, return_inverse=True)
-    labels = tuple(f"{level:.0f}" for level in levels if not np.isnan(level))
+    levels, places = levels_of(column.numbers)
+    labels = tuple(f"{level:.0f}" for level in levels)
     values = np.where(column.present, places.astype(float), np.nan)
     return dataclasses.replace(
         column, kind="category", numbers=values, labels=labels, reason=reason

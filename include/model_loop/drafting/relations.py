@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import scipy.linalg
 
-from model_loop.drafting.values import ColumnValues, Floats, Mask, Places, probe
+from model_loop.drafting.values import ColumnValues, Floats, Mask, Places, levels_of, probe
 
 RelationCode = Literal[
     "target_copy", "target_sum", "target_difference", "target_product", "target_ratio", "target_or"
@@ -110,11 +111,26 @@ def _copy(column: ColumnValues, target: ColumnValues, *, classes: bool) -> Exact
         formula = _copied(values[sample], target.numbers[sample], ordered=ordered, classes=classes)
         if formula is None:
             continue
-        share = _share_of_copy(values[shared], target.numbers[shared], ordered, classes)
+        share = _share_of_copy(
+            values[shared], target.numbers[shared], ordered=ordered, classes=classes
+        )
         if share >= _HOLDS:
             said = formula.format(column=column.name, target=target.name)
             return ExactRelation("target_copy", (column.name,), said, share)
     return None
+
+
+def said_by_presence(column: ColumnValues, target: ColumnValues) -> str | None:
+    """Return what the bare presence of a value says of a number; None if it says no range of it."""
+    y, filled = target.numbers[target.present], column.present[target.present]
+    if target.distinct < _FEW_VALUES or min(filled.sum(), (~filled).sum()) < _ENOUGH:
+        return None
+    if _share_of_copy(filled.astype(float), y, ordered=False, classes=False) < _HOLDS:
+        return None
+    above = y[filled].mean() > y[~filled].mean()
+    bound = np.quantile(y[filled], 1 - _HOLDS if above else _HOLDS)
+    side = "above" if above else "below"
+    return f"{column.name} is filled just where {target.name} is {side} {bound:.6g}"
 
 
 def _readings(column: ColumnValues) -> Iterator[tuple[Floats, bool]]:
@@ -146,14 +162,14 @@ def _numbers_in(labels: Sequence[str]) -> Floats | None:
 
 def _copied(x: Floats, y: Floats, *, ordered: bool, classes: bool) -> str | None:
     """Return how a column says the target, if it does on these rows."""
-    levels = len(np.unique(x))
-    if levels < 2 or len(np.unique(y)) < 2:  # noqa: PLR2004 - nothing to tell apart
+    levels = len(pd.unique(x))
+    if levels < 2 or len(pd.unique(y)) < 2:  # noqa: PLR2004 - nothing to tell apart
         return None
     if ordered and not classes and levels >= _FEW_VALUES:
         line = _line(x, y)
         if line is not None:
             return line
-    if _share_of_copy(x, y, ordered, classes) < _HOLDS:
+    if _share_of_copy(x, y, ordered=ordered, classes=classes) < _HOLDS:
         return None
     if classes:
         return "each value of {column} has one value of {target}"
@@ -178,13 +194,13 @@ def _line(x: Floats, y: Floats) -> str | None:
     return f"{{target}} = {slope:.6g} * {{column}}{shift}"
 
 
-def _share_of_copy(x: Floats, y: Floats, ordered: bool, classes: bool) -> float:  # noqa: FBT001 - private
+def _share_of_copy(x: Floats, y: Floats, *, ordered: bool, classes: bool) -> float:
     """Return the share of rows in which the values of a column part those of the target.
 
     Numbers of the target: the ranges that belong to the values of the column do not overlap.
     Classes: each value of the column has one class.
     """
-    levels, codes = np.unique(x, return_inverse=True)
+    levels, codes = levels_of(x)
     many = len(x) < _ROWS_PER_VALUE * len(levels)
     if classes:
         if many and not ordered:

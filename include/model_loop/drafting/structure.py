@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from model_loop.datasets.times import is_period
-from model_loop.drafting.values import ColumnValues, Floats, Mask, TableValues
-from model_loop.drafting.words import is_total, names
+from model_loop.drafting.values import ColumnValues, Floats, Mask, TableValues, levels_of
+from model_loop.drafting.words import is_total, names, names_entity
 
 _DAY = 86_400
 #: Labels of groups, different values of a number that is summed, rows of a sum, and rounding.
 _MOST_LABELS, _FEW_VALUES, _LEAST_SUMMED, _EQUAL = 2_000, 10, 2, 1e-9
-#: Rows of a value of an entity, and its number of values.
-_LEAST_PER_ENTITY, _LEAST_ENTITIES, _MOST_PER_ENTITY = 1.3, 15, 60
+#: Rows of a value of an entity, its number of values, and that of one without further evidence.
+_LEAST_PER_ENTITY, _LEAST_ENTITIES, _MOST_PER_ENTITY, _MANY_ENTITIES = 1.3, 15, 60, 30
+#: Rows of a value of an entity that its name says, and how far the means of others differ.
+_MOST_PER_NAMED, _DIFFERENT = 2_000, 2.0
 #: Times of a series, its rows at each of them, share of equal steps, shortest step,
 #: and hours of a day.
 _LEAST_TIMES, _ROWS_OF_A_SERIES, _REGULAR, _MINUTE, _HOURS = 10, 1.2, 0.8, 60, 24
@@ -56,7 +58,7 @@ def duplicated_rows(table: TableValues) -> int:
     for place, column in enumerate(columns):
         hashed = pd.util.hash_array(np.nan_to_num(column.numbers, nan=-1.5e308))
         digest = digest * np.uint64(0x9E3779B97F4A7C15) + hashed + np.uint64(place)
-    return table.rows - len(np.unique(digest))
+    return int(pd.Series(digest).duplicated().sum())
 
 
 def total_rows(table: TableValues) -> tuple[str, str, Mask] | None:
@@ -98,34 +100,84 @@ def _sum_of_the_others(column: ColumnValues, number: ColumnValues) -> int | None
     return int(places[0]) if len(places) else None
 
 
-def entity_column(table: TableValues) -> ColumnValues | None:
-    """Return the column that names an entity with several rows; None if there is none.
+@dataclass(frozen=True, eq=False)
+class Entity:
+    """An entity of which a table has several rows.
 
-    It is an id with repeated values, or a column of many values that settles what others hold.
+    Parameters
+    ----------
+    column
+        Column that names it.
+    anew
+        Whether a model probably meets entities that it has not learned from: then the rows of each
+        stay together, where no time splits them.
     """
-    for column in table.features:
-        if column.kind == "id" and _repeats(column):
-            return column
-    for column in table.features:
-        if (
-            column.kind in {"category", "number"}
-            and _repeats(column)
-            and column.distinct >= table.rows / _MOST_PER_ENTITY
-            and (column.labels or (column.numbers[column.present] % 1 == 0).all())
-            and _settles(column, table) >= 1
-        ):
-            return column
+
+    column: ColumnValues
+    anew: bool
+
+
+def entity_of(table: TableValues, leaks: Collection[str]) -> Entity | None:
+    """Return the entity of which a table has several rows; None if there is none.
+
+    The first that there is of: a column named as one, an id with repeated values, a column of many
+    values that settles what others hold, one named as a site, and a category of many values that
+    differ in their target by more than chance.
+
+    Parameters
+    ----------
+    leaks
+        Columns that give the target away, and name nothing.
+    """
+    several = [each for each in table.features if each.name not in leaks and _repeats(each, table)]
+    kinds: tuple[tuple[Callable[[ColumnValues], bool], bool], ...] = (
+        (lambda column: names_entity(column.name, "entities"), True),
+        (lambda column: column.kind == "id", True),
+        (lambda column: _is_often(column, table) and _settles(column, table) >= 1, True),
+        (lambda column: names_entity(column.name, "sites"), False),
+        (lambda column: _is_often(column, table) and _differs(column, table.outcome), False),
+    )
+    for is_entity, anew in kinds:
+        for column in several:
+            if is_entity(column):
+                return Entity(column, anew)
     return None
 
 
-def _repeats(column: ColumnValues) -> bool:
+def _repeats(column: ColumnValues, table: TableValues) -> bool:
+    """Return whether a column has many values, most of which come several times."""
     rows = int(column.present.sum())
-    return column.distinct >= _LEAST_ENTITIES and rows >= _LEAST_PER_ENTITY * column.distinct
+    return (
+        column.kind in {"id", "category", "number"}
+        and column.distinct >= max(_LEAST_ENTITIES, table.rows / _MOST_PER_NAMED)
+        and rows >= _LEAST_PER_ENTITY * column.distinct
+        and (bool(column.labels) or bool((column.numbers[column.present] % 1 == 0).all()))
+        and not column.read_as.unit
+        and not names(column.name, "quantities")
+    )
+
+
+def _is_often(column: ColumnValues, table: TableValues) -> bool:
+    return column.distinct >= table.rows / _MOST_PER_ENTITY
+
+
+def _differs(column: ColumnValues, target: ColumnValues) -> bool:
+    """Return whether the values of a category differ in their mean target by more than chance."""
+    rows = column.present & target.present
+    codes, y = column.numbers[rows].astype(np.intp), target.numbers[rows]
+    if column.kind != "category" or column.distinct < _MANY_ENTITIES or y.std() == 0:
+        return False
+    size = np.maximum(np.bincount(codes), 1)
+    means = np.bincount(codes, y) / size
+    within = float(((y - means[codes]) ** 2).sum()) / max(len(y) - len(size), 1)
+    between = float((size * (means - y.mean()) ** 2).sum()) / max(len(size) - 1, 1)
+    return between > _DIFFERENT * within
 
 
 def _settles(column: ColumnValues, table: TableValues) -> int:
     """Return how many other columns have one value for each value of a column."""
-    _, codes = np.unique(column.numbers, return_inverse=True)
+    levels, codes = levels_of(column.numbers)
+    codes = np.where(codes < 0, len(levels), codes)
     size = np.bincount(codes)
     order = np.argsort(codes, kind="stable")
     starts = np.concatenate([[0], np.cumsum(size)[:-1]])
@@ -137,7 +189,7 @@ def _settles(column: ColumnValues, table: TableValues) -> int:
         values = np.nan_to_num(other.numbers, nan=-1.5e308)[order]
         same = np.minimum.reduceat(values, starts) == np.maximum.reduceat(values, starts)
         # A value that nearly all rows share is the same within any group.
-        common = np.unique(values, return_counts=True)[1].max() / len(values)
+        common = np.bincount(levels_of(values)[1]).max() / len(values)
         if same[several].mean() >= _SETTLED and common < 0.9:  # noqa: PLR2004 - nine tenths
             settled += 1
     return settled

@@ -12,10 +12,14 @@ from typing import Literal
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SPLIT = re.compile(r"[\W_]+|(?<=\D)(?=\d)|(?<=\d)(?=\D)", re.UNICODE)
+#: Words for the number or the name of an entity, joined to it.
+_NUMBERED = re.compile(r"(?:nr|no|num|nummer|number|numero|id|code|kod|name|kennung|schluessel)$")
 #: Letters of a word that other words end with: shorter ones are endings by chance.
 _LEAST_LETTERS = 4
 
-Meaning = Literal["ids", "codes", "quantities", "totals", "births", "epochs", "parts"]
+Meaning = Literal[
+    "ids", "codes", "quantities", "totals", "births", "epochs", "parts", "entities", "sites"
+]
 
 
 def tokens(name: str) -> tuple[str, ...]:
@@ -41,6 +45,17 @@ def names(name: str, meaning: Meaning) -> bool:
     # German and the Nordic languages join words: the last one says the kind.
     whole = "".join(parts)
     return any(len(word) >= _LEAST_LETTERS and whole.endswith(word) for word in words)
+
+
+def names_entity(name: str, meaning: Literal["entities", "sites"]) -> bool:
+    """Return whether a name means an entity, also with a word for its number behind it.
+
+    ``Kunden`` are several, and a quantity; ``Kundennr`` is one of them.
+    """
+    whole = "".join(tokens(name))
+    bare = _NUMBERED.sub("", whole)
+    singular = () if bare == whole else (bare, bare.removesuffix("n"), bare.removesuffix("en"))
+    return any(names(each, meaning) for each in (name, *singular))
 
 
 def is_total(label: str) -> bool:

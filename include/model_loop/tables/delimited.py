@@ -33,6 +33,7 @@ from model_loop.tables.lines import (
     what_is_wrong,
 )
 from model_loop.tables.opening import Utf8Stream
+from model_loop.tables.preamble import is_row_of_units, rows_above_header, sample_rows
 from model_loop.tables.refused import TableFileError
 from model_loop.tables.row_blocks import RowBlock
 
@@ -52,19 +53,32 @@ class TextHeader:
     Parameters
     ----------
     names
-        Names of the columns, without unnamed ones at the end.
+        Names of the columns, without unnamed ones at the end; each once.
     delimiter
         Delimiter between two cells.
     rest
         Bytes behind it, of those that were read.
     skipped
-        Lines above it that are no row: a title, comments.
+        Lines above it that are no row: a title, comments, names of groups of columns.
+    units
+        Row of units below it; empty if there is none.
+    cells
+        The header as it is written, by which it is recognised further below; empty if the file has
+        none.
     """
 
     names: tuple[str, ...]
     delimiter: str
     rest: bytes
     skipped: tuple[str, ...] = ()
+    units: str = ""
+    cells: tuple[str, ...] = ()
+
+    @property
+    def renamed(self) -> tuple[str, ...]:
+        """Names that columns got because another one has theirs."""
+        written = dict(zip(self.names, self.cells, strict=False))
+        return tuple(name for name, cell in written.items() if cell and cell != name)
 
 
 def read_header(stream: Utf8Stream, dialect: DialectDeclaration, origin: str) -> TextHeader:
@@ -73,8 +87,7 @@ def read_header(stream: Utf8Stream, dialect: DialectDeclaration, origin: str) ->
     Raises
     ------
     TableFileError
-        If the file is empty, names a column twice, or would be read as one column although its
-        rows hold delimiters.
+        If the file is empty, or would be read as one column although its rows hold delimiters.
     """
     start = b""
     while len(start) < 2 * LONGEST_HEADER and (data := stream.read(2 * LONGEST_HEADER)):
@@ -85,6 +98,9 @@ def read_header(stream: Utf8Stream, dialect: DialectDeclaration, origin: str) ->
     skipped = _title(start, dialect.delimiter) if dialect.header else b""
     start = start[len(skipped) :]
     delimiter = dialect.delimiter or _delimiter(start)
+    if dialect.header:
+        sparse = _sparse_rows(start, delimiter)
+        start, skipped = start[len(sparse) :], skipped + sparse
     row, _ = first_row(origin, start, delimiter)
     cells = [cell.strip() for cell in cells_of(row, delimiter)]
     _require_columns(cells, start, delimiter, origin)
@@ -92,10 +108,48 @@ def read_header(stream: Utf8Stream, dialect: DialectDeclaration, origin: str) ->
         return TextHeader(tuple(f"column_{n + 1}" for n in range(len(cells))), delimiter, start)
     while len(cells) > 1 and not cells[-1]:
         cells.pop()
-    names = tuple(cell or f"column_{number}" for number, cell in enumerate(cells, 1))
-    require_names(names, origin)
+    rest = start[len(row) :]
+    units = _units(rest, delimiter)
     above = tuple(line for line in skipped.decode(errors="replace").splitlines() if line.strip())
-    return TextHeader(names, delimiter, start[len(row) :], above)
+    return TextHeader(
+        _unique(cells),
+        delimiter,
+        rest[len(units) :],
+        above,
+        units.decode(errors="replace").strip(),
+        tuple(cells),
+    )
+
+
+def _sparse_rows(start: bytes, delimiter: str) -> bytes:
+    """Return the rows above the header that hold the delimiter, as spreadsheets write titles."""
+    lines = start.splitlines(keepends=True)[:_SAMPLE_LINES]
+    filled = [place for place, line in enumerate(lines) if line.strip()]
+    rows = sample_rows([lines[place].decode(errors="replace") for place in filled], delimiter)
+    above = rows_above_header(rows)
+    return b"".join(lines[: filled[above]]) if above else b""
+
+
+def _units(rest: bytes, delimiter: str) -> bytes:
+    """Return the row of units below the header, with the line ends before it."""
+    lines = rest.splitlines(keepends=True)[:_SAMPLE_LINES]
+    filled = [place for place, line in enumerate(lines) if line.strip()]
+    rows = sample_rows([lines[place].decode(errors="replace") for place in filled], delimiter)
+    if len(rows) > 1 and is_row_of_units(rows[0], rows[1:]):
+        return b"".join(lines[: filled[0] + 1])
+    return b""
+
+
+def _unique(cells: Sequence[str]) -> tuple[str, ...]:
+    """Return a name of its own for each column: its number for one without a name."""
+    names: list[str] = []
+    taken = set(cells)
+    for number, cell in enumerate(cells, 1):
+        name, count = cell or f"column_{number}", 2
+        while name in names or (name != cell and name in taken):
+            name, count = f"{cell or 'column'}_{count}", count + 1
+        names.append(name)
+    return tuple(names)
 
 
 def require_names(names: Sequence[str], origin: str) -> None:
@@ -234,6 +288,9 @@ def _parse(block: Block, header: TextHeader, before: int) -> RowBlock:
     columns, rows, reasons = _at_once(block, header, starts) or _singly(
         block, header, np.arange(len(block.ends)), starts
     )
+    if (repeated := _repeat_header(columns, header)).any():
+        reasons |= dict.fromkeys(rows[repeated].tolist(), "the row repeats the header")
+        columns, rows = [column.filter(pa.array(~repeated)) for column in columns], rows[~repeated]
     if not (filled := _filled(columns, len(rows))).all():
         columns, rows = [column.filter(pa.array(filled)) for column in columns], rows[filled]
     # Rows without text have no numbers: those behind them move up.
@@ -247,6 +304,21 @@ def _parse(block: Block, header: TextHeader, before: int) -> RowBlock:
         {int(numbers[row]): reason for row, reason in sorted(reasons.items()) if reason},
         int((~counted).sum()),
     )
+
+
+def _repeat_header(columns: Sequence[pa.Array], header: TextHeader) -> Mask:
+    """Return which rows are the header again, as files that were put together have it."""
+    repeated = np.zeros(len(columns[0]), dtype=bool)
+    if not any(header.cells):
+        return repeated
+    # Nearly no row has the first name: the other columns are looked at for those that do.
+    first = next(place for place, cell in enumerate(header.cells) if cell)
+    same = pc.equal(columns[first], header.cells[first])
+    rows = np.flatnonzero(same.to_numpy(zero_copy_only=False))
+    for row in rows.tolist():
+        written = [column[row].as_py().strip() for column in columns]
+        repeated[row] = written == [*header.cells]
+    return repeated
 
 
 def _filled(columns: Sequence[pa.Array], rows: int) -> Mask:

@@ -42,8 +42,10 @@ _NEARLY_ALL, _FEWEST_IDS = 0.98, 20
 _MANY_ROWS, _MOSTLY, _MOSTLY_OF_FEW = 500, 0.5, 0.9
 #: Collisions among so many random numbers that there is at least one, nearly surely.
 _SURE_COLLISIONS = 7
-#: Words without digits among numbers or times that may stand for missing ones.
+#: Words without digits among numbers or times that may stand for missing ones, and their share.
 _MOST_WORDS, _WORDS_SHARE = 5, 0.05
+#: The same for a single word among many different numbers.
+_WORD_SHARE, _MANY_NUMBERS = 0.5, 20
 #: Different clock times from which whole numbers are taken for such.
 _FEWEST_CLOCK_TIMES, _AFTERNOON = 60, 1_300
 _EXACT = 2**53
@@ -132,10 +134,13 @@ class Inference:
     alternatives
         Further formats that read every value, to other values: the column is undecided until its
         declaration names one.
+    sign
+        Decimal sign, where the values leave no doubt; None where they do, or have none.
     """
 
     format: ColumnFormat
     alternatives: tuple[ColumnFormat, ...] = ()
+    sign: str | None = None
 
 
 def infer_kind(
@@ -241,7 +246,7 @@ class _NumberCandidate:
             return np.ones(len(texts), dtype=bool)
         wrong = np.isnan(read_numbers(texts, self.decimal))
         self.failures += int(counts[wrong].sum())
-        self.dropped = self.failures > _WORDS_SHARE * max(filled, _SAMPLE)
+        self.dropped = self.failures > _WORD_SHARE * max(filled, _SAMPLE)
         if not self.marks:
             self.marks = bool(pc.any(pc.match_substring(texts, self.decimal)).as_py())
         return wrong
@@ -464,6 +469,9 @@ class ColumnEvidence:
             return None
         fewest = min(each.failures for each in fitting)
         fitting = [each for each in fitting if each.failures == fewest]
+        # With points between them, days come first wherever dates are written so.
+        by_day = [each for each in fitting if not each.time_format.startswith("%m.%d.")]
+        fitting = by_day or fitting
         if len(ordered := [each for each in fitting if each.ordered]) == 1:
             fitting = ordered
         names: list[str] = []
@@ -512,18 +520,22 @@ class ColumnEvidence:
             )
             for sign in signs
         ]
-        return Inference(fitting[0], tuple(fitting[1:]) if self._has_marks else ())
+        others = tuple(fitting[1:]) if self._has_marks else ()
+        return Inference(fitting[0], others, self.decimal_sign)
 
     def _decimal_signs(self) -> list[str]:
         """Return the decimal signs with which every value is a number, the likelier one first."""
         if self._stray and not _are_words(self._stray):
             return []
         words = min(self._point.failures, self._comma.failures) if self._stray else 0
+        different = MOST_DISTINCT if self._distinct is None else len(self._distinct)
+        alone = len(self._stray) == 1 and different > _MANY_NUMBERS
+        share = _WORD_SHARE if alone else _WORDS_SHARE
         return [
             each.decimal
             for each in (self._point, self._comma)
             if not each.dropped
-            and each.failures <= min(words, _WORDS_SHARE * self._filled)
+            and each.failures <= min(words, share * self._filled)
             and self._decimal in {None, each.decimal}
         ]
 

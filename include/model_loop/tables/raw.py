@@ -281,28 +281,53 @@ def _file_blocks(
     with open_unpacked(address) as (file, _):
         stream = Utf8Stream(file, found)
         header = delimited.read_header(stream, dialect, origin)
-        if dialect.header and delimited.is_of_numbers(header.names):
-            notes.append(
-                ReadingNote(
-                    "header_of_numbers",
-                    address,
-                    f"{origin} may have no header: its first row is {', '.join(header.names)}.",
-                    "If it has none, declare [dialect] header = false.",
-                )
-            )
-        if header.skipped:
-            notes.append(
-                ReadingNote(
-                    "lines_above_header",
-                    address,
-                    f"{origin} has lines above its header that are left out: "
-                    f"{shown(' | '.join(header.skipped))}.",
-                    "Look whether the header is right; if it is not, remove the lines.",
-                )
-            )
+        notes += _header_notes(header, address, origin, named=dialect.header)
         text_format = FileFormat(kind, compression, found.name, header.delimiter, dialect.header)
         for block in delimited.read_blocks(stream, header, origin):
             yield text_format, block
+
+
+def _header_notes(
+    header: delimited.TextHeader, address: str, origin: str, *, named: bool
+) -> Iterator[ReadingNote]:
+    """Yield remarks on the first rows of a delimited text.
+
+    Parameters
+    ----------
+    named
+        Whether the first row is declared to hold names.
+    """
+    if named and delimited.is_of_numbers(header.names):
+        yield ReadingNote(
+            "header_of_numbers",
+            address,
+            f"{origin} may have no header: its first row is {', '.join(header.names)}.",
+            "If it has none, declare [dialect] header = false.",
+        )
+    if header.skipped:
+        yield ReadingNote(
+            "lines_above_header",
+            address,
+            f"{origin} has lines above its header that are left out: "
+            f"{shown(' | '.join(header.skipped))}.",
+            "Look whether the header is right; if it is not, remove the lines.",
+        )
+    if header.units:
+        yield ReadingNote(
+            "units_row",
+            address,
+            f"{origin} has units below its header, which are no row of data: "
+            f"{shown(header.units)}.",
+            "If it is a row of data, put it elsewhere in the file.",
+        )
+    if header.renamed:
+        yield ReadingNote(
+            "column_twice",
+            address,
+            f"{origin} has several columns of the same name: further ones are called "
+            f"{', '.join(header.renamed)}.",
+            "Give each column a name of its own, and leave out what is there twice.",
+        )
 
 
 def _require_same(

@@ -22,7 +22,13 @@ RefusalCode = Literal[
     "unknown_column",
 ]
 NoteCode = Literal[
-    "blank_rows", "encoding_assumed", "header_of_numbers", "lines_above_header", "rows_rejected"
+    "blank_rows",
+    "column_twice",
+    "encoding_assumed",
+    "header_of_numbers",
+    "lines_above_header",
+    "rows_rejected",
+    "units_row",
 ]
 
 

@@ -252,14 +252,13 @@ def _settled(name: str, found: Inference, signs: set[str | None], delimiter: str
     if not found.alternatives:
         return found.format
     options = (found.format, *found.alternatives)
-    if found.format.kind == "number":
+    if found.format.kind == "number" and len(signs) < 2:  # noqa: PLR2004 - one sign decides
         # The other columns of the file have one decimal sign; or else a semicolon makes room for
         # the comma as such, and a comma between cells means that those in them are of thousands.
-        sign = next(iter(signs)) if len(signs) == 1 else {";": ",", ",": "."}.get(delimiter)
-        if not signs or len(signs) == 1:
-            for option in options:
-                if option.decimal == sign:
-                    return option
+        sign = next(iter(signs), {";": ",", ",": "."}.get(delimiter))
+        for option in options:
+            if option.decimal == sign:
+                return option
     field = "decimal_char" if found.format.kind == "number" else "format"
     values = [
         option.decimal if field == "decimal_char" else option.time_format for option in options

@@ -3,32 +3,54 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model_loop.datasets.declaration import ColumnDeclaration, Declaration
 from model_loop.errors import ContractError, StoredObjectError
-from model_loop.tables.table import Table
+from model_loop.partitions.types import SourceFile
+from model_loop.tables.table import formats_of_files
 from model_loop.tables.values import ColumnFormat
 
 #: Number of the stored form of a declaration.
 _FORMAT = "declaration/1"
 
 
-def complete(declaration: Declaration, table: Table) -> Declaration:
-    """Return a declaration that names the type of each column, as the table was read.
+def complete_files(
+    declaration: Declaration, files: Sequence[SourceFile], variant: str
+) -> Declaration:
+    """Return a declaration that names the type of each column of some files; see `complete`.
+
+    Parameters
+    ----------
+    variant
+        Key of the variant.
+    """
+    named = variant.partition(".")[2] or None
+    addresses = [file.path for file in files]
+    return complete(declaration, formats_of_files(declaration, addresses, variant=named))
+
+
+def complete(declaration: Declaration, formats: Mapping[str, ColumnFormat]) -> Declaration:
+    """Return a declaration that names the type of each column.
+
+    Parameters
+    ----------
+    formats
+        How each column is read.
 
     Raises
     ------
     ContractError
         If the table has no target, or it is no number.
     """
-    if declaration.target not in table.formats:
+    if declaration.target not in formats:
         raise ContractError(
             f"The table of {declaration.name}",
             f"has no column {declaration.target!r}, the target",
-            f"Name one of its columns as target: {', '.join(map(str, table.frame.columns))}.",
+            f"Name one of its columns as target: {', '.join(formats)}.",
         )
-    kind = table.formats[declaration.target].kind
+    kind = formats[declaration.target].kind
     if declaration.task.kind == "regression" and kind != "number":
         raise ContractError(
             f"The target {declaration.target!r} of {declaration.name}",
@@ -37,7 +59,7 @@ def complete(declaration: Declaration, table: Table) -> Declaration:
         )
     columns = {
         name: _completed(declaration.columns.get(name, ColumnDeclaration()), column_format)
-        for name, column_format in table.formats.items()
+        for name, column_format in formats.items()
     }
     return declaration.model_copy(update={"columns": columns})
 

@@ -6,8 +6,9 @@ from them.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -25,6 +26,8 @@ from model_loop.partitions.types import PartitionReport
 _MOST_SET_ASIDE = 0.5
 #: Names of the rules that every table has.
 NO_TARGET, NO_TIME = "no target", "no time"
+#: Column of rows that were set aside, with the rule that each breaks.
+RULE = "broken rule"
 
 
 @dataclass(frozen=True)
@@ -78,11 +81,14 @@ class KeptRows:
         Numbers of rows that were set aside, by rule, of each partition.
     findings
         Doubtful findings; rules that only warn are among them.
+    quarantine
+        Rows that were set aside, with the rule that each breaks in the column `RULE`.
     """
 
     frame: pd.DataFrame
     reports: tuple[PartitionReport, ...]
     findings: tuple[Finding, ...] = ()
+    quarantine: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def check_rows(
@@ -139,7 +145,56 @@ def check_rows(
             "Look at its files and at the rules of the dataset.",
         )
     rows = frame[kept] if not kept.all() else frame
-    return KeptRows(rows.reset_index(drop=True), tuple(reports), tuple(findings))
+    names = np.array(["", *(rule.name for rule in rules)], dtype=object)
+    quarantine = frame[~kept].assign(**{RULE: names[broken_rule[~kept]]})
+    return KeptRows(
+        rows.reset_index(drop=True),
+        tuple(reports),
+        tuple(findings),
+        quarantine.reset_index(drop=True),
+    )
+
+
+def drop_repeated(
+    declaration: Declaration,
+    frames: Sequence[pd.DataFrame],
+    reports: Sequence[PartitionReport],
+    findings: Sequence[Finding],
+) -> KeptRows:
+    """Put checked partitions together, without rows whose identity an earlier one has already.
+
+    Parameters
+    ----------
+    frames, reports
+        Rows that are kept of each partition, and their numbers.
+    findings
+        Findings of all of them.
+    """
+    frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+    unit = np.repeat(np.arange(len(frames)), [len(each) for each in frames])
+    left_out, counted = np.zeros(len(frame), dtype=bool), list(reports)
+    for rule, repeated in _repetitions(declaration, frame) if len(frames) > 1 else ():
+        hit = repeated & ~left_out
+        left_out |= hit
+        for place in np.unique(unit[hit]).tolist():
+            rows, report = int((hit & (unit == place)).sum()), counted[place]
+            aside = {**report.set_aside, rule: report.set_aside.get(rule, 0) + rows}
+            counted[place] = dataclasses.replace(
+                report, set_aside=MappingProxyType(aside), rows_kept=report.rows_kept - rows
+            )
+    kept = frame[~left_out].reset_index(drop=True) if left_out.any() else frame
+    return KeptRows(kept, tuple(counted), tuple(findings))
+
+
+def _repetitions(declaration: Declaration, frame: pd.DataFrame) -> Iterator[tuple[str, Mask]]:
+    """Yield the rules that a row breaks because of a row before it, with the rows that do."""
+    for name, column in declaration.columns.items():
+        if column.constraints.unique and name in frame:
+            again = np.asarray(frame[name].duplicated(), dtype=bool)
+            yield f"{name} comes again", again & ~_missing(frame[name])
+    if declaration.primary_key:
+        keys = list(declaration.primary_key)
+        yield f"same {' and '.join(keys)} again", np.asarray(frame.duplicated(keys))
 
 
 def _report(
@@ -227,7 +282,8 @@ def _rules(declaration: Declaration, frame: pd.DataFrame) -> Iterator[_Rule]:
         yield _Rule(
             f"no {' and '.join(keys)}", np.asarray(frame[keys].isna().any(axis=1), dtype=bool)
         )
-        yield _Rule(f"same {' and '.join(keys)} again", np.asarray(frame.duplicated(keys)))
+    for name, repeated in _repetitions(declaration, frame):
+        yield _Rule(name, repeated)
 
 
 def _column_rules(declaration: Declaration, frame: pd.DataFrame) -> Iterator[_Rule]:
@@ -249,9 +305,6 @@ def _column_rules(declaration: Declaration, frame: pd.DataFrame) -> Iterator[_Ru
             yield _Rule(
                 f"{name} is none of its values", ~np.asarray(allowed, dtype=bool) & ~missing
             )
-        if bounds.unique:
-            again = np.asarray(values.duplicated(), dtype=bool)
-            yield _Rule(f"{name} comes again", again & ~missing)
 
 
 def _missing(values: pd.Series[Any]) -> Mask:

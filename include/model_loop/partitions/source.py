@@ -64,7 +64,7 @@ def find_files(
         source = look_up("Variant", named, declaration.variants).source or source
     if PARTITION not in source:
         addresses = source_files(declaration, variant=named)
-        return tuple(_identified(variant, None, address) for address in addresses)
+        return tuple(identify(variant, None, address) for address in addresses)
     if source.startswith(_WEB):
         # Sites do not list their files.
         keys = {key: source.replace(PARTITION, key) for key in partitions}
@@ -84,14 +84,25 @@ def find_files(
             f"Name partitions that it has: {', '.join(sorted(keys)) or 'there is none'}.",
         )
     return tuple(
-        _identified(variant, key, address)
+        identify(variant, key, address)
         for key, address in sorted(keys.items())
         if not partitions or key in partitions
     )
 
 
-def _identified(variant: str, partition: str | None, address: str) -> SourceFile:
-    """Identify a file by its content."""
+def identify(variant: str, partition: str | None, address: str) -> SourceFile:
+    """Identify a file by its content.
+
+    Parameters
+    ----------
+    partition
+        Key of the partition; None where the file holds several, or a part of a table.
+
+    Raises
+    ------
+    SourceError
+        If it cannot be read.
+    """
     path, digest, size = UPath(address), hashlib.sha256(), 0
     try:
         with path.open("rb") as file:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from typing import Any
 import pandas as pd
 from upath import UPath
 
-from model_loop.datasets.dataset import Dataset, Recipe
 from model_loop.datasets.declaration import Declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
@@ -27,7 +26,7 @@ from model_loop.models.gate import GateVerdict
 from model_loop.models.gate_rules import GateRules
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import train
-from model_loop.partitions.completing import declaration_of_text, text_of_declaration
+from model_loop.partitions.completing import complete_files, text_of_declaration
 from model_loop.partitions.contract import TableLimits
 from model_loop.partitions.source import find_files, resolved_source
 from model_loop.pipeline.state import FileStore
@@ -41,9 +40,10 @@ from model_loop.tracking.actions import Action
 from model_loop.tracking.challengers import judge_version
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
-from model_loop.training_set.build import ReadTable, build_table, read_source
+from model_loop.training_set.build import require_ready
 from model_loop.training_set.data_tests import require_passed, run_data_tests
 from model_loop.training_set.frames import clock_times
+from model_loop.training_set.preparation import build_training_set, preparation_of
 from model_loop.training_set.products import TrainingSetStore
 from model_loop.training_set.request import TableRequest
 from model_loop.training_set.split import SHARES, split_of
@@ -134,13 +134,12 @@ def run_table(
         If the declaration, a file or its rows are refused.
     """
     declaration = resolved_source(declaration, folder)
+    require_ready(declaration)
     state = FileStore(UPath(places.storage_root) / "runs" / declaration.name)
     results, dataset = [], None
     for variant in request.variants or _variants(declaration):
-        prepared = _Preparation(declaration, variant, request, places, state)
-        dataset = use_dataset(prepared.dataset)
-        for name in request.recipes or tuple(dataset.recipes):
-            training_set = prepared.training_set(dataset.recipe(name))
+        for training_set in _prepared(declaration, variant, request, places):
+            dataset = training_set.dataset
             results.append(_run_recipe(training_set, request, places, state))
     if dataset is None:
         raise InvalidInputError("The run", "names no variant", "Name one, or leave it out.")
@@ -158,66 +157,38 @@ def _variants(declaration: Declaration) -> tuple[str, ...]:
     return names or (declaration.name,)
 
 
-class _Preparation:
-    """Training sets of one variant; its files are read once, and only if one has to be built."""
-
-    def __init__(
-        self,
-        declaration: Declaration,
-        variant: str,
-        request: RunRequest,
-        places: Places,
-        state: FileStore,
-    ) -> None:
-        self.declaration, self.variant, self.request = declaration, variant, request
-        self.products, self.state = TrainingSetStore(places.storage_root), state
-        self._read: ReadTable | None = None
-        files = find_files(declaration, variant, request.partitions)
-        self.content = [
-            text_of_declaration(declaration),
-            variant,
-            [file.digest for file in files],
-            request.shares,
-            asdict(request.limits),
-            request.search.random_state,
-        ]
-        completed = state.get(self._key("declaration"))
-        text = completed["text"] if completed else text_of_declaration(self._rows().declaration)
-        state.set(self._key("declaration"), {"text": text})
-        self.completed = text
-        self.dataset: Dataset = dataset_of(declaration_of_text(text))
-
-    def training_set(self, recipe: Recipe) -> TrainingSet:
-        """Return the training set of a recipe, which is built where there is none yet."""
-        key = self._key(f"training set {recipe.name}")
-        kept = self.state.get(key)
-        product = self.products.get(kept["product"]) if kept else None
-        if product is not None:
-            logger.info("The training set of the recipe %s is there already.", recipe.name)
-            return product.load()
+def _prepared(
+    declaration: Declaration, variant: str, request: RunRequest, places: Places
+) -> Iterator[TrainingSet]:
+    """Yield the training set of each recipe of a variant, built where there is none yet."""
+    files = find_files(declaration, variant, request.partitions)
+    completed = complete_files(declaration, files, variant)
+    dataset = use_dataset(dataset_of(completed))
+    store, preparation = TrainingSetStore(places.storage_root), preparation_of(dataset)
+    for name in request.recipes or tuple(dataset.recipes):
         asked = TableRequest(
-            declaration=self.completed,
-            variant=self.variant,
-            recipe=recipe.name,
-            split=split_of(self.dataset, self.request.shares),
-            partitions=self.request.partitions,
-            random_state=self.request.search.random_state,
-            accepted_findings=self.request.accepted,
-            limits=self.request.limits,
+            declaration=text_of_declaration(completed),
+            variant=variant,
+            recipe=name,
+            split=split_of(dataset, request.shares),
+            partitions=request.partitions,
+            random_state=request.search.random_state,
+            accepted_findings=request.accepted,
+            limits=request.limits,
         )
-        training_set = build_table(asked, self._rows())
+        product = store.find_fresh(asked, max_age_seconds=float("inf"))
+        if product is not None and preparation.is_current(
+            product, timeout_seconds=places.timeout_seconds
+        ):
+            logger.info("The training set of the recipe %s is there already.", name)
+            yield product.load()
+            continue
+        training_set = build_training_set(
+            asked, storage_root=places.storage_root, timeout_seconds=places.timeout_seconds
+        )
         require_passed(run_data_tests(training_set))
-        product = self.products.publish(training_set, asked)
-        self.state.set(key, {"product": product.key})
-        return training_set
-
-    def _rows(self) -> ReadTable:
-        if self._read is None:
-            self._read = read_source(self.declaration, self.variant, self.request.partitions)
-        return self._read
-
-    def _key(self, what: str) -> str:
-        return f"{what} {json.dumps(self.content)}"
+        store.publish(training_set, asked)
+        yield training_set
 
 
 def _run_recipe(

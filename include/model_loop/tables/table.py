@@ -99,16 +99,23 @@ def read_chunks(
     TableFileError
         See `read_table`.
     """
-
-    def blocks() -> Iterator[RawTable]:
-        for block in read_raw_blocks(
-            files, encoding=declaration.encoding, dialect=declaration.dialect
-        ):
-            yield with_names_of(block, declaration, variant)
-
-    formats = column_formats(declaration, blocks())
-    for chunk in chunks_of(blocks(), rows):
+    formats = column_formats(declaration, _blocks(declaration, files, variant))
+    for chunk in chunks_of(_blocks(declaration, files, variant), rows):
         yield to_table(chunk, formats)
+
+
+def formats_of_files(
+    declaration: Declaration, files: Sequence[str], *, variant: str | None = None
+) -> dict[str, ColumnFormat]:
+    """Return how each column of some files is read; see `column_formats`."""
+    return column_formats(declaration, _blocks(declaration, files, variant))
+
+
+def _blocks(
+    declaration: Declaration, files: Sequence[str], variant: str | None
+) -> Iterator[RawTable]:
+    for block in read_raw_blocks(files, encoding=declaration.encoding, dialect=declaration.dialect):
+        yield with_names_of(block, declaration, variant)
 
 
 def to_table(raw: RawTable, formats: Mapping[str, ColumnFormat]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,9 @@ from mlflow.entities import DatasetInput, InputTag
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.findings import Finding
+from model_loop.history.tables import PartitionVerdict
+from model_loop.partitions.checked import FetchedTable
+from model_loop.partitions.profile import profile_of
 from model_loop.tracking.runs import (
     FINDINGS,
     FINDINGS_TAG,
@@ -61,8 +65,64 @@ class PartitionRun:
 
 def partition_log_of(dataset: Dataset) -> PartitionLog:
     """Return the function that logs partitions of a dataset."""
-    log: PartitionLog = dataset.extensions.load("partition_log")
+    log: PartitionLog = dataset.extensions.load("partition_log") or log_table
     return log
+
+
+def log_table(
+    tracker: Tracker, partition: FetchedTable | PartitionVerdict, findings: Sequence[Finding]
+) -> str:
+    """Log a partition of a declared table; of one that breaks its contract, the findings alone.
+
+    Returns
+    -------
+    str
+        The run's id.
+    """
+    if isinstance(partition, FetchedTable):
+        return log_refused(tracker, _run_of(partition, partition.partition), findings)
+    verdict = partition
+
+    def write(folder: Path) -> Mapping[str, float]:
+        dataset, rows = verdict.table.fetched.dataset, verdict.load_rows()
+        profile, report = profile_of(dataset, rows), verdict.table.report
+        (folder / "profile.json").write_text(json.dumps(profile, indent=1), encoding="utf-8")
+        (folder / "report.txt").write_text(f"{report}\n", encoding="utf-8")
+        broken = {"rows": report.rows_read, "set_aside": dict(report.set_aside)}
+        (folder / "report.json").write_text(json.dumps(broken, indent=1), encoding="utf-8")
+        verdict.table.load_quarantine().to_parquet(folder / "quarantine.parquet", index=False)
+        target = rows[dataset.target.name]
+        return {
+            "rows": verdict.rows,
+            "rows_quarantined": verdict.quarantined,
+            "quarantine_share": verdict.quarantined / max(verdict.rows, 1),
+            "sound_rows": len(rows),
+            "mean_target": float(target.mean()),
+            "median_target": float(target.median()),
+        }
+
+    return log_contents(tracker, _run_of(verdict.table.fetched, verdict.partition), findings, write)
+
+
+def _run_of(fetched: FetchedTable, partition: str) -> PartitionRun:
+    return PartitionRun(
+        identity=f"partitions/{fetched.variant}/{partition}/{fetched.key}",
+        name=f"{fetched.variant} {partition}",
+        tags={
+            # The names that the dashboard has found partitions by since the first version.
+            "pipeline": "months",
+            "partition": f"{fetched.variant}|{partition}",
+            "service": fetched.variant,
+            "month": partition,
+            "data_source": fetched.data_source,
+            "source_url": fetched.url,
+            "etag": fetched.files[0].etag or "",
+        },
+        dataset=f"{fetched.variant}_{partition}",
+        digest=fetched.digest,
+        data_source=fetched.data_source,
+        url=fetched.url,
+    )
 
 
 def log_contents(

@@ -109,16 +109,23 @@ def read_source(
     SourceError, ContractError
         If a file is not to be had, or cannot be read.
     """
-    _require_ready(declaration)
+    require_ready(declaration)
     files = find_files(declaration, variant, partitions)
     table = read_table(
         declaration, [each.path for each in files], variant=variant.partition(".")[2] or None
     )
     keys = tuple(each.partition for each in files) if PARTITION in declaration.source else ()
-    return ReadTable(complete(declaration, table), table, files, keys)
+    return ReadTable(complete(declaration, table.formats), table, files, keys)
 
 
-def _require_ready(declaration: Declaration) -> None:
+def require_ready(declaration: Declaration) -> None:
+    """Refuse to learn from a draft.
+
+    Raises
+    ------
+    InvalidInputError
+        If a question is open, the declaration is a draft, or its task is not learned yet.
+    """
     if declaration.open_questions:
         raise InvalidInputError(
             f"The dataset {declaration.name}",

@@ -13,9 +13,9 @@ from typing import Any, Protocol, cast
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.findings import DoubtfulDataWarning, Finding, require_none_refused
-from model_loop.training_set.build import build_table
+from model_loop.training_set.declared import TablePreparation
 from model_loop.training_set.products import TrainingSetProduct
-from model_loop.training_set.request import PreparationRequest, TableRequest
+from model_loop.training_set.request import PreparationRequest
 from model_loop.training_set.types import TrainingSet
 
 #: A type of the dataset itself, which is stored between the steps.
@@ -145,11 +145,8 @@ class Preparation(Protocol):
 
 def preparation_of(dataset: Dataset) -> Preparation:
     """Return the preparation of a dataset: its own, or that of declared tables."""
-    own = dataset.extensions.load("preparation")
-    if own is None:
-        raise AssertionError(dataset.name)
-    prepared: Preparation = own(dataset)
-    return prepared
+    made: Preparation = (dataset.extensions.load("preparation") or TablePreparation)(dataset)
+    return made
 
 
 def require_sound(dataset: Dataset, verdicts: Sequence[Verdict]) -> tuple[Finding, ...]:
@@ -196,8 +193,6 @@ def build_training_set(
     RefusedPartitionError
         If a partition is far from those before it. Nothing has been encoded then.
     """
-    if isinstance(request, TableRequest):
-        return build_table(request)
     preparation = preparation_of(request.dataset)
     accepted = tuple(dict.fromkeys((*request.accepted_findings, *accept)))
     request = replace(cast("Any", request), accepted_findings=accepted)

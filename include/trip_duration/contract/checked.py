@@ -58,6 +58,11 @@ class CheckedMonth:
     profile: ObjectReference | None = None
 
     @property
+    def variant(self) -> str:
+        """Key of the variant."""
+        return self.raw.service
+
+    @property
     def partition(self) -> str:
         """The month as an asset partition: ``green|2024-01``."""
         return f"{self.raw.service}|{self.raw.month}"

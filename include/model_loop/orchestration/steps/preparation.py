@@ -81,7 +81,7 @@ def check_partition(raw: Any) -> Any:  # noqa: ANN401 - the dataset's own
 
     A partition that breaks it is shown on the dashboard.
     """
-    preparation = preparation_of(dataset_of_variant(raw.service))
+    preparation = preparation_of(dataset_of_variant(raw.variant))
     try:
         checked = preparation.check(raw, storage_root=get_settings().storage_root)
     except RefusedPartitionError as error:
@@ -101,7 +101,7 @@ def compare_partitions(
 
     It is shown on the dashboard. Somebody is told of what is doubtful, and the run goes on.
     """
-    variant = partitions[0].raw.service
+    variant = partitions[0].variant
     dataset = dataset_of_variant(variant)
     verdicts = preparation_of(dataset).compare(
         list(partitions),

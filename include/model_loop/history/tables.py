@@ -1,0 +1,261 @@
+"""Partitions of a declared table against those before them, and the verdicts on them.
+
+A verdict is stored, so that a partition that was refused never serves as history for a later one.
+Partitions of different sources never do either.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from upath import UPath
+
+from model_loop.datasets.dataset import Dataset
+from model_loop.errors import StoredObjectError
+from model_loop.findings import Acceptance, Finding, settle
+from model_loop.history.calendar import LATEST
+from model_loop.history.declared import compared_table, sketch_of
+from model_loop.history.judging import judge
+from model_loop.history.sketch import Sketch
+from model_loop.history.table import ComparedTable
+from model_loop.objects import ObjectReference, read_object, write_object
+from model_loop.objects.documents import read_document, record_of, text_of
+from model_loop.objects.store import write_bytes
+from model_loop.partitions.checked import FOLDER, CheckedTable
+from model_loop.partitions.keys import bounds_of, keys_of
+
+_SUFFIX = "-verdict.json"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PartitionVerdict:
+    """Outcome of the comparison of a partition with those before it.
+
+    Parameters
+    ----------
+    table
+        Checked files that hold the partition.
+    partition
+        Key of the partition.
+    rows
+        Rows of the partition that were read.
+    quarantined
+        Rows of it that were set aside.
+    findings
+        The gravest first; those that somebody has accepted are warnings.
+    compared_with
+        Partitions of the history, as ``2024-01 sha256``.
+    sketch
+        What later partitions are compared with; None of a table without time.
+    """
+
+    table: CheckedTable
+    partition: str
+    rows: int
+    quarantined: int
+    findings: tuple[Finding, ...] = ()
+    compared_with: tuple[str, ...] = ()
+    sketch: ObjectReference | None = None
+
+    @property
+    def variant(self) -> str:
+        """Key of the variant."""
+        return self.table.variant
+
+    @property
+    def digest(self) -> str:
+        """Digest of the files."""
+        return self.table.fetched.digest
+
+    @property
+    def refused(self) -> bool:
+        """True if nobody may learn from the partition."""
+        return any(finding.level == "refused" for finding in self.findings)
+
+    def load_rows(self) -> pd.DataFrame:
+        """Read the rows of the partition that are kept."""
+        rows, dataset = self.table.load_rows(), self.table.fetched.dataset
+        keys = partition_keys(dataset, rows, self.table.partition)
+        mine: pd.DataFrame = rows[keys == self.partition].reset_index(drop=True)
+        return mine
+
+
+@dataclass(frozen=True)
+class _Partition:
+    """A partition that is to be compared."""
+
+    table: CheckedTable
+    key: str
+    rows: int
+    quarantined: int
+    sketch: Sketch
+    findings: tuple[Finding, ...]
+
+
+class TableHistory:
+    """Verdicts on declared tables under a storage root.
+
+    Parameters
+    ----------
+    storage_root
+        ``file://`` or ``s3://`` address.
+    """
+
+    def __init__(self, storage_root: str) -> None:
+        self.folder = UPath(storage_root) / FOLDER
+
+    def compare(
+        self, tables: Sequence[CheckedTable], accepted: Sequence[Acceptance] = ()
+    ) -> list[PartitionVerdict]:
+        """Compare the partitions of tables with those before them, and keep the verdicts.
+
+        Parameters
+        ----------
+        tables
+            Of one variant; each partition is compared with the earlier ones among them, and of the
+            store, that are not refused.
+        accepted
+            Findings that an operator has accepted: they warn, and refuse nothing.
+
+        Returns
+        -------
+        list of PartitionVerdict
+            In the order of time; one for each table, if it has no time or comes as one.
+        """
+        dataset = tables[0].fetched.dataset
+        if dataset.time is None or dataset.partition == "whole":
+            return [self._uncompared(table, accepted) for table in tables]
+        compared, verdicts = compared_table(dataset), list[PartitionVerdict]()
+        partitions = [each for table in tables for each in _partitions(dataset, compared, table)]
+        sketches: dict[str, Sketch] = {}
+        for partition in sorted(partitions, key=lambda each: each.key):
+            verdict = self._compare(partition, compared, verdicts, sketches, accepted)
+            sketches[partition.key] = partition.sketch
+            verdicts.append(verdict)
+        return verdicts
+
+    def _uncompared(self, table: CheckedTable, accepted: Sequence[Acceptance]) -> PartitionVerdict:
+        report = table.report
+        findings = settle(table.findings, accepted)
+        verdict = PartitionVerdict(
+            table, table.partition, report.rows_read, report.rows_set_aside, findings
+        )
+        self._keep(verdict)
+        return verdict
+
+    def _compare(
+        self,
+        partition: _Partition,
+        compared: ComparedTable,
+        before: Sequence[PartitionVerdict],
+        sketches: Mapping[str, Sketch],
+        accepted: Sequence[Acceptance],
+    ) -> PartitionVerdict:
+        known = {each.partition: each for each in (*self._stored_before(partition), *before)}
+        history = [known[key] for key in sorted(known) if not known[key].refused][-LATEST:]
+        past = [
+            sketch
+            for each in history
+            if (sketch := sketches.get(each.partition) or _sketch(each)) is not None
+        ]
+        names = frozenset(partition.sketch.sample)
+        found = judge(compared.limited_to(names), partition.sketch, past)
+        folder = self.folder / partition.table.variant / partition.key
+        name = f"{partition.table.fetched.key}-sketch"
+        verdict = PartitionVerdict(
+            partition.table,
+            partition.key,
+            partition.rows,
+            partition.quarantined,
+            settle((*found, *partition.findings), accepted),
+            tuple(f"{each.partition} {each.digest}" for each in history),
+            write_object(partition.sketch, folder, name),
+        )
+        self._keep(verdict)
+        return verdict
+
+    def _stored_before(self, partition: _Partition) -> Iterator[PartitionVerdict]:
+        """Yield the latest verdict on each earlier partition of the same source."""
+        folder = self.folder / partition.table.variant
+        names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+        for name in [each for each in names if each < partition.key][-2 * LATEST :]:
+            entries = sorted(
+                (folder / name).glob(f"*{_SUFFIX}"), key=lambda path: path.stat().st_mtime
+            )
+            read = (read_document(path, _verdict) for path in entries)
+            same = [
+                verdict
+                for verdict in read
+                if verdict is not None and _place(verdict.table) == _place(partition.table)
+            ]
+            yield from same[-1:]
+
+    def _keep(self, verdict: PartitionVerdict) -> None:
+        folder = self.folder / verdict.variant / verdict.partition
+        path = folder / f"{verdict.table.fetched.key}{_SUFFIX}"
+        write_bytes(path, text_of(verdict).encode())
+
+
+def partition_keys(dataset: Dataset, rows: pd.DataFrame, partition: str) -> np.ndarray:
+    """Return the key of the partition of each row, shape (rows,).
+
+    Parameters
+    ----------
+    partition
+        Key of rows that are cut by no time.
+    """
+    if dataset.time is None or dataset.partition == "whole":
+        return np.full(len(rows), partition, dtype=object)
+    times = rows[dataset.time].to_numpy()
+    keys = np.full(len(rows), "", dtype=object)
+    dated = ~np.isnat(times)
+    keys[dated] = keys_of(times[dated], dataset.partition)
+    return keys
+
+
+def _partitions(
+    dataset: Dataset, compared: ComparedTable, table: CheckedTable
+) -> Iterator[_Partition]:
+    """Cut a table by its time; what nobody can date counts to its first partition."""
+    rows, aside, report = table.load_rows(), table.load_quarantine(), table.report
+    keys = partition_keys(dataset, rows, table.partition)
+    names = np.unique(keys.astype(str))
+    aside_keys = partition_keys(dataset, aside, table.partition) if len(aside) else np.empty(0)
+    dated = {name: int((aside_keys == name).sum()) for name in names}
+    undated = report.rows_set_aside - sum(dated.values())
+    for place, name in enumerate(names):
+        inside = keys == name
+        set_aside = dated[name] + (undated if place == 0 else 0)
+        number = int(inside.sum()) + set_aside
+        broken = {rule: count / report.rows_read for rule, count in report.set_aside.items()}
+        bounds = bounds_of(name, dataset.partition)
+        sketch = sketch_of(compared, name, bounds, rows[inside], broken if len(names) == 1 else {})
+        findings = table.findings if place == 0 else ()
+        yield _Partition(table, name, number, set_aside, sketch, findings)
+
+
+def _place(table: CheckedTable) -> str:
+    """Return where a partition comes from, without what tells it from others of that source."""
+    fetched = table.fetched
+    return f"{fetched.data_source} {fetched.url.replace(fetched.partition, '')}"
+
+
+def _sketch(verdict: PartitionVerdict) -> Sketch | None:
+    if verdict.sketch is None:
+        return None
+    try:
+        sketch: Sketch = read_object(verdict.sketch)
+    except StoredObjectError as error:
+        logger.warning("%s is left out of the history: %s", verdict.partition, error)
+        return None
+    return sketch
+
+
+def _verdict(stored: object) -> PartitionVerdict:
+    return record_of(PartitionVerdict, stored)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from model_loop.datasets.declaration import Declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.errors import InvalidInputError
+from model_loop.findings import DoubtfulDataWarning
 from model_loop.models.catalogue import FAMILIES, get_family
 from model_loop.models.gate import GateVerdict
 from model_loop.models.gate_rules import GateRules
@@ -183,9 +185,12 @@ def _prepared(
             logger.info("The training set of the recipe %s is there already.", name)
             yield product.load()
             continue
-        training_set = build_training_set(
-            asked, storage_root=places.storage_root, timeout_seconds=places.timeout_seconds
-        )
+        with warnings.catch_warnings():
+            # The result has them, as findings.
+            warnings.simplefilter("ignore", DoubtfulDataWarning)
+            training_set = build_training_set(
+                asked, storage_root=places.storage_root, timeout_seconds=places.timeout_seconds
+            )
         require_passed(run_data_tests(training_set))
         store.publish(training_set, asked)
         yield training_set

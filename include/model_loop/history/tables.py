@@ -6,6 +6,7 @@ Partitions of different sources never do either.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from model_loop.objects import ObjectReference, read_object, write_object
 from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.objects.store import write_bytes
 from model_loop.partitions.checked import FOLDER, CheckedTable
-from model_loop.partitions.keys import bounds_of, keys_of
+from model_loop.partitions.keys import WHOLE, bounds_of, keys_of
 
 _SUFFIX = "-verdict.json"
 
@@ -126,7 +127,8 @@ class TableHistory:
         Returns
         -------
         list of PartitionVerdict
-            In the order of time; one for each table, if it has no time or comes as one.
+            In the order of time; one for each table, if it has no time or is not cut by it. Of a
+            table in one file, findings warn and refuse nothing.
         """
         dataset = tables[0].fetched.dataset
         if dataset.time is None or dataset.partition == "whole":
@@ -166,6 +168,9 @@ class TableHistory:
         ]
         names = frozenset(partition.sketch.sample)
         found = judge(compared.limited_to(names), partition.sketch, past)
+        if partition.table.partition == WHOLE:
+            # All of it came at once, and there is no other file of that time.
+            found = tuple(dataclasses.replace(each, level="warning") for each in found)
         folder = self.folder / partition.table.variant / partition.key
         name = f"{partition.table.fetched.key}-sketch"
         verdict = PartitionVerdict(
@@ -225,7 +230,7 @@ def _partitions(
     """Cut a table by its time; what nobody can date counts to its first partition."""
     rows, aside, report = table.load_rows(), table.load_quarantine(), table.report
     keys = partition_keys(dataset, rows, table.partition)
-    names = np.unique(keys.astype(str))
+    names = sorted({str(key) for key in keys})
     aside_keys = partition_keys(dataset, aside, table.partition) if len(aside) else np.empty(0)
     dated = {name: int((aside_keys == name).sum()) for name in names}
     undated = report.rows_set_aside - sum(dated.values())

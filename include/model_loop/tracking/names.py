@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 #: Charts of a training run or of a partition.
 FIGURES = "figures.html"
 #: Artifact with the numbers of a model's charts.
@@ -12,3 +14,11 @@ MODEL_CARD = "model_card.md"
 CUTS = "slices.json"
 #: Evidently's report of a window.
 EVIDENTLY_HTML = "evidently.html"
+
+
+def metric_of(statistic: str, column: str) -> str:
+    """Return the name of the metric of a column: ``median_duration``.
+
+    MLflow takes letters, digits and few signs; others become underscores.
+    """
+    return re.sub(r"[^/\w.\- ]", "_", f"{statistic}_{column}")

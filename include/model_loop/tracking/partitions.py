@@ -18,6 +18,7 @@ from model_loop.findings import Finding
 from model_loop.history.tables import PartitionVerdict
 from model_loop.partitions.checked import FetchedTable
 from model_loop.partitions.profile import profile_of
+from model_loop.tracking.names import metric_of
 from model_loop.tracking.runs import (
     FINDINGS,
     FINDINGS_TAG,
@@ -88,17 +89,19 @@ def log_table(
         profile, report = profile_of(dataset, rows), verdict.table.report
         (folder / "profile.json").write_text(json.dumps(profile, indent=1), encoding="utf-8")
         (folder / "report.txt").write_text(f"{report}\n", encoding="utf-8")
-        broken = {"rows": report.rows_read, "set_aside": dict(report.set_aside)}
+        rules = [{"rule": rule, "rows": number} for rule, number in report.set_aside.items()]
+        broken = {"rows": report.rows_read, "unreadable": report.unreadable, "rules": rules}
         (folder / "report.json").write_text(json.dumps(broken, indent=1), encoding="utf-8")
         verdict.table.load_quarantine().to_parquet(folder / "quarantine.parquet", index=False)
-        target = rows[dataset.target.name]
+        name = dataset.target.name
+        target = rows[name]
         return {
             "rows": verdict.rows,
             "rows_quarantined": verdict.quarantined,
             "quarantine_share": verdict.quarantined / max(verdict.rows, 1),
             "sound_rows": len(rows),
-            "mean_target": float(target.mean()),
-            "median_target": float(target.median()),
+            metric_of("mean", name): float(target.mean()),
+            metric_of("median", name): float(target.median()),
         }
 
     return log_contents(tracker, _run_of(verdict.table.fetched, verdict.partition), findings, write)

@@ -14,6 +14,7 @@ from model_loop.dashboard.additions import PartitionCharts
 from model_loop.dashboard.known import Known, PageSources
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
 from model_loop.dashboard.types import PartitionRun
+from model_loop.tracking.names import metric_of
 
 
 def data_page(sources: PageSources, query: Mapping[str, str]) -> Page:
@@ -98,11 +99,11 @@ class _Words:
 
     def median(self, metrics: Mapping[str, float]) -> float | None:
         """Return the median of the target."""
-        return metrics.get(f"median_{self.target.name}")
+        return metrics.get(metric_of("median", self.target.name))
 
     def mean(self, metrics: Mapping[str, float]) -> float | None:
         """Return the mean of the target."""
-        return metrics.get(f"mean_{self.target.name}")
+        return metrics.get(metric_of("mean", self.target.name))
 
 
 def _sound(metrics: Mapping[str, float]) -> int:

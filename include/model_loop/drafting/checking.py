@@ -12,7 +12,7 @@ import pandas as pd
 
 from model_loop.datasets.conditions import Condition
 from model_loop.datasets.declaration import OPEN, AcceptedFinding, Constraints, Declaration
-from model_loop.drafting.analysis import analyse_table
+from model_loop.drafting.analysis import LEAST_ROWS, analyse_table
 from model_loop.drafting.checks import about_columns, about_rows, about_target
 from model_loop.drafting.kinds import declared_values
 from model_loop.drafting.leaks import leak_findings
@@ -69,7 +69,9 @@ def check_dataset(declaration: Declaration, files: Sequence[str]) -> CheckedData
     table = to_table(raw, formats)
     raw = dataclasses.replace(raw, rejected=table.rejected)
     kept = _kept(declaration, table.frame)
-    analysis = analyse_table(declared_values(kept, declaration.target, formats))
+    enough = int(kept[declaration.target].notna().sum()) >= LEAST_ROWS
+    values = declared_values(kept if enough else table.frame, declaration.target, formats)
+    analysis = analyse_table(values)
     given = {
         name for name, column in declaration.columns.items() if column.known not in {None, OPEN}
     }
@@ -77,6 +79,7 @@ def check_dataset(declaration: Declaration, files: Sequence[str]) -> CheckedData
     time = declaration.time.column if declaration.time else None
     findings = [
         *_open(declaration),
+        *([] if enough else [_left(len(kept))]),
         *reading_findings(raw, partitions_of(files, declaration.partition)),
         *_undeclared(declaration, raw.names),
         *_about_keys(declaration, table.frame),
@@ -99,6 +102,13 @@ def _kept(declaration: Declaration, frame: pd.DataFrame) -> pd.DataFrame:
             with contextlib.suppress(InvalidInputError):
                 aside |= Condition.parse(rule.when, frame.columns).rows_of(frame)
     return frame[~aside].reset_index(drop=True)
+
+
+def _left(rows: int) -> Finding:
+    return _found(
+        "too_few_rows", None, f"The rules leave {rows:,} rows, and {LEAST_ROWS} are needed.",
+        "Correct the rules, or add rows.", "refused",
+    )  # fmt: skip
 
 
 def _is_accepted(finding: Finding, accepted: Sequence[AcceptedFinding]) -> bool:

@@ -28,7 +28,16 @@ from model_loop.training_set.frames import model_frame
 from model_loop.training_set.matrices import as_dense
 from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.request import TableRequest
-from model_loop.training_set.split import SHARES, split_of
+from model_loop.training_set.split import (
+    FOLDS,
+    SHARES,
+    SplitRule,
+    TableSplit,
+    folds_of,
+    parts_of,
+    resolved,
+    split_of,
+)
 from model_loop.training_set.types import TrainingSet
 
 ROWS = 2_000
@@ -136,6 +145,42 @@ def test_no_group_is_in_two_parts(tmp_path: Path) -> None:
     assert learned is not None
     assert test
     assert not test & set(learned["group"])
+
+
+@pytest.mark.parametrize("rule", ["time", "group", "identity", "shuffle"])
+def test_folds_judge_no_row_by_what_was_learned_of_it(rule: SplitRule) -> None:
+    """No group on both sides; by time, what is judged is later than all that is learned."""
+    rng = np.random.default_rng(4)
+    places = np.sort(rng.integers(0, 60, 300) / 60.0)
+    rng.shuffle(places)
+    split = resolved(TableSplit(rule, "on"), places)
+    parts = parts_of(split, places)
+    folds = folds_of(split, places, parts)
+    assert len(folds) == FOLDS
+    judged_times = sum(judged.astype(int) for _, judged in folds)
+    for learned, judged in folds:
+        assert not (learned | judged)[parts["test"]].any()
+        assert not set(places[learned]) & set(places[judged])
+        if rule == "time":
+            assert places[learned].max() < places[judged].min()
+    known = parts["train"] | parts["validation"]
+    assert judged_times.max() == 1
+    share = judged_times[known].mean()
+    assert 0.4 < share < 0.6 if rule == "time" else share == 1
+
+
+def test_a_large_validation_part_chooses_alone(tmp_path: Path) -> None:
+    """From two hundred rows on; of a table of one group or time there is nothing to fold."""
+    assert build(tmp_path, table()).folds == {}
+    small = build(tmp_path, table(900))
+    assert {layout: len(folds) for layout, folds in small.folds.items()} == {
+        "sparse": FOLDS,
+        "dense": FOLDS,
+    }
+    assert "of the rows before them" in small.chosen_by
+    places = np.repeat([0.1, 0.9], 50)
+    split = resolved(TableSplit("group", "on"), places)
+    assert folds_of(split, places, parts_of(split, places)) == []
 
 
 def test_identical_rows_are_in_one_part_without_a_time(tmp_path: Path) -> None:

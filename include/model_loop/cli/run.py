@@ -183,6 +183,7 @@ def _print_run(run: dict[str, Any], result: dict[str, Any]) -> None:
     )
     parts = ", ".join(f"{name} {rows:,}" for name, rows in run["rows"].items() if rows)
     out.print(f"{run['read']:,} rows read; {parts}; split {run['split']}")
+    out.print(f"Chosen by {run['chosen_by']}")
     for name, period in run["periods"].items():
         out.print(f"  {name}: {period['first']} to {period['last']}")
     if run["set_aside"]:

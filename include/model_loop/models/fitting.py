@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import xgboost as xgb
 from scipy.sparse import csr_matrix
@@ -39,6 +40,9 @@ class FitData:
         Both matrices in XGBoost's own form; see `prepare`.
     columns
         Scores of the columns and which were kept; None where all are.
+    folds
+        Folds of a cross-validation, which judge in the place of the validation data; see
+        `TrainingSet.folds`.
     """
 
     train: Matrix
@@ -47,6 +51,12 @@ class FitData:
     validation_target: Targets
     binned: tuple[xgb.DMatrix, xgb.DMatrix] | None = None
     columns: pd.DataFrame | None = None
+    folds: tuple[FitData, ...] = ()
+
+    @property
+    def judged_target(self) -> Targets:
+        """Targets that fits are judged by, in the order of their predictions."""
+        return np.concatenate([each.validation_target for each in self.folds or (self,)])
 
     @classmethod
     def of(cls, training_set: TrainingSet, family: ModelFamily, request: SearchRequest) -> Self:
@@ -59,14 +69,32 @@ class FitData:
         """
         family.require_readable(training_set.request.encoding)
         splits = training_set.layout_for(family.layout)
-        train, validation, target = splits.train, splits.validation, training_set.train_target
-        names = splits.train_encoder.get_feature_names_out()
+        whole = cls(
+            splits.train,
+            training_set.train_target,
+            splits.validation,
+            training_set.validation_target,
+        )
+        folds = training_set.folds.get(family.layout, ())
+        return dataclasses.replace(
+            whole.selected(request, splits.train_encoder.get_feature_names_out()),
+            folds=tuple(
+                cls(
+                    fold.train, fold.train_target, fold.validation, fold.validation_target
+                ).selected(request, np.array(fold.names, dtype=object))
+                for fold in folds
+            ),
+        )
+
+    def selected(self, request: SearchRequest, names: npt.NDArray[np.object_]) -> Self:
+        """Return the data with the columns that are asked for, by the train rows alone."""
         rule, seed = request.feature_selection, request.random_state
-        columns = score_columns(rule, train, target, names, seed)
-        if columns is not None:
-            keep = selector(columns, names)
-            train, validation = keep.transform(train), keep.transform(validation)
-        return cls(train, target, validation, training_set.validation_target, columns=columns)
+        columns = score_columns(rule, self.train, self.train_target, names, seed)
+        if columns is None:
+            return self
+        keep = selector(columns, names)
+        train, validation = keep.transform(self.train), keep.transform(self.validation)
+        return dataclasses.replace(self, train=train, validation=validation, columns=columns)
 
 
 @dataclass(frozen=True)
@@ -89,6 +117,9 @@ def prepare(family: ModelFamily, data: FitData, request: SearchRequest) -> FitDa
     """Make once what all fits of a family share: XGBoost's own form of the matrices."""
     if family.name != XGBOOST:
         return data
+    if data.folds:
+        folds = tuple(prepare(family, fold, request) for fold in data.folds)
+        return dataclasses.replace(data, folds=folds)
     bins: Any = family.fixed.get("max_bin")
     train = binned(data.train, data.train_target, request.threads, bins=bins)
     validation = binned(data.validation, data.validation_target, request.threads, train, bins)
@@ -229,23 +260,46 @@ class _AtOnce:
 
 
 class _Rounds:
-    """XGBoost, round by round."""
+    """XGBoost, round by round; of several folds together, stopped by the error of all of them."""
 
     def __init__(
         self, family: ModelFamily, settings: Settings, data: FitData, request: SearchRequest
     ) -> None:
-        self.booster = make_booster(family, settings, request, rounds=MAXIMUM_ROUNDS)
-        self.validation = data.validation
-        train, validation = data.binned or (data.train, data.validation)
-        self.rounds = self.booster.grow(
-            train, data.train_target, (validation, data.validation_target)
-        )
+        self.folds, self.patience = data.folds or (data,), request.early_stopping_rounds
+        self.pooled = _pooled(self.folds, request)
+        self.boosters = [
+            make_booster(family, settings, request, rounds=MAXIMUM_ROUNDS).set_params(
+                early_stopping_rounds=MAXIMUM_ROUNDS
+            )
+            for _ in self.folds
+        ]
+        grown = []
+        for booster, fold in zip(self.boosters, self.folds, strict=True):
+            train, validation = fold.binned or (fold.train, fold.validation)
+            judged = (validation, fold.validation_target)
+            grown.append(booster.grow(train, fold.train_target, judged))
+        self.rounds, self.curve = zip(*grown, strict=True), list[float]()
 
     def advance(self, halts: Halts) -> bool:
-        return not any(halts(number, error) for number, error in self.rounds)
+        for grown in self.rounds:
+            self.curve.append(self.pooled([error for _, error in grown]))
+            if halts(len(self.curve), self.curve[-1]):
+                return False
+            if len(self.curve) - self.best >= self.patience:
+                return True
+        return True
+
+    @property
+    def best(self) -> int:
+        """Number of rounds with the lowest error."""
+        return int(np.argmin(self.curve)) + 1
 
     def fitted(self) -> Fitted:
-        return Fitted(self.booster.predict(self.validation), self.booster.best_rounds_)
+        predicted = []
+        for booster, fold in zip(self.boosters, self.folds, strict=True):
+            booster.best_rounds_ = self.best
+            predicted.append(booster.predict(fold.validation))
+        return Fitted(np.concatenate(predicted), self.best)
 
 
 class _Trees:
@@ -303,7 +357,49 @@ class _Stages:
         return Fitted(self.predicted)
 
 
+class _Folds:
+    """The fits of all folds, step by step together; what is seen is the error of all of them."""
+
+    def __init__(self, growths: Sequence[_Growth], pooled: Pooled) -> None:
+        self.growths, self.pooled = growths, pooled
+
+    def advance(self, halts: Halts) -> bool:
+        while True:
+            seen: list[tuple[int, float, float]] = []
+
+            def note(step: int, error: float, expected: float | None = None) -> bool:
+                seen.append((step, error, error if expected is None else expected))  # noqa: B023 - called in this round alone
+                return True
+
+            for growth in self.growths:
+                growth.advance(note)
+            if len(seen) < len(self.growths):
+                # They have equally many steps, or none can be seen.
+                return True
+            steps, errors, expected = zip(*seen, strict=True)
+            if halts(steps[0], self.pooled(errors), self.pooled(expected)):
+                return False
+
+    def fitted(self) -> Fitted:
+        return Fitted(np.concatenate([growth.fitted().predicted for growth in self.growths]))
+
+
 ErrorOf = Callable[[Targets], float]
+Pooled = Callable[[Sequence[float]], float]
+
+
+def _pooled(folds: Sequence[FitData], request: SearchRequest) -> Pooled:
+    """Return the function that makes the error of all folds of that of each."""
+    rows = np.array([len(fold.validation_target) for fold in folds])
+
+    def pooled(errors: Sequence[float]) -> float:
+        if len(errors) == 1:
+            return errors[0]
+        if request.curve_metric == "mae":
+            return float(np.average(errors, weights=rows))
+        return math.sqrt(float(np.average(np.square(errors), weights=rows)))
+
+    return pooled
 
 
 def _growth(
@@ -311,6 +407,9 @@ def _growth(
 ) -> _Growth:
     if family.name == XGBOOST:
         return _Rounds(family, settings, data, request)
+    if data.folds:
+        growths = [_growth(family, settings, fold, request) for fold in data.folds]
+        return _Folds(growths, _pooled(data.folds, request))
     estimator = make_sklearn(family, settings, random_state=request.random_state)
     error_of = _error_of(data.validation_target, request)
     match family.resource.grows if family.resource else None:

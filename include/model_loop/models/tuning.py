@@ -248,7 +248,7 @@ class _Search:
             fit = one.fit or self._fit_again(trial)
             fit.advance(self._decide(trial.number, rung), pause_at=rung)
             fitted = fit.fitted()
-            metrics = measure(self._data.validation_target, fitted.predicted)
+            metrics = measure(self._data.judged_target, fitted.predicted)
         except _TRIAL_FAILURES as failure:
             logger.warning("%s failed with %s: %s", self.family.name, trial.settings, failure)
             error, seconds = f"{type(failure).__name__}: {failure}", time.monotonic() - clock

@@ -48,6 +48,7 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "day_spread/2": "models.intervals:DaySpread",
         "early_termination/1": "models.termination:EarlyTermination",
         "download/1": "sources.answers:Begun",
+        "encoded_fold/1": "training_set.types:EncodedFold",
         "encoded_splits/1": "training_set.types:EncodedSplits",
         "evaluation/2": "models.evaluation:Evaluation",
         "explanation/1": "models.explanation:Explanation",

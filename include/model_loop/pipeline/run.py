@@ -294,6 +294,7 @@ def _described(training_set: TrainingSet) -> dict[str, Any]:
         "variant": training_set.variant,
         "rows": parts,
         "split": training_set.request.split.in_words,
+        "chosen_by": training_set.chosen_by,
         "periods": {name: asdict(period) for name, period in training_set.periods.items()},
         "read": sum(report.rows_read for report in training_set.cleaning),
         "set_aside": _set_aside(training_set.cleaning),

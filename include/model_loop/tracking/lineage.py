@@ -213,7 +213,7 @@ def _refit(lineage: Lineage, data: fitting.FitData) -> ErrorMetrics:
     prepared = fitting.prepare(lineage.family, data, lineage.search)
     fit = fitting.Fit(lineage.family, lineage.best.settings, prepared, lineage.search)
     fit.advance()
-    return measure(data.validation_target, fit.fitted().predicted)
+    return measure(data.judged_target, fit.fitted().predicted)
 
 
 def _require_same(lineage: Lineage, training_set: TrainingSet) -> None:

@@ -33,12 +33,13 @@ from model_loop.training_set.split import (
     PartName,
     Places,
     TableSplit,
+    folds_of,
     overlap,
     parts_of,
     places_of,
     resolved,
 )
-from model_loop.training_set.types import EncodedSplits, Period, TrainingSet
+from model_loop.training_set.types import EncodedFold, EncodedSplits, Period, TrainingSet
 
 EXAMPLE_ROWS = 5
 #: Rows below which nothing is learned.
@@ -202,6 +203,7 @@ def encode_table(
     targets = {name: part[target].to_numpy(dtype=np.float64) for name, part in parts.items()}
     _require_rows(dataset, targets)
     encoded = _layouts(dataset, request, parts, targets)
+    folds = _folds(request, [(held[a], held[b]) for a, b in folds_of(split, places, masks)])
     said = [*checked.findings, *_doubts(dataset, targets, repeated, len(rows))]
     return TrainingSet(
         request=request,
@@ -222,6 +224,7 @@ def encode_table(
         parts=MappingProxyType(
             {name: tuple(dict.fromkeys(keys[mask].tolist())) for name, mask in masks.items()}
         ),
+        folds=MappingProxyType(folds),
     )
 
 
@@ -306,6 +309,31 @@ def _layouts(
             encoder=encoder,
         )
     return found
+
+
+def _folds(
+    request: TableRequest, folds: Sequence[tuple[pd.DataFrame, pd.DataFrame]]
+) -> dict[Layout, tuple[EncodedFold, ...]]:
+    """Encode each fold of a cross-validation by what its own train rows say."""
+    if not folds:
+        return {}
+    dataset = request.dataset
+    names, target = [*dataset.recipe(request.recipe).columns], dataset.target.name
+    columns = [column for column in dataset.columns if column.name in names]
+
+    def encoded(layout: Layout, learned: pd.DataFrame, judged: pd.DataFrame) -> EncodedFold:
+        encoder = table_encoder(columns, layout, random_state=request.random_state)
+        actual, wanted = (rows[target].to_numpy(dtype=np.float64) for rows in (learned, judged))
+        return EncodedFold(
+            train=as_float32(encoder.fit_transform(learned[names], actual)),
+            validation=as_float32(encoder.transform(judged[names])),
+            train_target=actual,
+            validation_target=wanted,
+            names=tuple(map(str, encoder.get_feature_names_out())),
+        )
+
+    layouts: tuple[Layout, ...] = ("sparse", "dense")
+    return {layout: tuple(encoded(layout, *fold) for fold in folds) for layout in layouts}
 
 
 def _doubts(

@@ -20,7 +20,7 @@ from model_loop.training_set.split import TableSplit
 #: Raised whenever a contract would let other rows pass: it is part of every product's key.
 _CONTRACT_VERSION = 2
 #: Raised whenever the same rows would be checked or encoded differently: it is part of every key.
-_TABLE_VERSION = 1
+_TABLE_VERSION = 2
 
 
 class PreparationRequest(Protocol):

@@ -31,6 +31,10 @@ _FEW_ROWS, _SHARES_OF_FEW = 1_000, (0.6, 0.2, 0.0, 0.2)
 #: Judged rows below which nothing can be said.
 FEWEST_JUDGED = 30
 _MOST_JUDGED = 0.4
+#: Validation rows below which settings are chosen by cross-validation, and its folds.
+FEWEST_VALIDATED, FOLDS = 200, 5
+#: Rows that a fold learns from at least: the folds of its target encodings need one each.
+_FEWEST_LEARNED = 5
 _ROUNDING = 1e-6
 
 Places = npt.NDArray[np.float64]
@@ -213,6 +217,43 @@ def parts_of(split: TableSplit, places: Places) -> dict[PartName, npt.NDArray[np
         inside &= places < split.end
     number = np.searchsorted(np.asarray(split.starts), places, side="right")
     return {name: inside & (number == place) for place, name in enumerate(PARTS)}
+
+
+Mask = npt.NDArray[np.bool_]
+
+
+def folds_of(
+    split: TableSplit, places: Places, parts: Mapping[PartName, Mask]
+) -> list[tuple[Mask, Mask]]:
+    """Return which rows each fold of a cross-validation learns from and judges.
+
+    None where the validation part is large enough to choose by. The folds are stretches of the line
+    of train and validation, so that equal places stay together: no group is on both sides. By time,
+    a fold judges a tenth of the rows by those before them, from the half on (rolling origin);
+    otherwise it judges a fifth by all others.
+
+    Returns
+    -------
+    list of (Mask, Mask)
+        Rows that are learned from and rows that are judged, each of shape (rows,); each row is
+        judged once at most.
+    """
+    learned = parts["train"] | parts["validation"]
+    if int(parts["validation"].sum()) >= FEWEST_VALIDATED:
+        return []
+    order = np.sort(places[learned])
+    first = 0.5 if split.rule == "time" else 0.0
+    shares = first + (1 - first) * np.arange(FOLDS) / FOLDS
+    starts = order[np.ceil(shares * len(order)).astype(int)]
+    fold_of_row = np.searchsorted(starts, places, side="right") - 1
+    folds = []
+    for number in range(FOLDS):
+        judged = learned & (fold_of_row == number)
+        others = fold_of_row < number if split.rule == "time" else ~judged
+        rows = learned & others
+        if judged.any() and rows.sum() >= _FEWEST_LEARNED:
+            folds.append((rows, judged))
+    return folds if len(folds) > 1 else []
 
 
 def overlap(rows: Mapping[PartName, pd.DataFrame]) -> int:

@@ -67,6 +67,27 @@ class EncodedSplits:
 
 
 @dataclass(frozen=True)
+class EncodedFold:
+    """One fold of a cross-validation in one layout.
+
+    Parameters
+    ----------
+    train, validation
+        Design matrices of shape (rows, columns), by an encoder of these train rows alone.
+    train_target, validation_target
+        Targets, each of shape (rows,).
+    names
+        Names of the columns.
+    """
+
+    train: Matrix
+    validation: Matrix
+    train_target: Targets
+    validation_target: Targets
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class TrainingSet:
     """Encoded rows with their target, and where they come from.
 
@@ -104,6 +125,9 @@ class TrainingSet:
         None where there are none.
     parts
         Keys of the partitions that each part has rows of; empty of months, whose request says it.
+    folds
+        Folds of the train and validation rows by which settings are chosen, by layout; empty where
+        the validation part is large enough for that.
     """
 
     #: `PreparationRequest`; code of the dataset knows which.
@@ -125,6 +149,9 @@ class TrainingSet:
     validation_rows: pd.DataFrame | None = None
     calibration_rows: pd.DataFrame | None = None
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    folds: Mapping[Layout, tuple[EncodedFold, ...]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
 
     def __post_init__(self) -> None:
         """Make the arrays read-only: many tasks and trials share them."""
@@ -173,6 +200,19 @@ class TrainingSet:
     def test_inputs(self) -> pd.DataFrame:
         """Columns of the test rows that the model is asked with."""
         return self.test_rows[list(self.recipe.columns)]
+
+    @property
+    def chosen_by(self) -> str:
+        """Which rows settings and families are chosen by, for people."""
+        noun = self.dataset.rows[0]
+        for folds in self.folds.values():
+            judged = sum(len(fold.validation_target) for fold in folds)
+            others = "before them" if self.request.split.rule == "time" else "of the other folds"
+            return (
+                f"cross-validation: {len(folds)} folds of {judged:,} {noun} in all, "
+                f"each judged by a model of the {noun} {others}"
+            )
+        return f"{len(self.validation_target):,} validation {noun}"
 
     @property
     def train_validation_target(self) -> Targets:
@@ -241,6 +281,12 @@ class TrainingSet:
         for layout, splits in self.layouts.items():
             for name in ("train", "validation", "train_validation"):
                 arrays |= _parts(f"{layout}.{name}", getattr(splits, name))
+        for layout, folds in self.folds.items():
+            for number, fold in enumerate(folds):
+                which = f"folds.{layout}.{number}"
+                for name in ("train", "validation"):
+                    arrays |= _parts(f"{which}.{name}", getattr(fold, name))
+                    arrays[f"{which}.{name}_target"] = getattr(fold, f"{name}_target")
         return arrays
 
 

@@ -123,6 +123,39 @@ def test_parts_stay_when_a_table_grows(tmp_path: Path) -> None:
     assert again.rows["test"] == training_set.rows["test"] + 50
 
 
+def test_partitions_of_one_table_are_cut_by_its_time(tmp_path: Path) -> None:
+    """Rows on the clocks of the place: the last hours of January are those of New York."""
+    training_set = build(tmp_path, table())
+    asked = dataclasses.replace(training_set.request, partitions=("2024-02", "2024-03"))
+    asked = dataclasses.replace(asked, split=split_of(training_set.dataset))
+    some = build_table(asked)
+    at = pd.to_datetime(table()["at"]).dt.tz_convert("America/New_York")
+    assert sum(report.rows_read for report in some.cleaning) == at.dt.month.isin([2, 3]).sum()
+    assert some.periods["train"].first == "2024-02-01T00:00:00"
+    assert some.periods["test"].last < "2024-04"
+    assert {key for keys in some.parts.values() for key in keys} == {"2024-02", "2024-03"}
+
+
+@pytest.mark.parametrize(
+    ("partition", "text", "words"),
+    [
+        ("2023-01", DECLARATION, "has no rows"),
+        ("2024-1", DECLARATION, "is no month"),
+        ("2024-01", DECLARATION.replace('"month"', '"whole"'), "is not cut"),
+    ],
+)
+def test_partitions_that_a_table_has_not_are_refused(
+    partition: str, text: str, words: str, tmp_path: Path
+) -> None:
+    """With those that it has."""
+    table().to_csv(tmp_path / "rides.csv", index=False)
+    declaration = resolved_source(parse_declaration(text, "rides.toml"), tmp_path)
+    with pytest.raises(InvalidInputError, match=words) as error:
+        read_source(declaration, declaration.name, (partition,))
+    if words == "has no rows":
+        assert "from 2024-01 to 2024-06" in error.value.remedy
+
+
 def test_time_decides_and_equal_times_stay_together(tmp_path: Path) -> None:
     """Each part ends before the next begins, also where many rows have one time."""
     frame = table()
@@ -157,7 +190,7 @@ def test_folds_judge_no_row_by_what_was_learned_of_it(rule: SplitRule) -> None:
     parts = parts_of(split, places)
     folds = folds_of(split, places, parts)
     assert len(folds) == FOLDS
-    judged_times = sum(judged.astype(int) for _, judged in folds)
+    judged_times = np.sum([judged for _, judged in folds], axis=0)
     for learned, judged in folds:
         assert not (learned | judged)[parts["test"]].any()
         assert not set(places[learned]) & set(places[judged])

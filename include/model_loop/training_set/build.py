@@ -101,12 +101,13 @@ def read_source(
     variant
         Key of the variant.
     partitions
-        Keys of the partitions that are read; all, if empty.
+        Keys of the partitions that are read; all, if empty. Of one table that is cut by its time,
+        those rows stay whose time is in one of them.
 
     Raises
     ------
     InvalidInputError
-        If the declaration is a draft, or a question is open.
+        If the declaration is a draft, a question is open, or the table has no such partition.
     SourceError, ContractError
         If a file is not to be had, or cannot be read.
     """
@@ -115,8 +116,43 @@ def read_source(
     table = read_table(
         declaration, [each.path for each in files], variant=variant.partition(".")[2] or None
     )
-    keys = tuple(each.partition for each in files) if PARTITION in declaration.source else ()
-    return ReadTable(complete(declaration, table.formats), table, files, keys)
+    completed = complete(declaration, table.formats)
+    if PARTITION in declaration.source:
+        return ReadTable(completed, table, files, tuple(each.partition for each in files))
+    return ReadTable(completed, _within(declaration, table, partitions), files, ())
+
+
+def _within(declaration: Declaration, table: Table, partitions: Sequence[str]) -> Table:
+    """Return the rows of some partitions of a table that is cut by its time; all, if none named."""
+    if not partitions:
+        return table
+    if declaration.time is None or declaration.partition == "whole":
+        raise InvalidInputError(
+            f"Partition {partitions[0]!r} of {declaration.name}",
+            "is not to be had: the table is not cut",
+            f"Leave partitions out, declare `partition` and [time], or put {PARTITION} into its "
+            "source.",
+        )
+    for key in partitions:
+        bounds_of(key, declaration.partition)
+    times = table.frame[declaration.time.column]
+    timed = times.notna().to_numpy(dtype=bool)
+    keys = np.full(len(times), "", dtype=object)
+    keys[timed] = keys_of(times[timed].to_numpy(), declaration.partition)
+    if missing := sorted({*partitions} - {*keys}):
+        there = sorted({*keys[timed]})
+        raise InvalidInputError(
+            f"Partition {', '.join(missing)} of {declaration.name}",
+            "has no rows",
+            f"The table reaches from {there[0]} to {there[-1]}." if there else "It has no times.",
+        )
+    inside = np.isin(keys.astype(str), partitions)
+    return dataclasses.replace(
+        table,
+        frame=table.frame[inside].reset_index(drop=True),
+        file_of_row=table.file_of_row[inside],
+        row_number=table.row_number[inside],
+    )
 
 
 def require_ready(declaration: Declaration) -> None:

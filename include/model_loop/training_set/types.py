@@ -203,7 +203,7 @@ class TrainingSet:
 
     @property
     def chosen_by(self) -> str:
-        """Which rows settings and families are chosen by, for people."""
+        """Rows that settings and families are chosen by, for people."""
         noun = self.dataset.rows[0]
         for folds in self.folds.values():
             judged = sum(len(fold.validation_target) for fold in folds)

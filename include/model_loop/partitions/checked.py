@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from upath import UPath
 
@@ -215,16 +216,10 @@ def _read(declaration: Declaration, fetched: FetchedTable) -> Table:
 
 def _checked(declaration: Declaration, table: Table, fetched: FetchedTable) -> KeptRows:
     frame, unreadable = table.frame, len(table.rejected)
-    if fetched.wanted and PARTITION not in declaration.source and declaration.time is not None:
-        times = frame[declaration.time.column]
-        dated = times.notna().to_numpy()
-        inside = dated.copy()
-        inside[dated] = pd.Series(keys_of(times[dated].to_numpy(), declaration.partition)).isin(
-            fetched.wanted
-        )
+    if fetched.wanted and PARTITION not in declaration.source:
+        inside = rows_of_partitions(declaration, frame, fetched.wanted)
         # Nobody knows of which partition a row is that cannot be read.
         frame, unreadable = frame[inside].reset_index(drop=True), 0
-        _require_wanted(declaration, frame, fetched)
     return check_rows(
         declaration,
         frame,
@@ -234,13 +229,39 @@ def _checked(declaration: Declaration, table: Table, fetched: FetchedTable) -> K
     )
 
 
-def _require_wanted(declaration: Declaration, frame: pd.DataFrame, fetched: FetchedTable) -> None:
-    if frame.empty:
+def rows_of_partitions(
+    declaration: Declaration, frame: pd.DataFrame, partitions: Sequence[str]
+) -> npt.NDArray[np.bool_]:
+    """Return which rows of a table that is cut by its time are of some partitions, shape (rows,).
+
+    Rows without a time are of none. All are wanted where none is named, or the whole table is.
+
+    Raises
+    ------
+    ContractError
+        If the table is not cut, or has no rows of a partition.
+    """
+    if set(partitions) <= {WHOLE}:
+        return np.ones(len(frame), dtype=bool)
+    if declaration.time is None or declaration.partition == "whole":
         raise ContractError(
             f"The table of {declaration.name}",
-            f"has no row of {', '.join(fetched.wanted)}",
-            f"Name a {declaration.partition} that it has rows of.",
+            f"is not cut, so that {', '.join(partitions)} is no partition of it",
+            f"Leave partitions out, declare `partition` and [time], or put {PARTITION} into its "
+            "source.",
         )
+    times = frame[declaration.time.column]
+    dated = times.notna().to_numpy(dtype=bool)
+    keys = np.full(len(frame), "", dtype=object)
+    keys[dated] = keys_of(times[dated].to_numpy(), declaration.partition)
+    if missing := sorted({*partitions} - {*keys}):
+        there = sorted({*keys[dated]})
+        raise ContractError(
+            f"The table of {declaration.name}",
+            f"has no row of {', '.join(missing)}",
+            f"It reaches from {there[0]} to {there[-1]}." if there else "It has no times.",
+        )
+    return np.isin(keys.astype(str), partitions)
 
 
 def keys_of_files(declaration: Declaration, files: Sequence[SourceFile]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.declaration import PARTITION, Declaration
 from model_loop.errors import ContractError, InvalidInputError
 from model_loop.findings import Finding
+from model_loop.partitions.checked import rows_of_partitions
 from model_loop.partitions.completing import complete
 from model_loop.partitions.contract import KeptRows, check_rows
 from model_loop.partitions.keys import WHOLE, bounds_of, keys_of
@@ -119,40 +120,14 @@ def read_source(
     completed = complete(declaration, table.formats)
     if PARTITION in declaration.source:
         return ReadTable(completed, table, files, tuple(each.partition for each in files))
-    return ReadTable(completed, _within(declaration, table, partitions), files, ())
-
-
-def _within(declaration: Declaration, table: Table, partitions: Sequence[str]) -> Table:
-    """Return the rows of some partitions of a table that is cut by its time; all, if none named."""
-    if not partitions:
-        return table
-    if declaration.time is None or declaration.partition == "whole":
-        raise InvalidInputError(
-            f"Partition {partitions[0]!r} of {declaration.name}",
-            "is not to be had: the table is not cut",
-            f"Leave partitions out, declare `partition` and [time], or put {PARTITION} into its "
-            "source.",
-        )
-    for key in partitions:
-        bounds_of(key, declaration.partition)
-    times = table.frame[declaration.time.column]
-    timed = times.notna().to_numpy(dtype=bool)
-    keys = np.full(len(times), "", dtype=object)
-    keys[timed] = keys_of(times[timed].to_numpy(), declaration.partition)
-    if missing := sorted({*partitions} - {*keys}):
-        there = sorted({*keys[timed]})
-        raise InvalidInputError(
-            f"Partition {', '.join(missing)} of {declaration.name}",
-            "has no rows",
-            f"The table reaches from {there[0]} to {there[-1]}." if there else "It has no times.",
-        )
-    inside = np.isin(keys.astype(str), partitions)
-    return dataclasses.replace(
+    inside = rows_of_partitions(declaration, table.frame, partitions)
+    some = dataclasses.replace(
         table,
         frame=table.frame[inside].reset_index(drop=True),
         file_of_row=table.file_of_row[inside],
         row_number=table.row_number[inside],
     )
+    return ReadTable(completed, some, files, ())
 
 
 def require_ready(declaration: Declaration) -> None:

@@ -52,6 +52,11 @@ class RawMonth(MonthFile):
     digest: str = field(kw_only=True)
 
     @property
+    def partition(self) -> str:
+        """Key of the partition: the month."""
+        return self.month
+
+    @property
     def variant(self) -> str:
         """Key of the variant: the service."""
         return self.service

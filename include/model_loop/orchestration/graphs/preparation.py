@@ -47,7 +47,7 @@ def declare_preparation(dataset: Dataset) -> None:
         check = step(
             "preparation:check_partition",
             task_id=f"check_{one}",
-            map_index_template="{{ task.op_kwargs['raw'].month }}",
+            map_index_template="{{ task.op_kwargs['raw'].partition }}",
         )
         checked = check.expand(raw=fetched)
 
@@ -60,7 +60,7 @@ def declare_preparation(dataset: Dataset) -> None:
         log = step(
             "partition_log:log_partition",
             task_id=f"log_{one}",
-            map_index_template="{{ task.op_kwargs['verdict'].month.raw.month }}",
+            map_index_template="{{ task.op_kwargs['verdict'].partition }}",
         )
         log.expand(verdict=verdicts)
 

@@ -73,19 +73,19 @@ class InvalidInputError(ModelLoopError, ValueError):
 
 
 class SourceError(ModelLoopError):
-    """A month cannot be had from its source."""
+    """A partition cannot be had from its source."""
 
 
 class NotPublishedError(SourceError):
-    """A month is not published, or not yet."""
+    """A partition is not published, or not yet."""
 
 
 class TransientSourceError(SourceError):
-    """A month cannot be had now; the same request may succeed later (server errors, timeouts)."""
+    """A partition cannot be had now; the same request may succeed later (errors, timeouts)."""
 
 
 class ContractError(ModelLoopError):
-    """A month was fetched, but what is in it cannot be used."""
+    """A partition was fetched, but what is in it cannot be used."""
 
 
 class ReportedError(ModelLoopError):

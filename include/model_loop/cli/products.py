@@ -105,7 +105,7 @@ def show(key: str, *, storage: Storage = _STORAGE, as_json: AsJson = False) -> N
     for name in _SHOWN:
         out.print(f"{name:<9} {described[name]}")
     for month in described["months"]:
-        out.print(_month_line(month))
+        out.print(_partition_line(month))
 
 
 @Parameter(name="*")
@@ -164,8 +164,8 @@ def _row(product: TrainingSetProduct) -> Sequence[str]:
     )
 
 
-def _month_line(month: dict[str, Any]) -> str:
-    """A month, what it is for, its digest, and where it comes from."""
+def _partition_line(month: dict[str, Any]) -> str:
+    """A partition, what it is for, its digest, and where it comes from."""
     known = [f"ETag {month['etag']}"] if month["etag"] else []
     known += [f"of {month['last_modified']}"] if month["last_modified"] else []
     return "  ".join(

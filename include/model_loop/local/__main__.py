@@ -52,7 +52,7 @@ class DemoOptions:
     service
         Variant of the dataset.
     train, validation, test
-        Months, separated by commas.
+        Partitions, separated by commas.
     recipe
         Columns that the models may know.
     encoding

@@ -36,9 +36,9 @@ class FeatureSelection:
         name="feature_selection",
         choices={
             "none": "none: all columns",
-            "correlation": "correlation with the duration",
-            "chi2": "chi²: between the column and ten groups of durations",
-            "mutual_information": "mutual information with the duration",
+            "correlation": "correlation with the target",
+            "chi2": "chi²: between the column and ten groups of targets",
+            "mutual_information": "mutual information with the target",
             "permutation": "permutation: loss of XGBoost when a column is shuffled",
         },
     )

@@ -78,10 +78,10 @@ class DataSettings(Part):
     )
     months_schedule: str = Field(
         default="",
-        title="Schedule of the months",
+        title="Schedule of partitions",
         description="Cron expression (UTC) such as `0 6 1 * *`, by which the DAG of the "
-        "variant's months prepares the newest month that is published; empty for runs by hand and "
-        "backfills alone.",
+        "variant's partitions (of months: `<variant>_months`) prepares the newest one that is "
+        "published; empty for runs by hand and backfills alone.",
     )
     quarantine_share: float = Field(
         default=0.05,

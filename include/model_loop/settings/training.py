@@ -82,9 +82,9 @@ class TrainingSettings(Part):
         default=3,
         ge=1,
         le=120,
-        title="Train months of a retraining",
-        description="Number of months that a retraining learns from; the month after them is tuned "
-        "on, and the newest one judges.",
+        title="Train partitions of a retraining",
+        description="Number of partitions, such as months, that a retraining learns from; the one "
+        "after them is tuned on, and the newest one judges.",
     )
     retry_delay_seconds: float = Field(
         default=30.0,

@@ -1,4 +1,4 @@
-"""Months from the web: what a server answers, and what that means for the one who asked.
+"""Files from the web: what a server answers, and what that means for the one who asked.
 
 Requests are tried again with growing pauses, as urllib3 does it: server errors, too many requests,
 time-outs and lost connections may pass, everything else is the user's to change. A download that

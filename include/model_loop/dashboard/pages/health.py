@@ -79,7 +79,7 @@ def _products(health: ServiceHealth | None, sources: PageSources) -> Chart:
         "product_freshness",
         "Freshness of the data products",
         "UTC",
-        "The newest of each kind: until which month, when it was made, and when its source was "
+        "The newest of each kind: until which partition, when it was made, and when its source was "
         "last looked at.",
         ChartTable(("product", "of", "until", "made (UTC)", "looked at (UTC)"), rows),
         _NO_PRODUCTS,

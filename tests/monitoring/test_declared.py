@@ -11,12 +11,14 @@ import pandas as pd
 import pytest
 from tests.heating import heating, heating_rows
 
-from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.dataset import Dataset, Variant
+from model_loop.datasets.registry import use_dataset
 from model_loop.errors import InvalidInputError
 from model_loop.monitoring.drift import Inputs, drift_findings
 from model_loop.monitoring.features import Bins, bins_of, features
 from model_loop.monitoring.labels import label_keys, match_labels, match_partition
 from model_loop.monitoring.levels import Level, WindowFinding, thresholds_of
+from model_loop.monitoring.performance import ReferenceErrors, judge_performance
 from model_loop.monitoring.profile import FeatureProfile, ShapProfile, VersionProfile
 from model_loop.monitoring.windows import Window, WindowRows, of_rows
 from model_loop.objects.tree import from_tree, to_tree
@@ -147,11 +149,46 @@ def test_a_month_begins_at_midnight_of_the_place() -> None:
     assert window.end == dt.datetime(2024, 4, 30, 22, tzinfo=dt.UTC)
 
 
-def test_a_window_is_judged_when_its_labels_have_come() -> None:
-    """Two days after its end, as the file says."""
-    window = month_of(heating_rows("2024-04", 10)).window
-    assert not window.has_labels(window.end + dt.timedelta(days=1, hours=23))
-    assert window.has_labels(window.end + dt.timedelta(days=2))
+def test_true_values_come_two_days_after_the_time_of_a_row(dataset: Dataset) -> None:
+    """Until then they are awaited, as the file says; of rows without a time, after the request."""
+    window = _unlabelled(heating_rows("2024-04", 4))
+    times = pd.Series(pd.to_datetime(["2024-04-01", "2024-04-02", "NaT", "NaT"]))
+    asked = np.array([dt.datetime(2024, 4, day, tzinfo=dt.UTC).timestamp() for day in (1, 1, 2, 3)])
+    rows = window.rows.assign(measured_at=times)
+    window = dataclasses.replace(window, rows=rows, asked=asked)
+    at = dt.datetime(2024, 4, 3, 22, tzinfo=dt.UTC)
+    assert window.awaited(at).tolist() == [False, False, True, True]
+    earlier = at - dt.timedelta(seconds=1)
+    assert window.awaited(earlier).tolist() == [False, True, True, True]
+    known = dataclasses.replace(window, actual=np.array([np.nan, np.nan, np.nan, 1.0]))
+    assert known.awaited(at).tolist() == [False, False, True, False]
+    bare = dataclasses.replace(dataset, name="bare", declaration=None)
+    use_dataset(dataclasses.replace(bare, variants={"bare": Variant("bare", "Bare", "bare")}))
+    other = dataclasses.replace(window, window=dataclasses.replace(window.window, variant="bare"))
+    assert not other.awaited(earlier).any()
+
+
+def test_labels_that_come_later_are_not_called_lacking(dataset: Dataset) -> None:
+    """They have a number of their own, and a window of them says so."""
+    rows = heating_rows("2024-04", 4)
+    future = pd.Timestamp.now().floor("s") + pd.Timedelta(days=1)
+    rows["measured_at"] = rows["measured_at"].where(np.arange(4) < 3, future)
+    window = _unlabelled(rows)
+    labels = rows.iloc[[0, 0]][["building", "measured_at", "load"]]
+    _, report = match_labels(window, labels, dataset)
+    assert (report.matched, report.ambiguous, report.unmatched, report.awaited) == (1, 0, 2, 1)
+    assert "1 whose true value comes later" in str(report)
+    found = judge_performance(
+        window.where(np.zeros(4, dtype=bool)),
+        ReferenceErrors(1, 1.0, 1.0),
+        (),
+        THRESHOLDS,
+        awaited=report.awaited,
+    )
+    assert {one.level for one in found} == {Level.UNKNOWN}
+    assert found[0].note == (
+        "0 labelled rows, 500 are needed; the true values of 1 more come later"
+    )
 
 
 def _unlabelled(rows: pd.DataFrame) -> WindowRows:

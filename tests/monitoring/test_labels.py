@@ -115,7 +115,7 @@ def test_a_file_of_labels_is_noted_as_feedback(tmp_path: Path, trips: pd.DataFra
     log = ask(tmp_path, from_frame(TRIPS, trips.iloc[10:13], TRIPS.columns.names))
     file = tmp_path / "labels.csv"
     file.write_text(f"prediction_id;duration\n{0:032d};7.5\n{2:032d};8\n{9:032d};1\n")
-    labels = read_labels(str(file), TRIPS)
+    labels = read_labels([str(file)], TRIPS)
     report = add_labels(log.engine, "green", labels, DAY.start, "labels add")
     assert (report.predictions, report.matched, report.unmatched) == (3, 2, 1)
     np.testing.assert_array_equal(read(log).actual, [7.5, np.nan, 8.0])
@@ -128,7 +128,7 @@ def test_labels_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "labels.csv"
     file.write_text("prediction_id,duration\na,7\nb,seven\n")
     with pytest.raises(InvalidInputError, match="duration of row 2 cannot be read as number"):
-        read_labels(str(file), TRIPS)
+        read_labels([str(file)], TRIPS)
 
 
 def test_what_feedback_has_told_stays(

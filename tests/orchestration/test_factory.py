@@ -86,6 +86,7 @@ HARBOURS = PLAIN.replace("plain", "harbours") + "\n[variants.east]\n\n[variants.
 JOBS = {
     "batch_scoring",
     "data_preparation",
+    "labels",
     "monitoring",
     "prediction",
     "promotion",

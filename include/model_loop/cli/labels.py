@@ -52,7 +52,7 @@ def add(
     since = dt.datetime.now(dt.UTC) - dt.timedelta(days=days)
     told = {}
     for file in files:
-        known = read_labels(str(file), dataset)
+        known = read_labels([str(file)], dataset)
         told[str(file)] = add_labels(engine, chosen.key, known, since, "labels add")
     if as_json:
         content = {file: dataclasses.asdict(report) for file, report in told.items()}

@@ -46,7 +46,9 @@ class LabelReport:
     ambiguous
         Those that several labels agree with: left out.
     unmatched
-        Those that no label agrees with.
+        Those that no label agrees with, although it might have arrived.
+    awaited
+        Those whose true value cannot have arrived yet, by the declared delay.
     elsewhere
         Those whose keys were not logged, or that these labels cannot be about.
     """
@@ -57,6 +59,7 @@ class LabelReport:
     ambiguous: int
     unmatched: int
     elsewhere: int
+    awaited: int = 0
 
     @property
     def share(self) -> float:
@@ -66,20 +69,21 @@ class LabelReport:
 
     def __str__(self) -> str:
         share = "" if np.isnan(self.share) else f" ({self.share:.1%} of those that could be)"
+        awaited = f", {self.awaited:,} whose true value comes later" if self.awaited else ""
         return (
             f"{self.predictions:,} predictions: {self.told:,} with feedback, {self.matched:,} "
             f"matched{share}; left out {self.ambiguous:,} that several labels agree with, "
-            f"{self.unmatched:,} that none does, {self.elsewhere:,} that cannot be matched"
+            f"{self.unmatched:,} that none does{awaited}, {self.elsewhere:,} that cannot be matched"
         )
 
 
-def read_labels(file: str, dataset: Dataset) -> pd.DataFrame:
-    """Read a file of labels as the files of the dataset are read.
+def read_labels(files: Sequence[str], dataset: Dataset) -> pd.DataFrame:
+    """Read files of labels, of the same columns, as the files of the dataset are read.
 
     Parameters
     ----------
-    file
-        Path, or address of a store: CSV, Parquet, Arrow or JSON lines.
+    files
+        Paths, or addresses of a store: CSV, Parquet, Arrow or JSON lines.
 
     Raises
     ------
@@ -90,20 +94,27 @@ def read_labels(file: str, dataset: Dataset) -> pd.DataFrame:
     """
     declared, target = dataset.declaration, dataset.target.name
     if declared is None:
-        raw = read_raw([file])
+        raw = read_raw(files)
         formats = dict.fromkeys(raw.columns, ColumnFormat(kind="text"))
     else:
-        raw = read_raw([file], encoding=declared.encoding, dialect=declared.dialect)
+        raw = read_raw(files, encoding=declared.encoding, dialect=declared.dialect)
         formats = {name: declared_format(declared, name) for name in raw.columns}
     wanted = (*label_keys(list(raw.columns), dataset), target)
     formats[target] = replace(formats[target], kind="number")
     frame, unreadable = to_frame(
         {name: raw.columns[name] for name in wanted}, {name: formats[name] for name in wanted}
     )
+    for row in raw.rejected[:1]:
+        raise InvalidInputError(
+            f"{row.file}: row {row.row}",
+            f"cannot be read ({row.reason}), as {len(raw.rejected):,} rows",
+            "Correct the file.",
+        )
     for name, rows in unreadable.items():
         if rows.any():
+            first = int(np.argmax(rows))
             raise InvalidInputError(
-                f"{file}: {name} of row {raw.row_number[int(np.argmax(rows))]}",
+                f"{raw.files[raw.file_of_row[first]]}: {name} of row {raw.row_number[first]}",
                 f"cannot be read as {formats[name].kind}, as {np.count_nonzero(rows):,} values",
                 "Correct the file, or the format of the column in the declaration.",
             )
@@ -271,7 +282,8 @@ def _meet(asked: pd.DataFrame, labels: pd.DataFrame, dataset: Dataset) -> tuple[
         Keys of the predictions, shape (predictions, keys).
     """
     keys, target = list(map(str, asked.columns)), dataset.target.name
-    labels = labels.dropna(subset=[*keys, target])
+    # A label that is given twice is one.
+    labels = labels.dropna(subset=[*keys, target]).drop_duplicates([*keys, target])
     known = asked.notna().all(axis=1).to_numpy()
     ours = _comparable(asked[known], dataset).assign(**{_NUMBER: np.flatnonzero(known)})
     theirs = _comparable(labels[keys], dataset)
@@ -312,12 +324,14 @@ def _matched(
     """Fill in the values of one label each; what feedback has told stays."""
     told = ~np.isnan(window.actual)
     agreeing = np.where(told, -1, agreeing)
+    awaited = (agreeing == 0) & window.awaited(dt.datetime.now(dt.UTC))
     report = LabelReport(
         predictions=len(window),
         told=int(np.count_nonzero(told)),
         matched=int(np.count_nonzero(agreeing == 1)),
         ambiguous=int(np.count_nonzero(agreeing > 1)),
-        unmatched=int(np.count_nonzero(agreeing == 0)),
+        unmatched=int(np.count_nonzero((agreeing == 0) & ~awaited)),
         elsewhere=int(np.count_nonzero((agreeing < 0) & ~told)),
+        awaited=int(np.count_nonzero(awaited)),
     )
     return replace(window, actual=np.where(agreeing == 1, values, window.actual)), report

@@ -98,6 +98,7 @@ def judge_performance(
     history: Sequence[Sequence[WindowFinding]],
     thresholds: Mapping[str, Thresholds],
     rules: PerformanceRules | None = None,
+    awaited: int = 0,
 ) -> tuple[WindowFinding, ...]:
     """Judge the errors of a version in a window.
 
@@ -122,6 +123,8 @@ def judge_performance(
         By metric: `rmse`, `mae`, `bias`, `slice_rmse`.
     rules
         What it takes to say something.
+    awaited
+        Number of further rows of the version whose true value cannot have arrived yet.
 
     Returns
     -------
@@ -130,7 +133,7 @@ def judge_performance(
         unknown, with the reason.
     """
     rules, dataset = rules or PerformanceRules(), labelled.dataset
-    if why := _why_unknown(len(labelled), reference, rules, dataset):
+    if why := _why_unknown(len(labelled), reference, rules, dataset, awaited):
         return tuple(
             unknown(metric, WORST if metric == SLICE else ALL, thresholds[metric], why)
             for metric in (RMSE, MAE, BIAS, SLICE)
@@ -148,13 +151,14 @@ def judge_performance(
 
 
 def _why_unknown(
-    count: int, reference: ReferenceErrors, rules: PerformanceRules, dataset: Dataset
+    count: int, reference: ReferenceErrors, rules: PerformanceRules, dataset: Dataset, awaited: int
 ) -> str:
     several = dataset.rows[0]
     if reference.rmse is None or reference.mae is None:
         return f"version {reference.version} has no errors on test {several} to compare with"
     if count < rules.rows:
-        return f"{count:,} labelled {several}, {rules.rows:,} are needed"
+        later = f"; the true values of {awaited:,} more come later" if awaited else ""
+        return f"{count:,} labelled {several}, {rules.rows:,} are needed{later}"
     return ""
 
 

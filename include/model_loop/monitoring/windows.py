@@ -27,7 +27,7 @@ from model_loop.scoring.columns import check_rows
 from model_loop.scoring.predictor import Predictor
 from model_loop.serving.request_log.inputs import read_inputs
 from model_loop.serving.request_log.tables import feedback, predictions
-from model_loop.training_set.frames import model_frame
+from model_loop.training_set.frames import clock_times, model_frame
 from model_loop.training_set.matrices import Targets
 
 #: Rows of a published partition bear the name that records of windows have had since the first
@@ -35,6 +35,8 @@ from model_loop.training_set.matrices import Targets
 Source = Literal["request_log", "batch", "month"]
 
 Days = npt.NDArray[np.int64]
+
+_MICROSECONDS = 1e6
 
 
 @dataclass(frozen=True)
@@ -100,13 +102,6 @@ class Window:
         """Dataset of the variant."""
         return dataset_of_variant(self.variant)
 
-    def has_labels(self, now: dt.datetime) -> bool:
-        """Return whether the true values of all its rows have arrived, by the declared delay.
-
-        A dataset that declares none promises nothing: what has arrived is judged.
-        """
-        return self.end + (labels_delay(self.dataset) or dt.timedelta(0)) <= now
-
 
 @dataclass(frozen=True)
 class WindowRows:
@@ -131,8 +126,8 @@ class WindowRows:
     actual
         True values, shape (rows,); NaN where they are not known yet.
     asked
-        Days since 1970 on which they were asked for, in UTC, shape (rows,); None where rows have
-        times of their own.
+        Seconds since 1970 at which they were asked for, shape (rows,); None where rows have times
+        of their own.
     """
 
     window: Window
@@ -142,7 +137,7 @@ class WindowRows:
     versions: npt.NDArray[np.int64]
     ids: npt.NDArray[np.object_]
     actual: Targets
-    asked: Days | None = None
+    asked: npt.NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -170,12 +165,40 @@ class WindowRows:
 
         As days since 1970.
         """
-        asked = np.full(len(self), _day_of(self.window.start)) if self.asked is None else self.asked
-        time = self.dataset.time
-        if time is None or time not in self.rows:
+        asked = (self._asked_at() // SECONDS_PER_DAY).astype(np.int64)
+        times = self._times()
+        if times is None:
             return asked
-        times = self.rows[time].to_numpy().astype("datetime64[D]")
-        return np.where(np.isnat(times), asked, times.astype(np.int64))
+        days = times.to_numpy().astype("datetime64[D]")
+        return np.where(np.isnat(days), asked, days.astype(np.int64))
+
+    def awaited(self, now: dt.datetime) -> npt.NDArray[np.bool_]:
+        """Return which rows have no true value because it cannot have arrived yet, shape (rows,).
+
+        By the declared delay after the time of a row, or of the request where it has none; a
+        dataset that declares no delay awaits nothing.
+        """
+        delay, without = labels_delay(self.dataset), np.isnan(self.actual)
+        if delay is None:
+            return np.zeros(len(self), dtype=bool)
+        moments, times = self._asked_at(), self._times()
+        if times is not None:
+            # The clocks of the place do not say which of two equal hours in autumn is meant.
+            local = times.dt.tz_localize(self.dataset.time_zone, ambiguous="NaT", nonexistent="NaT")
+            own = local.dt.tz_convert(None).to_numpy().astype("datetime64[us]")
+            moments = np.where(np.isnat(own), moments, own.astype(np.int64) / _MICROSECONDS)
+        late: npt.NDArray[np.bool_] = moments + delay.total_seconds() > now.timestamp()
+        return without & late
+
+    def _asked_at(self) -> npt.NDArray[np.float64]:
+        if self.asked is not None:
+            return self.asked
+        return np.full(len(self), self.window.start.timestamp())
+
+    def _times(self) -> pd.Series[Any] | None:
+        """Return the times of the rows on the clocks of the place; None if they have none."""
+        time = self.dataset.time
+        return None if time is None or time not in self.rows else clock_times(self.rows[time])
 
     def of_version(self, version: int) -> WindowRows:
         """Return the predictions of one version."""
@@ -237,7 +260,7 @@ def read_request_log(engine: Engine, window: Window) -> WindowRows:
         versions=found["version"].to_numpy(dtype=np.int64),
         ids=found["prediction_id"].to_numpy(dtype=object),
         actual=found["actual_minutes"].to_numpy(dtype=np.float64),
-        asked=(found["at"].to_numpy(dtype=np.float64) // SECONDS_PER_DAY).astype(np.int64),
+        asked=found["at"].to_numpy(dtype=np.float64),
     )
 
 
@@ -342,7 +365,3 @@ def of_scored(
 def _as_learned(dataset: Dataset, rows: pd.DataFrame) -> pd.DataFrame:
     """Return rows in the types that models have learned."""
     return rows if dataset.declaration is None else model_frame(dataset.columns, rows)
-
-
-def _day_of(moment: dt.datetime) -> int:
-    return int(moment.timestamp() // SECONDS_PER_DAY)

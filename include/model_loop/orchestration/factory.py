@@ -10,6 +10,7 @@ import logging
 
 from model_loop.datasets.registry import get_dataset, is_left_out
 from model_loop.orchestration.graphs.batch_scoring import declare_batch_scoring
+from model_loop.orchestration.graphs.labels import declare_labels
 from model_loop.orchestration.graphs.monitoring import declare_monitoring
 from model_loop.orchestration.graphs.partitions import declare_partitions, declare_watching
 from model_loop.orchestration.graphs.prediction import declare_prediction
@@ -33,6 +34,7 @@ _DECLARED_ONCE = (
     declare_override,
     declare_prediction,
     declare_batch_scoring,
+    declare_labels,
     declare_monitoring,
     declare_watching,
 )

@@ -31,6 +31,7 @@ OVERRIDE = "promotion_override"
 PREDICTION = "prediction"
 BATCH_SCORING = "batch_scoring"
 MONITORING = "monitoring"
+LABELS = "labels"
 
 #: The jobs that train, each of which `retraining` runs.
 TRAININGS = (SKLEARN, XGBOOST)

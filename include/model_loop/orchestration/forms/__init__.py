@@ -10,6 +10,7 @@ from model_loop.orchestration.forms.data import (
     watch_form,
 )
 from model_loop.orchestration.forms.fields import FormFields
+from model_loop.orchestration.forms.labels import labels_form
 from model_loop.orchestration.forms.maintenance import maintenance_form
 from model_loop.orchestration.forms.monitoring import monitoring_form
 from model_loop.orchestration.forms.prediction import prediction_form
@@ -23,6 +24,7 @@ __all__ = [
     "alerts_form",
     "batch_scoring_form",
     "data_form",
+    "labels_form",
     "maintenance_form",
     "monitoring_form",
     "override_form",

@@ -18,8 +18,8 @@ from airflow.sdk import CronTriggerTimetable as ScheduledTimes
 from airflow.timetables.trigger import CronPartitionTimetable, CronTriggerTimetable
 
 from model_loop.datasets.dataset import Dataset
-from model_loop.datasets.declaration import seconds_of
 from model_loop.orchestration.assets import assets_of
+from model_loop.partitions.keys import labels_delay
 from model_loop.settings import get_settings
 
 if TYPE_CHECKING:
@@ -133,5 +133,4 @@ def partitions_schedule(dataset: Dataset, variant: str) -> ScheduledPartitions |
 
 def _labels_after(dataset: Dataset, length: dt.timedelta) -> int:
     """Return how many partitions of a length pass until the true values of one are there."""
-    declared = dataset.declaration.labels_after if dataset.declaration else None
-    return math.ceil(seconds_of(declared) / length.total_seconds()) if declared else 0
+    return math.ceil((labels_delay(dataset) or dt.timedelta(0)) / length)

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.monitoring.labels import labelled
 from model_loop.monitoring.levels import ALL, Level, as_row, from_rows, gravest_first, thresholds_of
@@ -176,18 +178,20 @@ def _performance_of(
     records, version = records_of_windows(), predictor.version.number
     versions = versions_of(plan["service"])
     reference = find_reference(versions.tracker, versions.name, version)
-    own = dataset_of_variant(plan["service"]).extensions.load("judged")
-    counts = own(get_settings()).of_actual if own else None
+    judged = dataset_of_variant(plan["service"]).extensions.load("judged")
+    counts = judged(get_settings()).of_actual if judged else None
     rules = build(PerformanceRules, {})
     found: Found = {}
     for watched, rows in gather(plan, params, predictor):
         known = with_labels(rows, params) if rows.source == "request_log" else rows
+        own = known.of_version(version)
         findings = judge_performance(
-            labelled(known.of_version(version), counts),
+            labelled(own, counts),
             reference,
             records.history(watched, "performance", rules.windows - 1, known=f"{RMSE}.{ALL}"),
             _thresholds(params),
             rules,
+            int(np.count_nonzero(own.awaited(dt.datetime.now(dt.UTC)))),
         )
         records.write(records.open(watched), "performance", findings)
         _tell(watched, findings)

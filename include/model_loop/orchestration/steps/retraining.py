@@ -38,7 +38,7 @@ from model_loop.orchestration.schedules.watching import newest_known
 from model_loop.orchestration.schedules.watermarks import Watermarks
 from model_loop.orchestration.steps.requests import who_asked
 from model_loop.orchestration.steps.windows import records_of_windows
-from model_loop.partitions.keys import WHOLE, check_key
+from model_loop.partitions.keys import WHOLE, check_key, is_complete
 from model_loop.settings import get_settings
 from model_loop.sources.origin import is_generated, source_label
 from model_loop.sources.publications import Publications
@@ -51,6 +51,9 @@ if TYPE_CHECKING:
     from model_loop.orchestration.schedules.watermarks import StateStore
 
 logger = logging.getLogger(__name__)
+
+#: Publications of a source that nobody has looked at.
+NOTHING = Publications({})
 
 #: Fields of the form that are handed to the promotion.
 _GATE = (
@@ -257,12 +260,17 @@ def _newest(
     """
     dataset = source.dataset
     if source.is_one_table:
-        return WHOLE, source.look(Publications({}))
-    if form.get(_newest_field(dataset)):
-        return check_key(form[_newest_field(dataset)], dataset.partition), Publications({})
-    if occasion is not None and occasion.newest is not None:
+        return WHOLE, source.look(NOTHING)
+    now = dt.datetime.now(tz=dt.UTC)
+    if named := form.get(_newest_field(dataset)):
+        return _require_complete(check_key(named, dataset.partition), dataset, now), NOTHING
+    if (
+        occasion is not None
+        and occasion.newest is not None
+        and is_complete(occasion.newest, dataset, now)
+    ):
         # When an earlier partition is published anew, those that were trained on since stay.
-        return max(occasion.newest, marks.trained().newest or ""), Publications({})
+        return max(occasion.newest, marks.trained().newest or ""), NOTHING
     since = newest_known(dataset)
     found = source.look(marks.known(), since)
     newest = max(found.newest or since, since)
@@ -274,6 +282,24 @@ def _newest(
             f"Wait for the first {one}, or name another source.",
         )
     return newest, found
+
+
+def _require_complete(key: str, dataset: Dataset, now: dt.datetime) -> str:
+    """Refuse a partition to judge by whose true values cannot all have arrived yet.
+
+    Raises
+    ------
+    InvalidInputError
+        If they cannot.
+    """
+    if not is_complete(key, dataset, now):
+        one = dataset.partitions[1]
+        raise InvalidInputError(
+            f"The {one} {key}",
+            "has not ended, or its true values have not arrived yet",
+            f"Name an earlier {one}, or leave the field empty.",
+        )
+    return key
 
 
 def _partition_fields(form: Mapping[str, Any], newest: str) -> dict[str, list[str]]:

@@ -32,6 +32,7 @@ PREFIXES = ("bikes__", "flights__")
 DECLARED = (
     "batch_scoring",
     "data_preparation",
+    "labels",
     "monitoring",
     "new_partitions",
     "partitions",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,10 @@ from model_loop.datasets.registry import dataset_of_variant
 from model_loop.days import HOUR, WEEKDAY
 from model_loop.models.explanation import shap_by_feature, shap_rows
 from model_loop.monitoring.features import Feature, features
-from model_loop.monitoring.levels import ALL, Thresholds, WindowFinding, judge, unknown
+from model_loop.monitoring.levels import ALL, Level, Thresholds, WindowFinding, judge, unknown
 from model_loop.monitoring.profile import FeatureProfile, ShapProfile, VersionProfile
 from model_loop.monitoring.psi import psi_beyond_chance
+from model_loop.training_set.frames import clock_times
 from model_loop.training_set.matrices import Targets
 
 PSI, PSI_AVERAGE = "psi", "psi_average"
@@ -91,7 +92,7 @@ def drift_findings(
             thresholds, f"{count:,} {several}, of the {least_rows:,} that are needed"
         )
     known = features(rows[list(profile.columns)], dataset)
-    judged = _Judged(thresholds, several, _hours(rows, dataset))
+    judged = _Judged(thresholds, dataset, _hours(rows, dataset))
     found = [
         finding
         for feature in profile.features
@@ -113,11 +114,16 @@ def no_findings(thresholds: Mapping[str, Thresholds], why: str) -> list[WindowFi
 
 @dataclass(frozen=True)
 class _Judged:
-    """Thresholds, the word for rows, and the hours that a window is of."""
+    """Thresholds, the words of the dataset, and the hours that a window is of."""
 
     thresholds: Mapping[str, Thresholds]
-    rows: str
+    dataset: Dataset
     hours: float
+
+    @property
+    def rows(self) -> str:
+        """Word for several rows."""
+        return self.dataset.rows[0]
 
 
 def _of_feature(
@@ -140,7 +146,10 @@ def _of_feature(
         )
     else:
         value = psi_beyond_chance(feature.expected, np.asarray(now.counts))
-        yield judge(PSI, bins.name, value, thresholds[PSI])
+        finding = judge(PSI, bins.name, value, thresholds[PSI])
+        if finding.level in {Level.WARN, Level.ACT}:
+            finding = replace(finding, note=_moved(feature, now, judged.dataset))
+        yield finding
         if bins.kind == "category":
             share = now.counts[bins.unseen] / now.known - feature.once / feature.known
             note = _unseen(feature, values)
@@ -148,6 +157,26 @@ def _of_feature(
     change = abs(now.missing_share - feature.missing_share)
     note = f"{feature.missing_share:.1%} were missing at training, {now.missing_share:.1%} are now"
     yield judge(MISSING, bins.name, change, thresholds[MISSING], note)
+
+
+def _moved(then: FeatureProfile, now: FeatureProfile, dataset: Dataset) -> str:
+    """Describe what has moved most: a category's share, or the share of the numbers below one."""
+    bins, place = then.bins, dataset.columns.places.get(then.bins.name)
+    column = None if place is None else dataset.columns[place]
+    shares = [np.asarray(one.counts) / one.known for one in (then, now)]
+    names: Sequence[object]
+    if bins.kind == "number":
+        unit = f" {column.unit}" if column and column.unit else ""
+        shares = [np.cumsum(each)[:-1] for each in shares]
+        names = [f"below {edge:.4g}{unit}" for edge in bins.edges]
+    else:
+        names = [*bins.categories, "others", "new"]
+    if not names:
+        return ""
+    most = int(np.argmax(np.abs(shares[1] - shares[0])))
+    title = column.title if column and column.title else bins.name
+    before, after = (float(each[most]) for each in shares)
+    return f"{title}: {before:.1%} were {names[most]} at training, {after:.1%} are now"
 
 
 def _unseen(feature: FeatureProfile, values: Feature) -> str:
@@ -207,5 +236,5 @@ def _hours(rows: pd.DataFrame, dataset: Dataset) -> float:
     """Return the hours between the first and the last row; infinite where no time is known."""
     if dataset.time is None or dataset.time not in rows:
         return float("inf")
-    times = rows[dataset.time].dropna()
+    times = clock_times(rows[dataset.time]).dropna()
     return float((times.max() - times.min()) / pd.Timedelta(hours=1)) if len(times) else 0.0

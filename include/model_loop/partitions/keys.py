@@ -95,6 +95,12 @@ def check_key(key: str, part: Part) -> str:
     return given
 
 
+def comes_as_one(dataset: Dataset) -> bool:
+    """Return whether the declared source is one table, and not a file for each partition."""
+    declared = dataset.declaration
+    return declared is not None and PARTITION not in declared.source
+
+
 def check_partition(key: str, dataset: Dataset) -> str:
     """Return the key of a partition of a dataset, or of its whole table where that comes as one.
 
@@ -103,8 +109,7 @@ def check_partition(key: str, dataset: Dataset) -> str:
     InvalidInputError
         If it is neither.
     """
-    declared = dataset.declaration
-    if key == WHOLE and declared is not None and PARTITION not in declared.source:
+    if key == WHOLE and comes_as_one(dataset):
         return key
     return check_key(key, dataset.partition)
 

@@ -14,13 +14,14 @@ from model_loop.orchestration.forms.fields import (
 )
 from model_loop.orchestration.forms.promotion import gate_form
 from model_loop.orchestration.forms.training import models_form, search_form
+from model_loop.partitions.keys import comes_as_one
 
 
 def retraining_form(dataset: Dataset) -> FormFields:
     """Return the fields of the DAG that prepares, trains and promotes."""
     section = dataset.partitions[0].capitalize()
     return {
-        **({} if dataset.partition == "whole" else _window_form(dataset, section)),
+        **_window_form(dataset, section),
         "again": Param(
             False,  # noqa: FBT003 - the default of a field
             type="boolean",
@@ -53,17 +54,29 @@ def retraining_form(dataset: Dataset) -> FormFields:
 
 
 def _window_form(dataset: Dataset, section: str) -> FormFields:
+    """Return the fields that say which partitions are taken; none of a table that comes as one."""
     (many, one), words = dataset.partitions, dataset.names.partitions
+    counted = bool(dataset.extensions.retrained_on)
+    if comes_as_one(dataset):
+        return {}
+    before = (
+        f"the {one} before is tuned on"
+        if counted
+        else f"all {many} up to it are taken, and split as the declaration says"
+    )
+    newest = Param(
+        None,
+        type=["null", "string"],
+        pattern=dataset.partition_pattern,
+        title=f"Newest {one}",
+        description=f"The {one} to judge by, such as {dataset.partition_example}; {before}. Left "
+        "empty, the newest that the source has published.",
+        section=section,
+    )
+    if not counted:
+        return {f"newest_{words.removesuffix('s')}": newest}
     return {
-        f"newest_{words.removesuffix('s')}": Param(
-            None,
-            type=["null", "string"],
-            pattern=dataset.partition_pattern,
-            title=f"Newest {one}",
-            description=f"The {one} to judge by, such as {dataset.partition_example}; the {one} "
-            "before is tuned on. Left empty, the newest that the source has published.",
-            section=section,
-        ),
+        f"newest_{words.removesuffix('s')}": newest,
         f"train_{words}_count": setting_field(
             "retraining_train_months",
             section,

@@ -65,8 +65,9 @@ def _doc(dataset: Dataset) -> str:
     (many, one), names = dataset.partitions, dataset.names
     newest = (
         f"The newest {one} judges, the\none before is tuned on, those before are learned from."
-        if dataset.partition != "whole"
-        else "A part of the\ntable judges, one is tuned on, the rest is learned from."
+        if dataset.extensions.retrained_on
+        else f"All {many} up to the\nnewest whose true values have arrived are taken: a part "
+        "judges, one is tuned on, the rest is learned\nfrom, as the declaration says."
     )
     several = (
         f"\n\nAn event names source, {dataset.variant_field.name} and {many}, and is answered with "

@@ -14,7 +14,12 @@ from model_loop.errors import InvalidInputError, SourceError
 from model_loop.orchestration.alerts.announcements import drift_answered
 from model_loop.orchestration.alerts.notifications import announce
 from model_loop.orchestration.assets import assets_of
-from model_loop.orchestration.forms import preparation_form, sklearn_form, training_form
+from model_loop.orchestration.forms import (
+    preparation_form,
+    retraining_form,
+    sklearn_form,
+    training_form,
+)
 from model_loop.orchestration.forms.completing import variant_conf
 from model_loop.orchestration.forms.sources import source_of
 from model_loop.orchestration.names import (
@@ -110,11 +115,8 @@ def other_occasions(
 
 def _newest_conf(dataset: Dataset, occasion: Occasion) -> dict[str, str | None]:
     """Return the field of the form that names the newest partition; none of a whole table."""
-    if dataset.partition == "whole":
-        return {}
-    # A table that is one file has no newest partition: all of it is learned from.
-    newest = None if occasion.newest == WHOLE else occasion.newest
-    return {_newest_field(dataset): newest}
+    name = _newest_field(dataset)
+    return {name: occasion.newest} if name in retraining_form(dataset) else {}
 
 
 def _newest_field(dataset: Dataset) -> str:
@@ -161,7 +163,7 @@ def plan(
     marks = _watermarks(asset_state_store, form)
     source = _source(form)
     newest, found = _newest(form, marks, occasion, source)
-    fields = _partition_fields(form, newest)
+    fields = _partition_fields(form, newest, found, marks.trained())
     pending = _pending(form, occasion, asset_state_store)
     if dag_run.run_type.value not in _CHOSEN:
         form["recipe"] = _recipe(form, occasion, pending)
@@ -302,10 +304,21 @@ def _require_complete(key: str, dataset: Dataset, now: dt.datetime) -> str:
     return key
 
 
-def _partition_fields(form: Mapping[str, Any], newest: str) -> dict[str, list[str]]:
-    """Return the fields of the form of preparations that say which partitions are learned from."""
+def _partition_fields(
+    form: Mapping[str, Any], newest: str, found: Publications, trained: Publications
+) -> dict[str, list[str]]:
+    """Return the fields of the form of preparations that say which partitions are taken.
+
+    All that are known up to the newest, unless the dataset has a rule of its own; of a table that
+    comes as one, its split says it.
+    """
     own: Callable[..., dict[str, list[str]]] | None = _dataset(form).extensions.load("retrained_on")
-    return own(newest, form) if own else {}
+    if own is not None:
+        return own(newest, form)
+    if newest == WHOLE:
+        return {}
+    known = found.known or _source(form).look(trained, newest_known(_dataset(form))).known
+    return {"partitions": sorted(key for key in {*known, *trained.known, newest} if key <= newest)}
 
 
 def choose_challenger(

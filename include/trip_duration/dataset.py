@@ -80,7 +80,6 @@ TRIPS = Dataset(
         data_tests="trip_duration.training_set.data_tests:DATA_TESTS",
         judged_rows="trip_duration.judging:judged_rows",
         published_labels="trip_duration.label_matching:find_labels",
-        checked_partition="trip_duration.monitored_months:checked_month",
         published_rows="trip_duration.monitored_months:rows_of",
         published="trip_duration.source.published:find_version",
         newest_known="trip_duration.source.published:newest_configured",

@@ -9,37 +9,10 @@ from upath import UPath
 
 from model_loop.monitoring.health.types import Product
 from model_loop.options import build
-from model_loop.settings import get_settings
 from trip_duration.cleaning import Selection, clean_month
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
-from trip_duration.contract.rules import ContractLimits
-from trip_duration.months import Month
-from trip_duration.sample_options import SampleOptions
 from trip_duration.services import get_service
-from trip_duration.source.fetching import fetch_month
-
-
-def checked_month(source: str, service: str, month: str) -> CheckedMonth:
-    """Fetch a month unless it is here, and check it against its contract.
-
-    Raises
-    ------
-    SourceError
-        If the source has none, or does not answer.
-    ContractError
-        If it breaks its contract.
-    """
-    settings, known = get_settings(), get_service(service)
-    raw = fetch_month(
-        source,
-        known,
-        Month.parse(month),
-        settings.storage_root,
-        sample=build(SampleOptions, {}),
-        timeout_seconds=settings.request_timeout_seconds,
-    )
-    return CheckedMonthStore(settings.storage_root).check(raw, known, build(ContractLimits, {}))
 
 
 def rows_of(month: CheckedMonth, columns: Sequence[str]) -> pd.DataFrame:

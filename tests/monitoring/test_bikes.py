@@ -19,12 +19,15 @@ from model_loop.datasets.declaration import read_declaration
 from model_loop.datasets.registry import datasets_folder, get_dataset
 from model_loop.errors import InvalidInputError
 from model_loop.models.search import SearchRequest
-from model_loop.monitoring.levels import Level, WindowFinding, from_rows
+from model_loop.monitoring.levels import Level, WindowFinding, from_rows, thresholds_of
+from model_loop.monitoring.looking import DriftRules, look_for_drift
+from model_loop.monitoring.windows import Window, of_rows
 from model_loop.orchestration.assets import assets_of
 from model_loop.orchestration.forms import labels_form, monitoring_form, retraining_form
 from model_loop.orchestration.forms.completing import completed_form
+from model_loop.orchestration.registry import versions_of
 from model_loop.orchestration.schedules.watermarks import Watermarks
-from model_loop.orchestration.steps import labels, monitoring, retraining, windows
+from model_loop.orchestration.steps import labels, monitoring, retraining
 from model_loop.pipeline.run import Places, RunRequest, run_table
 from model_loop.scoring.predictor import RegisteredVersion, load_predictor
 from model_loop.serving.request_log.entries import Entry
@@ -111,14 +114,13 @@ def asked(table: pd.DataFrame) -> pd.DataFrame:
 def ask(rows: pd.DataFrame, begins: int = 0) -> None:
     """Let the champion answer rows, which the request log keeps."""
     settings, dataset = get_settings(), get_dataset("bikes")
-    versions = windows.versions_of("bikes")
-    predictor = load_predictor(versions, RegisteredVersion("bikes", 1))
+    predictor = load_predictor(versions_of("bikes"), RegisteredVersion("bikes", 1))
     taken = model_frame(dataset.columns, rows)
     predicted = predictor.predict(taken)
     log = RequestLog(open_log("", Path(settings.serving_folder)), LogRules(days=0))
     now = dt.datetime.now(tz=dt.UTC).timestamp()
     fields = taken.reindex(columns=list(dataset.columns.names)).astype(object)
-    for number, (row, value) in enumerate(zip(fields.to_numpy(), predicted, strict=True)):
+    for number, (row, value) in enumerate(zip(fields.to_numpy().tolist(), predicted, strict=True)):
         one = f"{begins + number:032d}"
         log.record(Entry(one, now, "bikes", 1, "champion", "me", None, float(value), 1.0, row))
     log._write_all()
@@ -165,20 +167,15 @@ def test_labels_come_later_and_a_window_is_judged(
 
 def test_a_planted_drift_is_named(form: dict[str, Any], table: pd.DataFrame) -> None:
     """Columns like those of the training are well; the planted one is not, and no other."""
-    dataset, versions = get_dataset("bikes"), windows.versions_of("bikes")
+    versions = versions_of("bikes")
     predictor = load_predictor(versions, RegisteredVersion("bikes", 1))
     drawn = table[table["dteday"] < CUT].sample(3_000, random_state=1)
+    week = Window.of_days("bikes", RUN.run_after - dt.timedelta(days=7), RUN.run_after)
+    rules = DriftRules(thresholds_of(get_settings()), form["least_rows"], report=False)
 
     def look(rows: pd.DataFrame) -> dict[str, WindowFinding]:
-        week = windows.Window.of_days("bikes", *(RUN.run_after + dt.timedelta(d) for d in (-7, 0)))
-        taken = rows.assign(cnt=0.0)
-        window = windows.window_of_published(
-            week, taken, dataset.recipe("request").columns, predictor
-        )
-        rules = monitoring.DriftRules(monitoring._thresholds(form), 500, report=False)
-        return {
-            one.what: one for one in monitoring.look_for_drift(versions, predictor, window, rules)
-        }
+        window = of_rows(week, rows.assign(cnt=0.0), predictor.columns, predictor)
+        return {one.what: one for one in look_for_drift(versions, predictor, window, rules)}
 
     sound = look(asked(drawn))
     # Predictions are compared with those of the test rows, which are of one spring.

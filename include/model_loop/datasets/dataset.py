@@ -242,9 +242,6 @@ class Extensions:
     published_labels
         ``(rows, partition) -> values, agreeing``: true values of predicted rows in a published
         partition, and how many of its rows agree with each. By default by the declared keys.
-    checked_partition
-        ``(source, variant, partition) -> object``: a published partition that keeps its contract,
-        as `published_rows` and `published_labels` read it. By default its rows.
     published_rows
         ``(checked partition, columns) -> rows``: rows of a published partition with the target, as
         training takes them. By default the rows themselves.
@@ -289,7 +286,6 @@ class Extensions:
     training_set_options: str = ""
     form_rules: str = ""
     published_labels: str = ""
-    checked_partition: str = ""
     published_rows: str = ""
     published: str = ""
     newest_known: str = ""

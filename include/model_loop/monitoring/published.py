@@ -21,6 +21,7 @@ from model_loop.scoring.predictor import Predictor
 from model_loop.sources.published import PublishedSource, declaration_at
 from model_loop.training_set.build import read_source
 from model_loop.training_set.frames import clock_times
+from model_loop.training_set.preparation import preparation_of
 
 
 def read_published(source: PublishedSource, partition: str) -> Any:  # noqa: ANN401 - a frame, or what the dataset's own functions read
@@ -44,9 +45,16 @@ def read_published(source: PublishedSource, partition: str) -> Any:  # noqa: ANN
     ContractError
         If it breaks its contract, or no row is left.
     """
-    own: Callable[[str, str, str], Any] | None = source.dataset.extensions.load("checked_partition")
-    if own is not None:
-        return own(source.source, source.variant, partition)
+    if source.dataset.declaration is None:
+        preparation, root = preparation_of(source.dataset), source.storage_root
+        fetched = preparation.fetch_named(
+            source.variant,
+            source.source,
+            partition,
+            storage_root=root,
+            timeout_seconds=source.timeout_seconds,
+        )
+        return preparation.check(fetched, storage_root=root)
     rows = _checked_rows(source, partition)
     if source.is_one_table and partition != WHOLE:
         rows = rows[_keys(rows, source.dataset) == partition].reset_index(drop=True)

@@ -60,7 +60,6 @@ EXCEPTIONS = {
 #: move to the package of the dataset, which the loop finds by its entry points.
 STILL_OF_A_DATASET: frozenset[str] = frozenset(
     {
-        "monitoring/performance.py",
         "orchestration/steps/prediction.py",
         "orchestration/web/mounting.py",
     }

@@ -47,7 +47,7 @@ from trip_duration.services import DISTANCE, DROPOFF_ZONE, PICKUP_TIME, PICKUP_Z
 
 THRESHOLDS = thresholds_of(Settings())
 #: Names of rules in errors, where they are those of a form.
-SAID = {"rows": "least_trips"}
+SAID = {"rows": "least_rows"}
 AT_ONCE = PerformanceRules(windows=1, needed=1)
 
 
@@ -104,7 +104,7 @@ def test_errors_are_those_of_the_reports_of_training() -> None:
     found = errors_table(slices)
     for name in ("slice", "value"):
         assert found[name].tolist() == wanted[name].tolist()
-    assert found["trips"].tolist() == wanted["rows"].tolist()
+    assert found["rows"].tolist() == wanted["rows"].tolist()
     for name in ("rmse", "mae", "bias"):
         np.testing.assert_allclose(found[name], wanted[name])
         assert (found[f"{name}_low"] < found[name]).all()

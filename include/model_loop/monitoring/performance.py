@@ -73,7 +73,7 @@ class PerformanceRules:
     no increase.
     """
 
-    rows: int = setting_option("monitoring_rows", name="least_trips")
+    rows: int = setting_option("monitoring_rows", name="least_rows")
     slice_rows: int = option(
         GateRules.slice_rows,
         "Least rows of a slice",

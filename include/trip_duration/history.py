@@ -8,7 +8,7 @@ trips is no history of a published one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from model_loop.errors import StoredObjectError
@@ -16,13 +16,12 @@ from model_loop.findings import Acceptance, Finding, settle
 from model_loop.history.calendar import LATEST
 from model_loop.history.judging import judge
 from model_loop.history.sketch import Sketch
-from model_loop.objects.documents import read_document, record_of, text_of
+from model_loop.history.verdicts import SUFFIX, verdicts_before
+from model_loop.objects.documents import text_of
 from model_loop.objects.store import write_bytes
 from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.source.types import RawMonth
 from trip_duration.table import trip_table
-
-_SUFFIX = "-verdict.json"
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +114,13 @@ class MonthHistory:
     def _compare_one(
         self, month: CheckedMonth, before: Sequence[HistoryVerdict], accepted: Sequence[Acceptance]
     ) -> HistoryVerdict:
-        known = {one.month.raw.month: one for one in (*self._stored_before(month), *before)}
+        stored = verdicts_before(
+            self._store.folder / month.raw.service,
+            month.raw.month,
+            HistoryVerdict,
+            lambda one: place_of(one.month.raw) == place_of(month.raw),
+        )
+        known = {one.month.raw.month: one for one in (*stored, *before)}
         history = [known[name].month for name in sorted(known) if not known[name].refused]
         history = history[-LATEST:]
         table = trip_table(month.raw.service)
@@ -127,23 +132,9 @@ class MonthHistory:
             tuple(f"{one.raw.month} {one.raw.digest}" for one in history),
         )
 
-    def _stored_before(self, month: CheckedMonth) -> Iterator[HistoryVerdict]:
-        """Yield the latest verdict on each month before one, of the same place."""
-        folder = self._store.folder / month.raw.service
-        names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
-        earlier = [name for name in names if name < month.raw.month][-2 * LATEST :]
-        for name in earlier:
-            entries = sorted(
-                (folder / name).glob(f"*{_SUFFIX}"), key=lambda path: path.stat().st_mtime
-            )
-            read = (read_document(path, _verdict) for path in entries)
-            found = [verdict for verdict in read if verdict is not None]
-            same = [one for one in found if place_of(one.month.raw) == place_of(month.raw)]
-            yield from same[-1:]
-
     def _keep(self, verdict: HistoryVerdict) -> None:
         entry = self._store.entry(verdict.month.raw)
-        path = entry.parent / f"{entry.stem}{_SUFFIX}"
+        path = entry.parent / f"{entry.stem}{SUFFIX}"
         write_bytes(path, text_of(verdict).encode())
 
 
@@ -158,7 +149,3 @@ def _sketch(month: CheckedMonth) -> Sketch | None:
     except StoredObjectError as error:
         logger.warning("%s is left out of the history: %s", month.partition, error)
         return None
-
-
-def _verdict(stored: object) -> HistoryVerdict:
-    return record_of(HistoryVerdict, stored)

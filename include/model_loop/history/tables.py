@@ -23,13 +23,12 @@ from model_loop.history.declared import compared_table, sketch_of
 from model_loop.history.judging import judge
 from model_loop.history.sketch import Sketch
 from model_loop.history.table import ComparedTable
+from model_loop.history.verdicts import SUFFIX, verdicts_before
 from model_loop.objects import ObjectReference, read_object, write_object
-from model_loop.objects.documents import read_document, record_of, text_of
+from model_loop.objects.documents import text_of
 from model_loop.objects.store import write_bytes
 from model_loop.partitions.checked import FOLDER, CheckedTable
 from model_loop.partitions.keys import WHOLE, bounds_of, keys_of
-
-_SUFFIX = "-verdict.json"
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +158,13 @@ class TableHistory:
         sketches: Mapping[str, Sketch],
         accepted: Sequence[Acceptance],
     ) -> PartitionVerdict:
-        known = {each.partition: each for each in (*self._stored_before(partition), *before)}
+        stored = verdicts_before(
+            self.folder / partition.table.variant,
+            partition.key,
+            PartitionVerdict,
+            lambda each: _place(each.table) == _place(partition.table),
+        )
+        known = {each.partition: each for each in (*stored, *before)}
         history = [known[key] for key in sorted(known) if not known[key].refused][-LATEST:]
         past = [
             sketch
@@ -185,25 +190,9 @@ class TableHistory:
         self._keep(verdict)
         return verdict
 
-    def _stored_before(self, partition: _Partition) -> Iterator[PartitionVerdict]:
-        """Yield the latest verdict on each earlier partition of the same source."""
-        folder = self.folder / partition.table.variant
-        names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
-        for name in [each for each in names if each < partition.key][-2 * LATEST :]:
-            entries = sorted(
-                (folder / name).glob(f"*{_SUFFIX}"), key=lambda path: path.stat().st_mtime
-            )
-            read = (read_document(path, _verdict) for path in entries)
-            same = [
-                verdict
-                for verdict in read
-                if verdict is not None and _place(verdict.table) == _place(partition.table)
-            ]
-            yield from same[-1:]
-
     def _keep(self, verdict: PartitionVerdict) -> None:
         folder = self.folder / verdict.variant / verdict.partition
-        path = folder / f"{verdict.table.fetched.key}{_SUFFIX}"
+        path = folder / f"{verdict.table.fetched.key}{SUFFIX}"
         write_bytes(path, text_of(verdict).encode())
 
 
@@ -260,7 +249,3 @@ def _sketch(verdict: PartitionVerdict) -> Sketch | None:
         logger.warning("%s is left out of the history: %s", verdict.partition, error)
         return None
     return sketch
-
-
-def _verdict(stored: object) -> PartitionVerdict:
-    return record_of(PartitionVerdict, stored)

@@ -126,4 +126,4 @@ def test_a_version_without_a_profile_is_told(
     (envelope,) = dispatcher().outbox.waiting()
     assert envelope.alert.subject == "drift of green cannot be seen: version 4"
     assert said in envelope.alert.summary
-    assert "model-loop profile-version --version 4" in envelope.alert.advice[0]
+    assert "model-loop profile-version --variant green --version 4" in envelope.alert.advice[0]

@@ -91,3 +91,36 @@ def test_what_cannot_be_learned_from_ends_with_two(folder: Path) -> None:
     (folder / "rents.toml").write_text(DECLARATION)
     pd.read_csv(folder / "rents.csv").head(29).to_csv(folder / "rents.csv", index=False)
     assert run(folder).returncode == 2
+
+
+def test_each_step_has_a_command(folder: Path) -> None:
+    """A dataset is prepared and trained by its options, and a registered version is made again."""
+    (folder / "datasets").mkdir()
+    (folder / "rents.csv").rename(folder / "datasets" / "rents.csv")
+    columns = {"size": "number", "district": "category", "rent": "number"}
+    declared = "".join(f'[columns.{name}]\ntype = "{it}"\n' for name, it in columns.items())
+    (folder / "datasets" / "rents.toml").write_text(DECLARATION + declared)
+    environment = {
+        **os.environ,
+        "MODEL_LOOP_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        "MODEL_LOOP_DATASETS_FOLDER": str(folder / "datasets"),
+    }
+
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return run_command(*arguments, "--json", folder=folder, environment=environment)
+
+    shares = ("--train-share", "0.5", "--validation-share", "0.25", "--test-share", "0.25")
+    prepared = json.loads(command("prepare", "--dataset", "rents", *shares).stdout)
+    assert prepared["rows"]["train"] < prepared["rows"]["all"] == 598 - prepared["rows"]["test"]
+    assert 240 < prepared["rows"]["train"] < 360
+    family = ("linear_model.LinearRegression", "--max-evaluations", "1")
+    trained = json.loads(command("train", "--dataset", "rents", "--model", *family).stdout)
+    assert trained["families"][0]["test_rmse"] < 60
+    command("run", "rents", "--models", "linear_model.LinearRegression", "--evaluations", "1")
+    elsewhere = folder / "elsewhere.csv"
+    (folder / "datasets" / "rents.csv").rename(elsewhere)
+    asked = ("reproduce", "1", "--dataset", "rents")
+    assert command(*asked).returncode == 2
+    again = command(*asked, "--source", "elsewhere.csv")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["agrees"], again.stderr

@@ -185,8 +185,7 @@ def reproduce(
     settings, name = get_settings(), choose_variant(variant)[1].model_name
     lineage = find_lineage(Tracker(settings.tracking_uri, settings.experiment), name, version)
     if source is not None:
-        data = dataclasses.replace(lineage.data, source=source)
-        lineage = dataclasses.replace(lineage, data=data)
+        lineage = dataclasses.replace(lineage, data=lineage.data.with_source(source))
     reproduction = train_again(
         lineage,
         storage_root=storage,

@@ -5,15 +5,17 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.declared import dataset_of
 from model_loop.errors import look_up
 from model_loop.findings import Acceptance
-from model_loop.partitions.completing import declaration_of_text
+from model_loop.partitions.completing import declaration_of_text, text_of_declaration
 from model_loop.partitions.contract import TableLimits
+from model_loop.partitions.source import resolved_source
 from model_loop.training_set.encodings import Encoding
 from model_loop.training_set.split import TableSplit
 
@@ -72,6 +74,9 @@ class PreparationRequest(Protocol):
 
     def partitions_in(self, part: str) -> tuple[str, ...]:
         """Return the partitions of a part; none where only the rows say it."""
+
+    def with_source(self, source: str) -> Self:
+        """Return the request for the same files at another address."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,17 @@ class TableRequest:
     def partitions_in(self, part: str) -> tuple[str, ...]:  # noqa: ARG002 - see the protocol
         """Return none: only the rows say which partitions a part has."""
         return ()
+
+    def with_source(self, source: str) -> Self:
+        """Return the request for the same files at another address."""
+        declaration = declaration_of_text(self.declaration)
+        variants = {
+            name: variant.model_copy(update={"source": None})
+            for name, variant in declaration.variants.items()
+        }
+        there = declaration.model_copy(update={"source": source, "variants": variants})
+        there = resolved_source(there, Path.cwd())
+        return replace(self, declaration=text_of_declaration(there))
 
     @functools.cached_property
     def key(self) -> str:

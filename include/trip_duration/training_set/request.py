@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from dataclasses import asdict, field
+from dataclasses import asdict, field, replace
 from types import MappingProxyType
+from typing import Self
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.findings import Acceptance
@@ -98,6 +99,10 @@ class TrainingSetRequest:
     def partitions_in(self, part: str) -> tuple[str, ...]:
         """Return the months of a part."""
         return tuple(map(str, getattr(self.split, part, ())))
+
+    def with_source(self, source: str) -> Self:
+        """Return the request for the same months at another address."""
+        return replace(self, source=source)
 
     @functools.cached_property
     def key(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,8 +76,10 @@ def init(
     from model_loop.tables.refused import TableFileError
 
     try:
-        with _busy("Reading the files whole, and looking at each column"):
-            read, analysis = analyse(files, target, folder=output, date_order=answers.date_order)
+        with _busy("Reading the files whole") as report:
+            read, analysis = analyse(
+                files, target, folder=output, date_order=answers.date_order, report=report
+            )
         if sys.stdin.isatty() and not no_input and not as_json:
             answers = _ask(read, analysis, answers)
         drafted = draft(read, analysis, answers)
@@ -97,7 +99,7 @@ def init(
             }
         )
         return
-    print_draft(drafted, path, target)
+    print_draft(drafted, path, files, target)
 
 
 @datasets.command
@@ -148,12 +150,16 @@ def check(dataset: str, *, storage: Storage = _STORAGE, as_json: AsJson = False)
         print_findings(checked.findings)
         if checked.accepted:
             out.print(f"{checked.accepted} findings were accepted.")
-        if changes is None:
-            out.print("It was never added: model-loop datasets add.")
         for change in changes or ():
             out.print(f"{change.key}: {change.before} is now {change.after}; {change.effect.text}")
         if changes:
             out.print(f"In all, these changes invalidate {effect.text}.")
+        out.print()
+        if checked.is_refused:
+            out.print(Text("It cannot be trained on yet: see the findings above.", "bold red"))
+        else:
+            added = "" if changes is not None else f", or: model-loop datasets add {dataset}"
+            out.print(Text(f"Next: model-loop run {dataset}{added}"), soft_wrap=True)
     if checked.is_refused:
         sys.exit(ExitCode.NEGATIVE)
 
@@ -229,7 +235,8 @@ def add(
     if as_json:
         _print_json({"name": path.stem, "file": str(path)})
         return
-    console().print(f"Added {path.stem}: {path}")
+    console().print(f"Added {path.stem}: {path}", soft_wrap=True)
+    console().print(f"Next: model-loop run {path.stem}")
 
 
 @datasets.command
@@ -255,7 +262,7 @@ def remove(name: str, *, storage: Storage = _STORAGE, as_json: AsJson = False) -
     if as_json:
         _print_json({"name": name, "file": str(path), "stays": stays})
         return
-    console().print(f"Removed {path}.\n{stays}")
+    console().print(f"Removed {path}.\n{stays}", soft_wrap=True)
 
 
 @datasets.command(name="export")
@@ -361,14 +368,14 @@ def _ask(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) -> Draf
 
 
 @contextlib.contextmanager
-def _busy(text: str) -> Iterator[None]:
-    """Show on a terminal that work goes on."""
+def _busy(text: str) -> Iterator[Callable[[str], None]]:
+    """Show on a terminal that work goes on, and return what shows its steps."""
     out = console(stderr=True)
     if not out.is_terminal:
-        yield
+        yield lambda _: None
         return
-    with out.status(text):
-        yield
+    with out.status(Text(text)) as status:
+        yield lambda step: status.update(Text(step))
 
 
 def _refusal(error: RefusedTableError | TableFileError) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -25,7 +25,7 @@ _NAMES = 12
 _QUESTION = "leak_suspected"
 
 
-def print_draft(drafted: Draft, path: Path, target: str) -> None:
+def print_draft(drafted: Draft, path: Path, files: Sequence[str], target: str) -> None:
     """Print what was drafted: types, findings, the question about moments, and the next step."""
     out = console()
     out.print(
@@ -41,16 +41,31 @@ def print_draft(drafted: Draft, path: Path, target: str) -> None:
     _print_scores(drafted, target)
     out.print()
     if drafted.open_columns:
-        out.print(
-            Text.assemble(
-                ("Open: ", "bold yellow"),
-                f"{', '.join(drafted.open_columns)}. Answer in the file (known), or draft it again "
-                "with --known-later COLUMN or --known-at-request COLUMN.",
-            )
+        _print_open(drafted, path, files, target)
+        return
+    out.print(Text("No question is open.", "bold green"))
+    out.print(Text(f"Next: model-loop datasets check {shlex.quote(str(path))}"))
+
+
+def _print_open(drafted: Draft, path: Path, files: Sequence[str], target: str) -> None:
+    """Print which columns are open, and the command that answers for them."""
+    out = console()
+    names = drafted.open_columns
+    asked = Table.grid()
+    asked.add_row(
+        Text.assemble(
+            ("Open: ", "bold yellow"),
+            f"from which moment {', '.join(names)} {'are' if len(names) > 1 else 'is'} known. "
+            f"Answer in {path} (known, then status), or draft it again. If all of them are known "
+            "only later:",
         )
-    else:
-        out.print(Text.assemble(("No question is open.", "bold green")))
-    out.print(f"Next: model-loop datasets check {path}")
+    )
+    out.print(asked)
+    command = ["model-loop", "datasets", "init", *files, "--target", target]
+    command += [word for name in names for word in ("--known-later", name)]
+    if path.parent != Path():
+        command += ["--output", str(path.parent)]
+    out.print(Text(f"Next: {shlex.join([*command, '--force'])}"), soft_wrap=True)
 
 
 def _types(drafted: Draft) -> Table:
@@ -70,17 +85,16 @@ def print_findings(findings: Sequence[Finding]) -> None:
     """Print findings, each with its remedy."""
     if not findings:
         return
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
-    table.add_column("finding", no_wrap=True)
-    table.add_column("column", no_wrap=True, max_width=24)
-    table.add_column("what it means, and what to do")
+    out = console()
     for finding in findings:
         style = "bold red" if finding.level == "refused" else "yellow"
-        text = Text.assemble(finding.message, "\n", (finding.remedy, "dim"))
-        table.add_row(Text(finding.code, style), Text(finding.column or ""), text)
-    out = console()
-    out.print()
-    out.print(table)
+        out.print()
+        out.print(Text.assemble((finding.code, style), "  ", (finding.column or "", "bold")))
+        # A table wraps its cells at words; text of its own is left to the terminal.
+        texts = Table.grid(padding=(0, 1))
+        texts.add_row(" ", Text(finding.message))
+        texts.add_row(" ", Text(finding.remedy, "dim"))
+        out.print(texts)
 
 
 def _print_scores(drafted: Draft, target: str) -> None:

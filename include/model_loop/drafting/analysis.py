@@ -11,7 +11,7 @@ from pathlib import Path
 from model_loop.datasets.declaration import Declaration
 from model_loop.drafting import structure
 from model_loop.drafting.answers import DateOrder
-from model_loop.drafting.kinds import table_values
+from model_loop.drafting.kinds import Report, table_values
 from model_loop.drafting.leaks import Suspicions, suspicions
 from model_loop.drafting.refining import (
     as_codes,
@@ -20,9 +20,9 @@ from model_loop.drafting.refining import (
     without_sentinels,
 )
 from model_loop.drafting.sources import FilePattern, file_pattern
-from model_loop.drafting.values import ColumnValues, TableValues
+from model_loop.drafting.values import ColumnValues, TableValues, rows_of
 from model_loop.errors import InvalidInputError
-from model_loop.tables.raw import RawTable, read_raw
+from model_loop.tables.raw import RawTable, joined, read_raw_blocks
 from model_loop.tables.table import source_files
 
 #: Rows with a target below which nothing is drafted.
@@ -74,7 +74,7 @@ class Analysis:
     repeated
         An entity that comes several times; None if there is none.
     totals
-        Column and label of rows that sum up others, and their number; None if there are none.
+        Rows that sum up others; None if there are none. The table is without those that are proven.
     duplicates
         Number of rows that are equal to an earlier one.
     """
@@ -84,7 +84,7 @@ class Analysis:
     suspicions: Suspicions
     time: ColumnValues | None
     repeated: structure.Entity | None
-    totals: tuple[str, str, int] | None
+    totals: structure.Totals | None
     duplicates: int
 
     @property
@@ -112,8 +112,17 @@ class Analysis:
         return self.table.columns[name]
 
 
+def _silent(_: str) -> None:
+    """Say nothing."""
+
+
 def analyse(
-    files: Sequence[str], target: str, *, folder: Path, date_order: DateOrder | None = None
+    files: Sequence[str],
+    target: str,
+    *,
+    folder: Path,
+    date_order: DateOrder | None = None,
+    report: Report = _silent,
 ) -> tuple[DraftedFiles, Analysis]:
     """Read files whole and analyse their table.
 
@@ -123,6 +132,8 @@ def analyse(
         Folder that the declaration will lie in.
     date_order
         Order of day and month in dates that can be read in both.
+    report
+        Called with the step that the work is at.
 
     Raises
     ------
@@ -131,11 +142,23 @@ def analyse(
     TableFileError
         If the files cannot be read as one table.
     """
-    raw = read_raw([path for file in files for path in _located(file, target)])
+    raw = _read([path for file in files for path in _located(file, target)], report)
     _require_target(target, raw.names)
-    values = table_values(raw, target, date_order=date_order)
+    values = table_values(raw, target, date_order=date_order, report=report)
+    report("Comparing each column with the target")
     values = without_far_dates(values, raw)
     return DraftedFiles(file_pattern(files, folder), raw), analyse_table(_refined(values))
+
+
+def _read(files: Sequence[str], report: Report) -> RawTable:
+    """Read files whole."""
+    blocks, rows = list[RawTable](), 0
+    report("Reading the files whole")
+    for block in read_raw_blocks(files):
+        blocks.append(block)
+        rows += block.rows
+        report(f"Reading the files whole: {rows:,} rows")
+    return joined(blocks)
 
 
 def _located(file: str, target: str) -> list[str]:
@@ -151,9 +174,11 @@ def analyse_table(table: TableValues) -> Analysis:
     RefusedTableError
         If the target is constant or of a type that is not predicted, or too few rows have it.
     """
+    totals = structure.total_rows(table)
+    if totals is not None and totals.proven:
+        table = rows_of(table, ~totals.rows)
     _require_rows(table)
     classes = table.outcome.kind in {"yes_no", "category"}
-    totals = structure.total_rows(table)
     suspected = suspicions(table, classes=classes)
     return Analysis(
         table,
@@ -161,7 +186,7 @@ def analyse_table(table: TableValues) -> Analysis:
         suspected,
         structure.time_column(table),
         structure.entity_of(table, suspected.by_name),
-        None if totals is None else (totals[0], totals[1], int(totals[2].sum())),
+        totals,
         structure.duplicated_rows(table),
     )
 

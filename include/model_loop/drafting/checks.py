@@ -11,6 +11,7 @@ from model_loop.datasets.words import MISSING_WORDS
 from model_loop.drafting import structure
 from model_loop.drafting.analysis import LEAST_ROWS, Analysis
 from model_loop.drafting.sources import WHOLE
+from model_loop.drafting.text import number_text
 from model_loop.drafting.values import ColumnValues, levels_of
 from model_loop.drafting.words import names
 from model_loop.findings import Finding
@@ -56,7 +57,7 @@ def about_target(analysis: Analysis) -> Iterator[Finding]:
         needed = int(len(known) * (width / _WIDE) ** 2)
         yield _finding(
             "too_few_rows", None,
-            f"Errors will be known to ±{width:.0%} only, as {int(_JUDGED * len(known)):,} rows "
+            f"Errors will be known to ±{width:.1%} only, as {int(_JUDGED * len(known)):,} rows "
             "judge.",
             f"About {needed:,} rows would bring that to ±10%. Until then, read small "
             "differences between models as chance.",
@@ -65,7 +66,8 @@ def about_target(analysis: Analysis) -> Iterator[Finding]:
         yield _finding(
             "target_skewed", target.name,
             f"{target.name} has a long tail: half of the rows are within "
-            f"{np.median(known):,.6g}, and the largest is {known.max():,.6g}.",
+            f"{number_text(float(np.median(known)))}, and the largest is "
+            f"{number_text(float(known.max()))}.",
             "Look at the largest values; if they are errors, add a rule that sets them aside.",
         )  # fmt: skip
 
@@ -90,12 +92,17 @@ def about_rows(
     """
     table, entity = analysis.table, analysis.entity
     if analysis.totals:
-        column, label, count = analysis.totals
-        shown = repr(label) if label else "nothing"
+        totals, count = analysis.totals, int(analysis.totals.rows.sum())
+        shown = repr(totals.label) if totals.label else "no value"
+        rows, sums = ("1 row has", "sums") if count == 1 else (f"{count:,} rows have", "sum")
         yield _finding(
-            "aggregate_rows", column,
-            f"{count:,} rows have {shown} as {column}, and sum up others.",
-            "The draft has a rule that sets them aside. Remove it if they are normal rows.",
+            "aggregate_rows", totals.column,
+            f"{rows} {shown} as {totals.column}, and {sums} up others."
+            if totals.proven
+            else f"{rows} {shown} as {totals.column}: do they sum up others?",
+            "The draft has a rule that sets them aside. Remove it if they are normal rows."
+            if totals.proven
+            else "If they do, leave them out of the file, or add a rule that sets them aside.",
         )  # fmt: skip
     if analysis.duplicates:
         yield _finding(

@@ -20,7 +20,7 @@ from model_loop.drafting.leaks import leak_findings
 from model_loop.drafting.reading import dialect_keys, file_keys, reading_findings
 from model_loop.drafting.scores import ROWS
 from model_loop.drafting.sources import WHOLE, partitions_of
-from model_loop.drafting.text import DraftedColumn, DraftedText, Value, name_of
+from model_loop.drafting.text import DraftedColumn, DraftedText, Value, name_of, number_text
 from model_loop.drafting.values import ColumnValues
 from model_loop.errors import InvalidInputError
 from model_loop.findings import Finding
@@ -123,7 +123,7 @@ class _Drafting:
             {name: score.rank for name, score in self.suspicions.scores.items()},
             {name: column.kind for name, column in self.table.columns.items()},
             self.open_columns,
-            self.table.rows,
+            raw.rows,
             len(self.table.columns),
         )
 
@@ -175,7 +175,7 @@ class _Drafting:
             f"Shares of {target.name} are measured on up to {ROWS:,} rows, all else on all. "
             "A relative source begins at the folder of this file."
         )
-        size = f"{self.table.rows:,} rows, {len(self.table.columns):,} columns."
+        size = f"{self.files.raw.rows:,} rows, {len(self.table.columns):,} columns."
         return DraftedText(
             (f"{size} {asked}", measured),
             keys,
@@ -190,9 +190,10 @@ class _Drafting:
 
     def _rules(self) -> dict[str, tuple[Value, str]]:
         """Return the rule that sets rows aside which sum up others; nothing if there are none."""
-        if self.analysis.totals is None:
+        totals = self.analysis.totals
+        if totals is None or not totals.proven:
             return {}
-        name, label, _ = self.analysis.totals
+        name, label = totals.column, totals.label
         column = self.table.columns[name]
         when = f"{quoted(name)} == {label!r}" if label else f"{quoted(name)} is missing"
         if column.kind == "yes_no" or "`" in name:
@@ -282,7 +283,7 @@ def _described(column: ColumnValues) -> str:
     parts = [column.reason]
     known = column.numbers[column.present]
     if column.kind == "number" and len(known):
-        parts.append(f"{known.min():,.6g} to {known.max():,.6g}")
+        parts.append(f"{number_text(float(known.min()))} to {number_text(float(known.max()))}")
     elif column.kind == "time" and len(known):
         begin, end = (
             dt.datetime.fromtimestamp(float(t), dt.UTC) for t in (known.min(), known.max())

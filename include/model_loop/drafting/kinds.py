@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,9 @@ from model_loop.tables.inference import Inference, infer
 from model_loop.tables.raw import RawTable
 from model_loop.tables.values import ColumnFormat, to_values
 
+#: Called with a step of long work, for people.
+Report = Callable[[str], None]
+
 #: Rows from which values that never repeat are no chance.
 _LEAST_ROWS = 30
 #: Repeated values that chance would make of as many numbers between the same bounds.
@@ -35,17 +38,22 @@ _LONG = 10**8
 _SHARE_OF_IDS = 0.05
 
 
-def table_values(raw: RawTable, target: str, *, date_order: DateOrder | None = None) -> TableValues:
+def table_values(
+    raw: RawTable, target: str, *, date_order: DateOrder | None, report: Report
+) -> TableValues:
     """Return the columns of a table as numbers, with their types.
 
     Parameters
     ----------
     date_order
         Order of day and month in dates that can be read in both.
+    report
+        Called with the column that is looked at.
     """
-    inferred = {
-        name: _ordered(infer(raw.columns[name], name=name), date_order) for name in raw.names
-    }
+    inferred: dict[str, Inference] = {}
+    for place, name in enumerate(raw.names, 1):
+        report(f"Looking at the column {name} ({place:,} of {len(raw.names):,})")
+        inferred[name] = _ordered(infer(raw.columns[name], name=name), date_order)
     signs = {each.sign for each in inferred.values()} - {None}
     columns = {
         name: column_values(

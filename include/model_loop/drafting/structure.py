@@ -61,22 +61,46 @@ def duplicated_rows(table: TableValues) -> int:
     return int(pd.Series(digest).duplicated().sum())
 
 
-def total_rows(table: TableValues) -> tuple[str, str, Mask] | None:
-    """Return the column and the label of rows that sum up others, and these rows; None if none."""
+@dataclass(frozen=True, eq=False)
+class Totals:
+    """Rows that sum up others.
+
+    Parameters
+    ----------
+    column, label
+        Column and text by which they are told from the others; the text is empty where the column
+        has no value.
+    rows
+        The rows, shape (rows,).
+    proven
+        Whether they are the sum of the others in a column of numbers; otherwise their label alone
+        says so.
+    """
+
+    column: str
+    label: str
+    rows: Mask
+    proven: bool
+
+
+def total_rows(table: TableValues) -> Totals | None:
+    """Return the rows that sum up others; None if there are none."""
     labelled = [each for each in table.features if 0 < len(each.labels) <= _MOST_LABELS]
     for column in labelled:
         for place, label in enumerate(column.labels):
             if is_total(label):
                 rows = column.numbers == place
                 if rows.sum() <= table.rows / 2:
-                    return column.name, label, rows
+                    sums = (_sum_of_the_others(column, each) for each in _summable(table))
+                    return Totals(column.name, label, rows, place in sums)
     for column in labelled:
         for number in _summable(table):
             found = _sum_of_the_others(column, number)
             if found == len(column.labels):
-                return column.name, "", ~column.present
+                return Totals(column.name, "", ~column.present, proven=True)
             if found is not None:
-                return column.name, column.labels[found], column.numbers == found
+                rows = column.numbers == found
+                return Totals(column.name, column.labels[found], rows, proven=True)
     return None
 
 

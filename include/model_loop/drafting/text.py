@@ -12,6 +12,8 @@ from typing import Any
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 #: Width from which a comment goes on in the next line.
 _WIDTH = 98
+#: Numbers from which thousands are set apart, and from which a fraction says nothing.
+_GROUPED, _WHOLE = 10_000, 1_000_000
 
 Value = str | int | float | bool | Sequence["Value"] | Mapping[str, "Value"]
 
@@ -97,6 +99,13 @@ def toml_of(content: Mapping[str, Any]) -> str:
             tables[name] = {each: (inner, "") for each, inner in value.items()}
     drafted = (DraftedColumn(name, column) for name, column in columns.items())
     return str(DraftedText((), keys, tables, tuple(drafted))).lstrip()
+
+
+def number_text(number: float) -> str:
+    """Return a number for people: 2016, 12,500, 337,796,212 and 0.25."""
+    if abs(number) < _GROUPED:
+        return f"{number:.6g}"
+    return f"{number:,.6g}" if abs(number) < _WHOLE else f"{number:,.0f}"
 
 
 def quoted_text(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -97,6 +97,15 @@ class TableValues:
             for name, column in self.columns.items()
             if name != self.target and column.kind != "ignored"
         )
+
+
+def rows_of(table: TableValues, chosen: Mask) -> TableValues:
+    """Return some rows of a table."""
+    columns = {
+        name: replace(column, numbers=column.numbers[chosen])
+        for name, column in table.columns.items()
+    }
+    return TableValues(columns, table.target, int(chosen.sum()))
 
 
 def levels_of(values: Floats) -> tuple[Floats, Places]:

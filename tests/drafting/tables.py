@@ -26,6 +26,8 @@ class Case:
         Columns that are known later, and that no equation shows.
     codes
         Codes of further findings.
+    above
+        Lines above the header.
     """
 
     frame: pd.DataFrame
@@ -37,12 +39,12 @@ class Case:
     separator: str = ","
     decimal: str = "."
     encoding: str = "utf-8"
+    above: str = ""
 
     def write(self, path: Path) -> Path:
-        """Write the table as CSV."""
-        self.frame.to_csv(
-            path, index=False, sep=self.separator, decimal=self.decimal, encoding=self.encoding
-        )
+        """Write the table as CSV, below the lines that stand above it."""
+        text = self.frame.to_csv(index=False, sep=self.separator, decimal=self.decimal)
+        path.write_text(self.above + text, encoding=self.encoding, newline="")
         return path
 
 
@@ -520,6 +522,112 @@ def calls_without_outcome(draw: np.random.Generator) -> Case:
         },
         {"leak_suspected": ("durée_s",), "target_missing": ("note",)},
         ("durée_s",),
+    )  # fmt: skip
+
+
+@_case
+def estate_agent(draw: np.random.Generator) -> Case:
+    """A spreadsheet: titles above, a sum below, units, percent and currency beside the numbers."""
+    n = 600
+    area, price = draw.uniform(30, 200, n).round(1), draw.normal(400_000, 90_000, n).round(2)
+    fee = (price * draw.choice([0.0357, 0.0238], n)).round(2)
+    frame = pd.DataFrame(
+        {
+            "Exposé": [f"EX-{place:05d}" for place in range(n)],
+            "Angeboten am": _times(draw, n, "2023-02-01", "%d.%m.%Y"),
+            "Wohnfläche": [f"{_german(each, 1)} m²" for each in area],
+            "Nachlass": [f"{_german(each, 1)} %" for each in draw.uniform(0, 30, n)],
+            "Besichtigung": [f"{draw.integers(8, 19)}:{draw.integers(0, 60):02}" for _ in range(n)],
+            "Balkon": draw.choice(["ja", "nein"], n),
+            "Kaufpreis": [f"{_german(each)} €" for each in price],
+            "Provision": [f"{_german(each)} €" for each in fee],
+            "Gesamt": [f"{_german(each)} €" for each in price + fee],
+        }
+    )
+    frame.loc[n] = ["Summe", *[""] * 7, f"{_german((price + fee).sum())} €"]
+    return Case(
+        frame,
+        "Gesamt",
+        {
+            "Exposé": "id", "Angeboten am": "time", "Wohnfläche": "number", "Nachlass": "number",
+            "Besichtigung": "time", "Balkon": "yes_no", "Kaufpreis": "number",
+            "Provision": "number", "Gesamt": "number",
+        },
+        {"target_sum": ("Kaufpreis", "Provision"), "id_like": ("Exposé",),
+         "aggregate_rows": ("Exposé",)},
+        codes=("lines_above_header", "encoding"),
+        separator=";",
+        encoding="cp1252",
+        above="Makler GmbH;;;;;;;;\r\nStand: 01.07.2024;;;;;;;;\r\n;;;;;;;;\r\n",
+    )  # fmt: skip
+
+
+def _german(number: float, decimals: int = 2) -> str:
+    """Return a number with a decimal comma, and points between thousands."""
+    return f"{number:,.{decimals}f}".translate(str.maketrans(",.", ".,"))
+
+
+@_case
+def branches_by_week(draw: np.random.Generator) -> Case:
+    """Weeks of ISO 8601 by branch, doubled names, and a status that is known when it is over."""
+    weeks = pd.date_range("2022-01-03", periods=60, freq="W-MON").strftime("%G-W%V")
+    n = 60 * 20
+    branch = np.tile(np.arange(20), 60)
+    sales = (20_000 + branch * 300 + draw.normal(0, 1_500, n)).round(2)
+    paid = np.where(sales > 23_000, draw.uniform(1, 9, n).round(1).astype(str), "")
+    frame = pd.DataFrame(
+        {
+            "week": np.repeat(weeks, 20),
+            "Filialnr": [f"{each + 1:04d}" for each in branch],
+            "promo": draw.choice(["x", ""], n, p=[0.2, 0.8]),
+            "opens": draw.choice(["7:00 AM", "8:30 AM", "10:00 AM"], n),
+            "staff": draw.integers(3, 20, n),
+            "bonus paid": paid,
+            "level": pd.cut(sales, 4, labels=["low", "fair", "good", "top"]),
+            "guess": (sales + draw.normal(0, 900, n)).round(),
+            "sales": [f"${each:,.2f}" for each in sales],
+        }
+    )
+    return Case(
+        frame.rename(columns={"opens": "staff"}),
+        "sales",
+        {
+            "week": "time", "Filialnr": "category|id", "promo": "yes_no|category", "staff": "time",
+            "staff_2": "number", "bonus paid": "number", "level": "category", "guess": "number",
+            "sales": "number",
+        },
+        {"repeated_entities": ("Filialnr",), "leak_suspected": ("bonus paid",),
+         "target_copy": ("level",)},
+        ("guess",),
+        codes=("column_twice",),
+    )  # fmt: skip
+
+
+@_case
+def second_by_second(draw: np.random.Generator) -> Case:
+    """One row a second, counted from 1970, with units below the header and 9999 for no value."""
+    n = 3_000
+    load = draw.uniform(0, 100, n).round(1)
+    rows = pd.DataFrame(
+        {
+            "t": 1_717_200_000_000 + np.arange(n) * 1_000,
+            "load": load,
+            "oil": np.where(draw.random(n) < 0.04, 9999, draw.normal(60, 2, n).round(1)),
+            "mode": draw.choice(["auto", "hand"], n),
+            "power": (load * 0.4 + draw.normal(0, 1, n)).round(2),
+        }
+    )
+    rows["power [W]"] = (rows.power * 1_000).round()
+    units = pd.DataFrame([["ms", "%", "°C", "-", "kW", "W"]], columns=rows.columns)
+    return Case(
+        pd.concat([units, rows]),
+        "power",
+        {
+            "t": "time", "load": "number", "oil": "number", "mode": "category", "power": "number",
+            "power [W]": "number",
+        },
+        {"target_copy": ("power [W]",), "sentinel": ("oil",)},
+        codes=("units_row",),
     )  # fmt: skip
 
 

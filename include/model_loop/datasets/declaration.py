@@ -54,6 +54,25 @@ RESERVED: Mapping[str, str] = {
     "lookups": "tables that are joined by a key",
 }
 
+#: Rules of pydantic's types, in the words of the file.
+_TYPES: Mapping[str, str] = {
+    "bool_type": "is neither true nor false",
+    "dict_type": "is no table of keys",
+    "float_type": "is no number",
+    "int_type": "is no whole number",
+    "model_type": "is no table of keys",
+    "string_type": "is no text",
+    "too_short": "is empty",
+    "tuple_type": "is no list",
+}
+#: Words that other tools have for types of columns.
+_SYNONYMS: Mapping[str, Kind] = {
+    **dict.fromkeys(("integer", "int", "float", "double", "decimal", "numeric"), "number"),
+    **dict.fromkeys(("bool", "boolean", "binary"), "yes_no"),
+    **dict.fromkeys(("date", "datetime", "timestamp"), "time"),
+    **dict.fromkeys(("string", "str", "categorical", "factor", "enum", "object"), "category"),
+    **dict.fromkeys(("ignore", "drop", "skip"), "ignored"),
+}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _NUMBER_OF_UNIT = re.compile(r"(\d+(?:\.\d+)?) (minute|hour|day|week)s?")
 _SECONDS = {"minute": 60, "hour": 3_600, "day": 86_400, "week": 7 * 86_400}
@@ -92,7 +111,7 @@ def _time_format(value: str) -> str:
         try:
             times.pattern(value)
         except InvalidInputError as error:
-            raise ValueError(f"{error.rule}: {error.remedy}") from error
+            raise ValueError(f"{error.rule}: {error.remedy.rstrip('.')}") from error
     return value
 
 
@@ -466,10 +485,13 @@ def _contradictions(found: Declaration) -> Iterator[tuple[str, str, str]]:
 
 
 def refusal_of(error: ValidationError, origin: str) -> InvalidInputError:
-    """Return the first of pydantic's errors by the key of the file."""
-    errors = error.errors()
+    """Return the first of pydantic's errors by the key of the file.
+
+    An unknown key comes first: it is often the one that is missing, misspelled.
+    """
+    errors = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     first = errors[0]
-    path = [str(part) for part in first["loc"]]
+    path = [str(part) for part in first["loc"] if part != "[key]"]
     key, count = ".".join(path), len(errors)
     if first["type"] == "extra_forbidden":
         known = _known_keys(path[:-1])
@@ -480,10 +502,18 @@ def refusal_of(error: ValidationError, origin: str) -> InvalidInputError:
         return InvalidInputError(
             f"{origin}: {key}", _counted("is missing", count), "Add it to the file."
         )
+    given = f"{origin}: {key} = {first['input']!r}"
+    if first["type"] == "literal_error":
+        options = re.findall(r"'([^']*)'", str(first.get("ctx", {}).get("expected", "")))
+        wanted = _SYNONYMS.get(str(first["input"]).lower(), str(first["input"]))
+        return InvalidInputError(given, _counted("is unknown", count), _nearest(wanted, options))
     said = first["msg"].removeprefix("Value error, ")
     rule = said if said.startswith(("is ", "has ", "says ", "names ")) else f"is refused: {said}"
-    given = f"{origin}: {key} = {first['input']!r}"
-    return InvalidInputError(given, _counted(rule, count), "Correct the value.")
+    rule = _TYPES.get(first["type"], rule)
+    remedy = "Correct the value."
+    if first["type"] == "model_type":
+        remedy = f"Write a table: [{key}], and below it its keys."
+    return InvalidInputError(given, _counted(rule, count), remedy)
 
 
 def _known_keys(path: Iterable[str]) -> list[str]:

@@ -86,6 +86,17 @@ _MONTHS = tuple(
         "dec dez déc dic gru pro ara joulu дек гру δεκ ديسمبر",  # noqa: RUF001 - Cyrillic, Greek
     )
 )
+#: Letters of other tools' formats; minutes are behind hours, or in small letters.
+_LETTERS = (
+    (r"[Yy]{4}", "%Y"),
+    (r"[Yy]{2}", "%y"),
+    (r"[Dd]{2}", "%d"),
+    (r"(?<=[Hh]:)[Mm]{2}|(?<=[Hh])[Mm]{2}", "%M"),
+    (r"[Hh]{2}", "%H"),
+    (r"(?<!%)[Ss]{2}", "%S"),
+    (r"MM", "%m"),
+    (r"mm", "%m"),
+)
 #: Two digits from here on are years of the last century, as POSIX has it.
 LAST_CENTURY = 69
 _HOURS_OF_HALF_A_DAY, _MICRO_DIGITS = 12, 6
@@ -250,12 +261,23 @@ def pattern(time_format: str) -> str:
 
 
 def _refused(time_format: str, rule: str) -> InvalidInputError:
+    if "%" not in time_format and (meant := _of_letters(time_format)) != time_format:
+        return InvalidInputError(
+            f"The format of times {time_format!r}", rule, f"Write it as {meant}."
+        )
     known = ", ".join(f"%{name}" for name in _DIRECTIVES if name != "%")
     return InvalidInputError(
         f"The format of times {time_format!r}",
         rule,
         f"Combine {known}, or give {ISO}, {', '.join(EPOCHS)}.",
     )
+
+
+def _of_letters(time_format: str) -> str:
+    """Return a format such as ``DD.MM.YYYY HH:mm`` as `datetime.strptime` has it."""
+    for letters, directive in _LETTERS:
+        time_format = re.sub(letters, directive, time_format)
+    return time_format
 
 
 def month_of(name: str) -> int:

@@ -8,10 +8,12 @@ import pytest
 from airflow.sdk.definitions.param import ParamsDict
 
 from model_loop.datasets.registry import get_dataset
+from model_loop.models.catalogue import SKLEARN_FAMILIES
 from model_loop.options import build
 from model_loop.orchestration.forms import data_form, monitoring_form, sklearn_form
 from model_loop.orchestration.forms.checks import find_mistakes
 from model_loop.orchestration.forms.fields import FormFields
+from model_loop.orchestration.steps.training import choose_models
 from model_loop.training_set.options import SplitShares, TableOptions
 from trip_duration.dataset import TRIPS
 
@@ -67,6 +69,14 @@ def test_what_a_task_would_refuse_is_refused_at_once(
 def test_what_means_something_is_taken(form: str, conf: dict[str, Any]) -> None:
     """Both bounds of a range are looked at together, as they were sent."""
     assert find_mistakes(conf, ParamsDict(dict(FORMS[form]))) == []
+
+
+def test_families_of_a_declared_table_are_chosen() -> None:
+    """Its form asks for no encoding."""
+    form = sklearn_form(get_dataset("bikes"))
+    params = {name: param.value for name, param in form.items()}
+    assert "encoding" not in params
+    assert set(choose_models(params)) == set(SKLEARN_FAMILIES)
 
 
 def test_a_form_of_a_declared_table_makes_its_options() -> None:

@@ -40,7 +40,8 @@ def choose_models(params: Mapping[str, Any]) -> list[str]:
         raise InvalidInputError("The form", "names no model", "Choose at least one family.")
     families = [model_family(name, params) for name in names]
     for family in families:
-        family.require_readable(params["encoding"])
+        # Forms ask for an encoding only where there are several.
+        family.require_readable(params.get("encoding", "native"))
     chosen = {family.name for family in families}
     # The catalogue has the quick ones first; begun last, they fill what the long ones leave.
     known = [name for name in reversed(list(FAMILIES)) if name in chosen]

@@ -61,6 +61,7 @@ STACKS = {
     "tests/integration/test_promotion.py": "approvals that are waited for",
     "tests/integration/test_retraining.py": "five retrainings on a stack of its own",
     "tests/integration/test_scoring.py": "batches",
+    "tests/integration/test_tables.py": "the loop of a declared table",
     "tests/integration/test_training.py": "trainings of further kinds",
     "tests/integration/test_upgrade.py": "a stack that goes on where an older version has stopped",
 }

@@ -47,7 +47,7 @@ from model_loop.monitoring.records import Records, Watched
 from model_loop.monitoring.windows import Window
 from model_loop.serving.comparison.report import ab_report
 from model_loop.serving.http.app import create_app
-from model_loop.serving.http.server import make_service
+from model_loop.serving.http.server import make_services
 from model_loop.serving.http.tokens import Caller
 from model_loop.settings import Settings
 from model_loop.tracking.actions import Action
@@ -281,7 +281,7 @@ def serve(url: str, folder: Path, port: int) -> None:
         tracking_uri=url, serving_folder=folder / "serving", storage_root=folder.as_uri(),
         dashboard_zone_file=os.environ.get("MODEL_LOOP_DASHBOARD_ZONE_FILE", ""),
     )  # fmt: skip
-    service = make_service(settings, small=True)
+    service = make_services(settings, small=True).default
     questions = Questions()
     always = float("inf")
     sources = PageSources(

@@ -66,7 +66,14 @@ def test_from_a_file_to_a_champion(folder: Path) -> None:
 def test_the_last_screen_says_how_to_ask(folder: Path) -> None:
     """Errors beside those of rules, the split, rows set aside, the unit, and the next command."""
     screen = run(folder).stdout
-    for words in ("EUR", "2 (no target)", "naive median", "version 1", "model-loop serve"):
+    for words in (
+        "EUR",
+        "2 (no target)",
+        "naive median",
+        "version 1",
+        "model-loop predict rents size=",
+        "model-loop serve",
+    ):
         assert words in screen
 
 

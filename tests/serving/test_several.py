@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -191,6 +192,89 @@ def test_tokens_are_held_to_their_datasets(several: Several) -> None:
         assert tuple(one.status_code for one in found) == statuses, name
     secret = several.server.tokens.add("near", 0, datasets=["flight"])
     assert several.ask("POST", "/flights/predict", json=FLIGHT, secret=secret).status_code == 403
+
+
+def test_a_token_reaches_nothing_of_another_dataset(several: Several) -> None:
+    """By no route, by no other spelling of a path, and by no id of a prediction."""
+    (flight,) = several.ask("POST", "/flights/predict", json=FLIGHT).json()
+    (trip,) = several.ask("POST", "/predict", json=TRIP).json()
+    assert several.server.log.flush(5.0)
+    own, other = flight["prediction_id"], trip["prediction_id"]
+    secret = several.server.tokens.add("flights", 0, datasets=["flights"])
+
+    def ask(method: str, path: str, **more: Any) -> int:
+        return several.ask(method, path, secret=secret, **more).status_code
+
+    for begin in ("", "/trips/green", "/broken"):
+        assert ask("POST", f"{begin}/predict", json=TRIP) == 403, begin
+    for begin in ("", "/trips/green"):
+        assert ask("POST", f"{begin}/invocations", json={"inputs": [TRIP]}) == 403
+        noted = {"prediction_id": other, "actual": 5.0}
+        assert ask("POST", f"{begin}/feedback", json=noted) == 403
+        for path in (f"/predictions/{other}", "/models", "/ab_report"):
+            assert ask("GET", f"{begin}{path}") == 403, path
+    assert ask("GET", "/trips/green/readyz") == 403
+    assert ask("GET", "/metrics") == 403
+    for path in (
+        *("/flights/../predict", "//predict", "/predict/", "/Predict", "/flights//predict"),
+        *("/flights/../trips/green/predict", "/flights/%2e%2e/predict", "/flights;/predict"),
+        *("/trips//green/predict", "/trips/predict", "/flights/flights/predict", "/predict%00"),
+    ):
+        assert ask("POST", path, json=TRIP) in {403, 404}, path
+    # Below its own path, too, the others' predictions are not there.
+    assert ask("GET", f"/flights/predictions/{other}") == 404
+    assert ask("POST", "/flights/feedback", json={"prediction_id": other, "actual": 5.0}) == 404
+    both = [{"prediction_id": one, "actual": 5.0} for one in (own, other)]
+    assert ask("POST", "/flights/feedback", json=both) == 404
+    assert several.ask("GET", f"/predictions/{other}").json()["actual_minutes"] is None
+    assert ask("GET", f"/flights/predictions/{own}") == 200
+    assert ask("POST", "/flights/feedback", json={"prediction_id": own, "actual": 5.0}) == 200
+
+
+def test_a_token_is_told_of_its_own_datasets_alone(several: Several) -> None:
+    """The description has no field of another one; without a limit it has all."""
+    secret = several.server.tokens.add("flights", 0, datasets=["flights"])
+    document = several.ask("GET", "/openapi.json", secret=secret).json()
+    assert {path.split("/")[1] for path in document["paths"]} == {
+        *("flights", "healthz", "metrics", "docs", "openapi.json"),
+    }
+    schemas = document["components"]["schemas"]
+    assert "FlightsRow" in schemas
+    assert "pickup_zone" not in json.dumps(document)
+    page = several.ask("GET", "/docs", secret=secret).text
+    assert ("/flights/predict" in page, "pickup_zone" in page) == (True, False)
+    assert "pickup_zone" in several.ask("GET", "/docs").text
+
+
+@pytest.mark.parametrize(
+    "name", ["predict", "predictions", "docs", "healthz", "metrics", "models", "trips", "dashboard"]
+)
+def test_a_dataset_may_have_the_name_of_a_route(several: Several, name: str) -> None:
+    """It answers below its path, and the route answers as before."""
+    server = several.server
+    service = PredictionService("flights", several.live, server.log, server.service.metrics)
+    known = KnownTokens(server.tokens, rate=1_000, served={"trips", "green", "flights"})
+    server.app = create_app(
+        server.service,
+        BearerTokens(known, refresh_seconds=0),
+        max_bytes=200_000,
+        max_rows=500,
+        others={f"/{name}": service, "/trips/green": server.service},
+    )
+    (flight,) = several.ask("POST", f"/{name}/predict", json=FLIGHT).json()
+    assert flight["unit"] == "min"
+    (trip,) = several.ask("POST", "/predict", json=TRIP).json()
+    assert (
+        trip["minutes"]
+        == several.ask("POST", "/trips/green/predict", json=TRIP).json()[0]["minutes"]
+    )
+    assert server.log.flush(5.0)
+    for begin, one in ((f"/{name}", flight), ("", trip)):
+        found = several.ask("GET", f"{begin}/predictions/{one['prediction_id']}")
+        assert found.json()["prediction"] == one["prediction"], begin
+        assert several.ask("GET", f"{begin}/models").json()["service"] == found.json()["service"]
+    for path in ("/docs", "/metrics", "/openapi.json", "/healthz"):
+        assert several.ask("GET", path).status_code == 200, path
 
 
 def test_the_description_names_each_datasets_fields(several: Several) -> None:

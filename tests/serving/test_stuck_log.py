@@ -21,7 +21,7 @@ from tests.serving.conftest import TRIP, Server
 from tests.serving.test_log import entry, rows
 from tests.serving.test_spool import SERVER
 
-from model_loop.serving.http.server import make_service
+from model_loop.serving.http.server import make_services
 from model_loop.serving.request_log import log as request_log
 from model_loop.serving.request_log import retention
 from model_loop.serving.request_log.log import LogRules, RequestLog
@@ -165,7 +165,7 @@ def test_a_full_disk_at_the_start_strands_nothing(
     # No file may grow to the size of a spool.
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
     try:
-        log = make_service(settings, small=True).log
+        log = make_services(settings, small=True).default.log
         log.start()
         log.record(entry(100))
         assert log.flush(10)

@@ -25,7 +25,7 @@ from model_loop.cli.report import (
     print_training_set,
 )
 from model_loop.cli.run import run_file
-from model_loop.cli.scoring import score
+from model_loop.cli.scoring import predict, score
 from model_loop.cli.serving import (
     ab_report,
     client_code,
@@ -56,6 +56,7 @@ app.command(datasets)
 app.command(labels)
 app.command(run_file, name="run")
 app.command(products)
+app.command(predict)
 app.command(score)
 app.command(monitor)
 app.command(profile_version)

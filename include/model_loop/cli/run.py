@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import urllib.error
 import urllib.request
@@ -166,7 +167,10 @@ def _print(result: dict[str, Any], path: Path) -> None:
     if not answering:
         return
     run, port = answering[0], get_settings().serving_port
-    out.print("Ask it, after `model-loop tokens add me`:")
+    values = " ".join(shlex.quote(f"{name}={value}") for name, value in run["example"].items())
+    out.print("Ask it:")
+    out.print(f"  {prefix}model-loop predict {run['variant']} {values}")
+    out.print("Over HTTP, after `model-loop tokens add me`:")
     out.print(f"  {prefix}MODEL_LOOP_SERVING_VARIANTS={run['variant']} model-loop serve")
     out.print(
         f"  curl http://127.0.0.1:{port}/{run['variant']}/predict "

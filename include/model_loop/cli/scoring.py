@@ -1,21 +1,27 @@
-"""The command ``model-loop score``: files through a registered model."""
+"""The commands ``model-loop score`` and ``predict``: files and rows through a registered model."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from model_loop.cli.console import console
-from model_loop.cli.options import Variant
-from model_loop.datasets.registry import choose_variant
+from model_loop.cli.codes import ExitCode
+from model_loop.cli.console import console, print_error
+from model_loop.cli.options import AsJson, Variant
+from model_loop.datasets.reading import RefusedRowsError
+from model_loop.datasets.registry import choose_variant, dataset_of_variant
+from model_loop.errors import InvalidInputError
 from model_loop.settings import get_settings
 
 if TYPE_CHECKING:
+    from model_loop.datasets.dataset import Dataset, Moment
+    from model_loop.datasets.reading import Row
     from model_loop.scoring.batch.job import Chunk, JobResult
     from model_loop.scoring.batch.planning import BatchRequest
     from model_loop.scoring.predictor import Predictor
@@ -64,17 +70,31 @@ class ScoreOptions:
         InvalidInputError
             If there is none.
         """
-        from model_loop.scoring.predictor import find_predictor, parse_model
-        from model_loop.tracking.runs import Tracker
-        from model_loop.tracking.versions import ModelVersions
+        key = choose_variant(self.variant)[1].key
+        return _choose(key, given, self.model, self.moment, self.tracking_uri)[0]
 
-        dataset, variant = choose_variant(self.variant)
-        moment = None if self.moment is None else dataset.check_moment(self.moment)
-        named = None if self.model is None else parse_model(self.model, variant.key)
-        tracker = Tracker(self.tracking_uri, f"{_settings.experiment}-promotion")
-        versions = ModelVersions(tracker, named.service if named else variant.key)
-        number = named.number(versions) if named else None
-        return find_predictor(versions, given, number=number, moment=moment)
+
+def _choose(
+    key: str, given: Collection[str], model: str | None, moment: str | None, tracking_uri: str
+) -> tuple[Predictor, Moment]:
+    """Return the version that is to answer rows with some columns, and its moment.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none.
+    """
+    from model_loop.scoring.predictor import find_predictor, parse_model
+    from model_loop.tracking.runs import Tracker
+    from model_loop.tracking.versions import ModelVersions
+
+    asked = None if moment is None else dataset_of_variant(key).check_moment(moment)
+    named = None if model is None else parse_model(model, key)
+    tracker = Tracker(tracking_uri, f"{_settings.experiment}-promotion")
+    versions = ModelVersions(tracker, named.service if named else key)
+    number = named.number(versions) if named else None
+    predictor = find_predictor(versions, given, number=number, moment=asked)
+    return predictor, versions.moment(predictor.version.number)
 
 
 _OPTIONS = ScoreOptions()
@@ -86,7 +106,7 @@ def score(
     *,
     output: str | None = None,
     options: ScoreOptions = _OPTIONS,
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Predict the rows of a Parquet or CSV file, or of a folder of such files.
 
@@ -165,3 +185,120 @@ def print_results(results: Sequence[JobResult], *, as_json: bool) -> None:
                 f"{result.rejected}: {result.rejected_rows:,} rows that could not be predicted, "
                 f"with the reason; the first: {result.reason}"
             )
+
+
+def predict(
+    dataset: Annotated[str, Parameter(name="DATASET")],
+    /,
+    *values: Annotated[str, Parameter(name="COLUMN=VALUE")],
+    model: str | None = None,
+    moment: str | None = None,
+    tracking_uri: Annotated[str, Parameter(show_default=False)] = _settings.tracking_uri,
+    as_json: AsJson = False,
+) -> None:
+    """Predict a row of a dataset by its champion, without a server.
+
+    Without values, rows are read from standard input: JSON objects, one on each line. The answers
+    are not in the request log. Ends with exit code 2 when a row is refused.
+
+    Parameters
+    ----------
+    dataset
+        Dataset, or key of a variant, such as flights or flights.domestic.
+    values
+        Values of the row by names of columns, such as distance=700 carrier=EV.
+    model
+        Number of a version, or models:/flights/3, or by alias, as models:/flights@champion; the
+        champion, if left out.
+    moment
+        Champion to use, where no model is named: a moment of the dataset; the earliest that has all
+        the values it needs, if left out.
+    tracking_uri
+        Address of the MLflow server.
+    as_json
+        Print one JSON object, for machines.
+    """
+    table, variant = choose_variant(dataset)
+    records = [_record(table, values)] if values else _records(table)
+    try:
+        rows = _read(table, records)
+    except RefusedRowsError as error:
+        if as_json:
+            print(json.dumps({"error": error.fields()}))  # noqa: T201 - for machines
+        for each in error.problems:
+            print_error(InvalidInputError(each.subject, each.rule, each.advice()))
+        sys.exit(ExitCode.REFUSED)
+    from model_loop.scoring.questions import answer, given_columns, in_words
+
+    given = given_columns(table, rows)
+    predictor, at = _choose(variant.key, given, model, moment, tracking_uri)
+    if predictor.version.dataset != table:
+        raise InvalidInputError(
+            f"Model {model!r}",
+            f"is of the dataset {predictor.version.dataset.name}, not of {table.name}",
+            f"Name the dataset: model-loop predict {predictor.version.service} …",
+        )
+    rows, answers = answer(predictor, rows, at)
+    if as_json:
+        told = {"model": predictor.version.name, "model_version": predictor.version.number}
+        print(json.dumps({**told, "moment": at, "predictions": answers}))  # noqa: T201 - for machines
+        return
+    for row, one in zip(rows, answers, strict=True):
+        console().print(in_words(table, row, one))
+
+
+def _read(table: Dataset, records: Sequence[Any]) -> list[Row]:
+    """Read rows; problems of one row alone do not number it."""
+    reader = table.reader
+    if len(records) == 1:
+        return [reader.read_row(records[0], table.now)]
+    return reader.read_rows(records, table.now)
+
+
+def _record(table: Dataset, values: Sequence[str]) -> dict[str, str]:
+    """Return the row that is given as ``column=value``.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value has no name, or a name is given twice.
+    """
+    record: dict[str, str] = {}
+    for each in values:
+        name, equals, value = each.partition("=")
+        if not equals or name in record:
+            raise InvalidInputError(
+                each,
+                "is given twice" if equals else "names no column",
+                f"Give values as COLUMN=VALUE, such as {table.columns.fields[0]}=…",
+            )
+        record[name] = value
+    return record
+
+
+def _records(table: Dataset) -> list[Any]:
+    """Return the rows of standard input.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none, or a line is not JSON.
+    """
+    records = []
+    for number, line in enumerate([] if sys.stdin.isatty() else sys.stdin, 1):
+        if not line.strip():
+            continue
+        try:
+            records.append(json.loads(line))
+        except ValueError as error:
+            raise InvalidInputError(
+                f"Line {number} of standard input", f"is not JSON ({error})", "Give one object."
+            ) from error
+    if not records:
+        raise InvalidInputError(
+            f"The {table.rows[1]}",
+            "has no value",
+            f"Give values as COLUMN=VALUE of {', '.join(table.columns.fields)}, or JSON objects on "
+            "standard input.",
+        )
+    return records

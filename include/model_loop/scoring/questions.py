@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -52,6 +52,18 @@ def answer(
         for row, value, identifier in zip(complete, predicted, identifiers, strict=True)
     ]
     return complete, answers
+
+
+def in_words(dataset: Dataset, row: Row, answered: Mapping[str, Any]) -> str:
+    """Return an answer in one sentence: of the dataset's own, or its value, unit and version."""
+    summary = dataset.extensions.load("summary")
+    if summary is not None:
+        return str(summary(row, answered))
+    title = dataset.target.title or dataset.target.name
+    value = dataset.target.with_unit(f"{answered['prediction']:.4g}")
+    return (
+        f"{title[:1].upper()}{title[1:]}: about {value}, says version {answered['model_version']}."
+    )
 
 
 def given_columns(dataset: Dataset, rows: Sequence[Row]) -> set[str]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import time
-import zoneinfo
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +17,7 @@ from model_loop.orchestration.names import BATCH_SCORING, dag_id_of
 from model_loop.orchestration.registry import moment_of_form, versions_of
 from model_loop.orchestration.steps.requests import who_asked
 from model_loop.scoring.predictor import find_predictor
-from model_loop.scoring.questions import answer, given_columns
+from model_loop.scoring.questions import answer, given_columns, in_words
 from model_loop.serving.http.server import make_log
 from model_loop.serving.request_log.further_answers import log_answers
 from model_loop.settings import get_settings
@@ -51,7 +49,7 @@ def predict(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, Any
     rows, answers = answer(predictor, rows, moment)
     latency = 1_000 * (time.perf_counter() - started)
     _log(predictor.version, rows, answers, who_asked(dag_run), latency)
-    summaries = [_summary(dataset, row, one) for row, one in zip(rows, answers, strict=True)]
+    summaries = [in_words(dataset, row, one) for row, one in zip(rows, answers, strict=True)]
     for summary in summaries:
         logger.info("%s", summary)
     return {
@@ -85,16 +83,10 @@ def _log(
 def _rows(dataset: Dataset, params: Mapping[str, Any]) -> list[Row]:
     """Read the rows of the list, or the one of the form."""
     inputs, most = params["inputs"], get_settings().prediction_inputs
-
-    def now() -> dt.datetime:
-        """Return the present moment on the clocks of the table, to the second."""
-        zone = zoneinfo.ZoneInfo(dataset.time_zone)
-        return dt.datetime.now(tz=zone).replace(tzinfo=None, microsecond=0)
-
     if inputs is None:
         fields = {field_of(dataset, column): column.field for column in dataset.columns}
         given = {fields[name]: params[name] for name in fields if name in params}
-        return [dataset.reader.read_row(given, now)]
+        return [dataset.reader.read_row(given, dataset.now)]
     if len(inputs) > most:
         raise InvalidInputError(
             f"The list of {len(inputs)} {dataset.rows[0]}",
@@ -102,16 +94,4 @@ def _rows(dataset: Dataset, params: Mapping[str, Any]) -> list[Row]:
             "Write them into a CSV or Parquet file and run the DAG "
             f"{dag_id_of(dataset, BATCH_SCORING)}, or send several lists.",
         )
-    return dataset.reader.read_rows(inputs, now)
-
-
-def _summary(dataset: Dataset, row: Row, found: Mapping[str, Any]) -> str:
-    """Return an answer in one sentence."""
-    in_words = dataset.extensions.load("summary")
-    if in_words is not None:
-        return str(in_words(row, found))
-    prediction = dataset.target.with_unit(f"{found['prediction']:.4g}")
-    return (
-        f"{dataset.target.title.capitalize()}: about {prediction}, says version "
-        f"{found['model_version']}."
-    )
+    return dataset.reader.read_rows(inputs, dataset.now)

@@ -14,13 +14,11 @@ from starlette.types import Scope
 from model_loop.serving.http.requests import RequestRefusedError
 from model_loop.serving.request_log.tables import CALLER_LENGTH
 
-#: Users who may trigger runs of this DAG may predict; users who may see them may look.
-_DAG_ID = "prediction"
 Method = Literal["GET", "POST"]
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-async def authenticate(scope: Scope, dag_id: str = _DAG_ID, method: Method | None = None) -> str:
+async def authenticate(scope: Scope, dag_id: str, method: Method | None = None) -> str:
     """The name of Airflow's user, by its token or the cookie of its UI.
 
     Parameters

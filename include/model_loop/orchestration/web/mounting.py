@@ -54,7 +54,7 @@ class LazyApp:
             self._build()
         except Exception:
             # The first request tries again, and gets the error.
-            logger.exception("The application of trip durations cannot be built")
+            logger.exception("The prediction application cannot be built")
 
     def _build(self) -> ASGIApp:
         with self._building:

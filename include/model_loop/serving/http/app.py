@@ -123,22 +123,23 @@ def create_app(
         for one in (*there.values(), service):
             await asyncio.to_thread(one.stop)
 
-    served = [Described(service.dataset), *(Described(one.dataset, p) for p, one in there.items())]
+    served = [(Described(one.dataset, path), one) for path, one in {"": service, **there}.items()]
     pools = Pools()
     handled: list[tuple[Operation, Handler, frozenset[str]]] = []
-    for described, one in zip(served, (service, *there.values()), strict=True):
+    for described, one in served:
         routes = Routes(one, max_rows, pools)
         handled += [
             (operation, getattr(routes, operation.name), names_of(one))
             for operation in described.operations()
         ]
-    further = [extension.operation for extension in extensions]
-    described_operations = [*(operation for operation, _, _ in handled), *SHARED, *further]
-    shared = SharedRoutes(service.metrics, describe(served, described_operations))
-    handled += [(operation, getattr(shared, operation.name), ANY) for operation in SHARED]
     handled += [
         (extension.operation, extension.handler, names_of(service)) for extension in extensions
     ]
+    own = tuple((operation, about) for operation, _, about in handled)
+    shared = SharedRoutes(
+        service.metrics, tuple((described, names_of(one)) for described, one in served), own
+    )
+    handled += [(operation, getattr(shared, operation.name), ANY) for operation in SHARED]
     straight: dict[tuple[str, str], ASGIApp] = {}
     below: list[Route | Mount] = []
 
@@ -154,7 +155,10 @@ def create_app(
         add(operation, handler, about)
     below += [Mount(path, app) for path, app in mounts.items()]
     below += [
-        Mount(path, Endpoint(path, refusing(why), service.metrics, max_bytes, "read"))
+        Mount(
+            path,
+            Endpoint(path, refusing(why), service.metrics, max_bytes, "read", names_of_path(path)),
+        )
         for path, why in others.items()
         if isinstance(why, ModelLoopError)
     ]
@@ -183,6 +187,12 @@ def names_of(service: PredictionService) -> frozenset[str]:
     return frozenset({service.service, service.dataset.name})
 
 
+def names_of_path(path: str) -> frozenset[str]:
+    """Return the same names from the beginning of the paths of a variant that cannot be read."""
+    name, _, variant = path.strip("/").partition("/")
+    return frozenset({name, variant, f"{name}.{variant}"} - {"", f"{name}."})
+
+
 def refusing(why: ModelLoopError) -> Handler:
     """Return a handler that says why a dataset cannot be asked."""
 
@@ -207,31 +217,62 @@ class SharedRoutes:
     ----------
     metrics
         Counters of the server.
-    document
-        Description of the routes, as OpenAPI.
+    served
+        The variants as they are described, the default one first, with their names.
+    operations
+        Routes of the variants, with the names of the variant that each asks.
     """
 
-    def __init__(self, metrics: ServerMetrics, document: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        metrics: ServerMetrics,
+        served: Sequence[tuple[Described, frozenset[str]]],
+        operations: Sequence[tuple[Operation, frozenset[str]]],
+    ) -> None:
         self._metrics = metrics
-        self._document = document
+        self._served, self._operations = served, operations
+        self._documents: dict[frozenset[str] | None, Mapping[str, Any]] = {}
 
     async def healthz(self, _call: Call) -> Reply:
         """The process lives."""
         return Reply(b'{"status":"ok"}')
 
-    async def metrics(self, _call: Call) -> Reply:
+    async def metrics(self, call: Call) -> Reply:
         """Counters for Prometheus."""
+        datasets = call.datasets
+        if datasets is not None and any(names.isdisjoint(datasets) for _, names in self._served):
+            raise RequestRefusedError(
+                403,
+                f"Token {call.caller!r}",
+                f"is for some of the datasets alone ({', '.join(sorted(datasets))}), and the "
+                "metrics count the requests of all",
+                "Use one that was made with `model-loop tokens add NAME` without --datasets.",
+            )
         text = self._metrics.text()
         return Reply(text, content_type=b"text/plain; version=0.0.4; charset=utf-8")
 
-    async def docs(self, _call: Call) -> Reply:
+    async def docs(self, call: Call) -> Reply:
         """Show the description to people."""
-        page = docs_page(self._document).encode()
+        page = docs_page(self._document(call.datasets)).encode()
         return Reply(page, content_type=b"text/html; charset=utf-8")
 
-    async def openapi(self, _call: Call) -> Reply:
+    async def openapi(self, call: Call) -> Reply:
         """Show the description to programs."""
-        return json_reply(self._document)
+        return json_reply(self._document(call.datasets))
+
+    def _document(self, datasets: frozenset[str] | None) -> Mapping[str, Any]:
+        """Return the description of what a caller may ask, as OpenAPI."""
+        if datasets not in self._documents:
+
+            def may_ask(names: frozenset[str]) -> bool:
+                return datasets is None or not names.isdisjoint(datasets)
+
+            own = (operation for operation, names in self._operations if may_ask(names))
+            self._documents[datasets] = describe(
+                [described for described, names in self._served if may_ask(names)],
+                (*own, *SHARED),
+            )
+        return self._documents[datasets]
 
 
 class Routes:
@@ -279,12 +320,12 @@ class Routes:
     async def feedback(self, call: Call) -> Reply:
         """Note true values."""
         actual = read_feedback(self._dataset, await call.body(), self._max_rows)
-        return await self._log.run(self._noted, actual, call.caller)
+        return await self._log.run(self._noted, actual, call.caller, self._askable(call))
 
     async def prediction(self, call: Call) -> Reply:
         """Return a prediction from the log."""
         prediction_id = call.scope["path_params"]["prediction_id"]
-        return await self._log.run(self._logged, prediction_id)
+        return await self._log.run(self._logged, prediction_id, self._askable(call))
 
     async def models(self, _call: Call) -> Reply:
         """The versions that answer."""
@@ -375,27 +416,36 @@ class Routes:
             told["assumed"] = [tell_assumed(self._dataset, row) for row in answer.rows]
         return Reply(msgspec.json.encode(told))
 
-    def _noted(self, actual: dict[str, float], caller: str) -> Reply:
+    def _askable(self, call: Call) -> frozenset[str]:
+        """Return the keys of the variants of this dataset whose predictions the caller may see."""
+        variants = frozenset(self._dataset.variants)
+        datasets = call.datasets
+        return (
+            variants if datasets is None or self._dataset.name in datasets else variants & datasets
+        )
+
+    def _noted(self, actual: dict[str, float], caller: str, variants: frozenset[str]) -> Reply:
         log = self._service.log
         written = log.flush(_LOG_SECONDS)
-        if unknown := log.add_feedback(actual, caller):
+        if unknown := log.add_feedback(actual, caller, variants):
             if not written:
                 raise _behind()
             raise RequestRefusedError(
                 404,
                 f"Prediction {', '.join(unknown[:3])}{'…' if len(unknown) > 3 else ''}",  # noqa: PLR2004 - a few names
                 "is not in the log",
-                "Nothing was noted. Predictions that are too old, or were dropped, are not there.",
+                "Nothing was noted. Predictions that are too old, or were dropped, are not there; "
+                "those of another dataset are below its own path.",
             )
         return json_reply({"noted": len(actual)})
 
-    def _logged(self, prediction_id: str) -> Reply:
+    def _logged(self, prediction_id: str, variants: frozenset[str]) -> Reply:
         found, written = None, True
         # A malformed id is in no log, so the database need not be asked.
         if is_id(prediction_id):
             log = self._service.log
             written = log.flush(_LOG_SECONDS)
-            found = log.find(prediction_id)
+            found = log.find(prediction_id, variants)
         if found is None and not written:
             raise _behind()
         if found is None:

@@ -79,6 +79,12 @@ class Call:
         known: Caller | None = self.scope.get(_CALLER)
         return known.name if known else ""
 
+    @property
+    def datasets(self) -> frozenset[str] | None:
+        """Names of the datasets and variants that the caller may ask; None for all."""
+        known: Caller | None = self.scope.get(_CALLER)
+        return known.datasets if known else None
+
     def header(self, name: bytes) -> str:
         """A header, empty if there is none; *name* in lower case."""
         return find_header(self.scope, name).decode("latin-1")

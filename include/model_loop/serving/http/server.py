@@ -77,8 +77,17 @@ class Services:
     @property
     def names(self) -> frozenset[str]:
         """Names of the datasets and keys of the variants, by which tokens are limited."""
-        made = [one for one in self.others.values() if isinstance(one, PredictionService)]
-        return frozenset().union(*map(names_of, (self.default, *made)))
+        return frozenset().union(*map(names_of, self._made))
+
+    @property
+    def _made(self) -> tuple[PredictionService, ...]:
+        made = (one for one in self.others.values() if isinstance(one, PredictionService))
+        return (self.default, *made)
+
+    def stop(self) -> None:
+        """End all of them; what waits for the log is written."""
+        for service in reversed(self._made):
+            service.stop()
 
 
 def paths_of(key: str) -> tuple[str, ...]:
@@ -95,20 +104,11 @@ def paths_of(key: str) -> tuple[str, ...]:
     return (f"/{dataset.name}/{key.rpartition('.')[2]}",)
 
 
-def make_service(settings: Settings, *, small: bool = False) -> PredictionService:
-    """Make the default service of the settings alone; see `make_services`."""
-    return make_services(settings, small=small, only_default=True).default
-
-
-def make_services(
-    settings: Settings, *, small: bool = False, only_default: bool = False
-) -> Services:
+def make_services(settings: Settings, *, small: bool = False) -> Services:
     """Make the prediction services of the settings; nothing runs yet.
 
     Parameters
     ----------
-    only_default
-        Whether to make none but that of the setting `service`.
     small
         Whether to take less memory instead of less time: compiled models run as arithmetic on
         arrays (`CompiledModel.verify`), and a thread writes the request log, not a process.
@@ -150,7 +150,7 @@ def make_services(
 
     default = service_of(settings.variant)
     others: dict[str, PredictionService | ModelLoopError] = {}
-    for key in () if only_default else _served(settings):
+    for key in _served(settings):
         try:
             (path,) = paths_of(key)
             others[path] = default if key == settings.variant else service_of(key)

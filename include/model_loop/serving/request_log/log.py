@@ -16,7 +16,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -182,23 +182,34 @@ class RequestLog:
             self._hurry.set()
             return self._turns.wait_for(lambda: self._done >= turn, timeout=seconds)
 
-    def find(self, prediction_id: str) -> dict[str, Any] | None:
+    def find(
+        self, prediction_id: str, variants: Collection[str] | None = None
+    ) -> dict[str, Any] | None:
         """A prediction that is in the log, with its feedback.
+
+        Parameters
+        ----------
+        variants
+            Keys of the variants whose predictions are looked at; all by default.
 
         Raises
         ------
         sqlalchemy.exc.SQLAlchemyError
             If the database does not answer.
         """
-        return find_prediction(self.engine, prediction_id)
+        return find_prediction(self.engine, prediction_id, variants)
 
-    def add_feedback(self, actual: dict[str, float], caller: str) -> list[str]:
+    def add_feedback(
+        self, actual: dict[str, float], caller: str, variants: Collection[str] | None = None
+    ) -> list[str]:
         """Note true values; what was noted before of the same predictions is replaced.
 
         Parameters
         ----------
         actual
             True values by prediction id.
+        variants
+            Keys of the variants whose predictions they may be of; all by default.
 
         Returns
         -------
@@ -210,7 +221,7 @@ class RequestLog:
         sqlalchemy.exc.SQLAlchemyError
             If the database does not answer.
         """
-        return note_feedback(self.engine, actual, caller)
+        return note_feedback(self.engine, actual, caller, variants)
 
     def lost(self) -> int:
         """Predictions that were answered and are not in the log, as far as the log knows."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select
 
 from model_loop.datasets.registry import find_variant
 from model_loop.errors import InvalidInputError
@@ -21,13 +21,21 @@ REMOVED = 10_000
 _IDS = 500
 
 
-def find_prediction(engine: Engine, prediction_id: str) -> dict[str, Any] | None:
-    """Return a prediction that is in the log, with its feedback; None if it is not."""
+def find_prediction(
+    engine: Engine, prediction_id: str, variants: Collection[str] | None = None
+) -> dict[str, Any] | None:
+    """Return a prediction that is in the log, with its feedback; None if it is not.
+
+    Parameters
+    ----------
+    variants
+        Keys of the variants whose predictions are looked at; all by default.
+    """
     known = select(predictions, feedback.c.actual_minutes).join(
         feedback, feedback.c.prediction_id == predictions.c.prediction_id, isouter=True
     )
     with engine.connect() as connection:
-        query = known.where(predictions.c.prediction_id == prediction_id)
+        query = known.where(predictions.c.prediction_id == prediction_id, *_of(variants))
         row = connection.execute(query).mappings().first()
     return _named({**row}) if row else None
 
@@ -61,11 +69,16 @@ def find_known(engine: Engine, ids: Sequence[str]) -> set[str]:
         return _known(connection, ids)
 
 
-def note_feedback(engine: Engine, actual: dict[str, float], caller: str) -> list[str]:
+def note_feedback(
+    engine: Engine,
+    actual: dict[str, float],
+    caller: str,
+    variants: Collection[str] | None = None,
+) -> list[str]:
     """Note true values; see `RequestLog.add_feedback`."""
     now = time.time()
     with engine.begin() as connection:
-        known = _known(connection, list(actual))
+        known = _known(connection, list(actual), variants)
         if unknown := [one for one in actual if one not in known]:
             return unknown
         for some in _some(list(actual)):
@@ -122,14 +135,21 @@ def remove_older(engine: Engine, than: float, most: int = REMOVED) -> int:
     return removed
 
 
-def _known(connection: Connection, ids: Sequence[str]) -> set[str]:
+def _known(
+    connection: Connection, ids: Sequence[str], variants: Collection[str] | None = None
+) -> set[str]:
     """Select the ids of predictions that are in the log."""
     column = predictions.c.prediction_id
     return {
         one
         for some in _some(ids)
-        for one in connection.scalars(select(column).where(column.in_(some)))
+        for one in connection.scalars(select(column).where(column.in_(some), *_of(variants)))
     }
+
+
+def _of(variants: Collection[str] | None) -> tuple[ColumnElement[bool], ...]:
+    """Return the condition that a prediction is of some variants."""
+    return () if variants is None else (predictions.c.service.in_(variants),)
 
 
 def _some(ids: Sequence[str]) -> Iterator[Sequence[str]]:

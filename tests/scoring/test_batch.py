@@ -127,26 +127,53 @@ def test_csv_as_people_save_it(predictor: Predictor, tmp_path: Path) -> None:
         f"caf\N{LATIN SMALL LETTER E WITH ACUTE};{good}",
         "short;2024-03-04T08:30:00",
         "",
-        f"latin\xe9;{good}",
+        f"Z\u00fcrich;{good}",
         f'"no passenger";{good.replace(";1;2;", ";;NA;")}',
         "zone;2024-03-04T08:30:00;seventy-four;75;1;2;1;1.5",
     ]
     text = "\r\n".join([header, *lines])
     source = tmp_path / "people.csv"
-    data = text.encode().replace("latin\xe9".encode(), b"latin\xe9")
-    source.write_bytes(b"\xef\xbb\xbf" + data)
+    source.write_bytes(b"\xef\xbb\xbf" + text.encode())
     result = run(plan(request_for(predictor, source, tmp_path / "o.csv"), str(tmp_path)), predictor)
     # A line that holds nothing is no row, as for pandas and Python's own reader of tables.
     assert (result.rows, result.rejected_rows) == (6, 2)
-    scored = pd.read_csv(tmp_path / "o.csv", sep=";", encoding="latin-1")
+    scored = pd.read_csv(tmp_path / "o.csv", sep=";")
     assert scored.predicted_minutes.notna().all()
     assert scored.note[0] == 'says "hi"; and\ngoes on'
-    assert (tmp_path / "o.csv").read_bytes().count(b"latin\xe9;") == 1
     assert (tmp_path / "o.csv").read_bytes().endswith(b"\r\n")
     reasons = (tmp_path / "o.rejected.csv").read_text().splitlines()
     assert reasons[0] == f"row;reason;{header}"
     assert reasons[1].startswith("2;the row has 2 fields, and the header 8;short;")
     assert reasons[2].startswith("5;PULocationID = seventy-four is unknown;")
+
+
+def test_texts_of_other_encodings(predictor: Predictor, tmp_path: Path) -> None:
+    """Single bytes are passed on as they are, UTF-16 comes out in UTF-8, a mix is refused."""
+    rows = [
+        f"Stra\u00dfe {number} \u20ac,2024-03-04T08:30:00,74,75,1,2,1,1.5" for number in range(9)
+    ]
+    header = (
+        "note,pickup_at,PULocationID,DOLocationID,passenger_count,VendorID,trip_type,trip_miles"
+    )
+    text = "\n".join(
+        [header, *rows[:5], rows[5].replace(",74,", ",nowhere \u20ac,"), *rows[6:], ""]
+    )
+    for encoding, written in (("cp1252", "cp1252"), ("utf-16", "utf-8")):
+        source = tmp_path / f"{encoding}.csv"
+        source.write_bytes(text.encode(encoding))
+        output = tmp_path / f"{encoding}.o.csv"
+        chunks = plan(request_for(predictor, source, output), str(tmp_path))
+        result = run(chunks, predictor)
+        assert (result.rows, result.rejected_rows) == (9, 1)
+        found = output.read_bytes().decode(written).splitlines()
+        assert [line.rsplit(",", 6)[0] for line in found[1:]] == [*rows[:5], *rows[6:]]
+        reasons = (tmp_path / f"{encoding}.o.rejected.csv").read_bytes().decode(written)
+        assert reasons.count("nowhere \u20ac is unknown") == 1
+        assert [path.name for path in Path(chunks[0].job.folder).iterdir()] == ["result.json"]
+    mixed = tmp_path / "mixed.csv"
+    mixed.write_bytes(b"\xef\xbb\xbf" + text.encode() + b"\xe9,,,,,,,\n")
+    with pytest.raises(InvalidInputError, match=r"is not in utf-8: byte .* \(0xe9, line 11\)"):
+        plan(request_for(predictor, mixed, tmp_path / "m.csv"), str(tmp_path))
 
 
 def test_a_misplaced_quote_spoils_no_other_row(predictor: Predictor, tmp_path: Path) -> None:
@@ -306,10 +333,14 @@ def test_only_predictions_are_overwritten(
 @pytest.mark.parametrize(
     ("name", "write", "message"),
     [
-        ("a.parquet", lambda path: path.write_bytes(b"no"), "is not a readable Parquet file"),
-        ("a.csv", lambda path: path.write_bytes(b""), "has no header"),
-        ("a.csv", lambda path: path.write_bytes(b"a,a\n1,2\n"), "has no header that names each"),
-        ("a.csv", lambda path: path.write_bytes(b"\xff\xfe\x00\n"), "is not a CSV file"),
+        ("a.parquet", lambda path: path.write_bytes(b"no"), "holds CSV, and its name says Parquet"),
+        ("a.csv", lambda path: path.write_bytes(b""), "is empty"),
+        (
+            "a.csv",
+            lambda path: path.write_bytes(b"a,a\n1,2\n"),
+            "has two columns that are called 'a'",
+        ),
+        ("a.csv", lambda path: path.write_bytes(b"a,\x81\n\xe9,1\n"), "is neither in UTF-8"),
         ("a.csv", lambda path: path.write_text("a,b\n1,2\n"), "lacks pickup_datetime"),
         ("a.csv", lambda path: path.write_text("prediction_id\n1\n"), "has the column prediction"),
         (

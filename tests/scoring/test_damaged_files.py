@@ -14,15 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 from tests.scoring.conftest import request_for
 from tests.scoring.test_batch import run
-from upath import UPath
 
 from model_loop.errors import InvalidInputError
 from model_loop.orchestration.steps import batch_scoring
-from model_loop.scoring.batch import lines
 from model_loop.scoring.batch.job import JobResult
 from model_loop.scoring.batch.planning import plan
 from model_loop.scoring.batch.scoring import score_chunk
 from model_loop.scoring.predictor import Predictor
+from model_loop.tables import delimited
 from model_loop.tables import lines as row_lines
 
 HEADER = "pickup_datetime,PULocationID,DOLocationID,trip_distance,passenger_count,note"
@@ -126,16 +125,18 @@ def test_every_valid_file_is_read_as_python_reads_it(tmp_path: Path) -> None:
                     quoting=csv.QUOTE_ALL if number % 2 else csv.QUOTE_MINIMAL,
                 ).writerow(row)
                 file.write(written.getvalue()[:-2] + end)
-        place = UPath(path)
-        header = lines.header_of(place)
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, path.open("rb") as file:
             patch.setattr(row_lines, "BLOCK", choose.choice((8, 40, 10_000)))
+            header = delimited.TextHeader(tuple("vwxyz"), ",", b"")
             found = [
-                header.dialect.cells(line.decode())
-                for block in lines.blocks(place, header.dialect, header.bytes)
-                for line in block.lines()
+                list(cells)
+                for block in row_lines.row_blocks(file.read, row_lines.Dialect(",", 5), "it")
+                for cells in zip(
+                    *(column.to_pylist() for column in delimited.parse_rows(block, header).columns),
+                    strict=True,
+                )
             ]
-        assert found == rows
+        assert found == [[*"vwxyz"], *rows]
 
 
 @pytest.mark.parametrize(
@@ -278,7 +279,7 @@ def trips(rows: int = 4, **columns: pa.Array) -> pa.Table:
         (True, pa.bool_(), "True"),
         ([74], pa.list_(pa.int64()), "[74]"),
         ({"a": "x"}, pa.struct([("a", pa.string())]), "{'a': 'x'}"),
-        (74, pa.duration("s"), "0 days 00:01:14"),
+        (74, pa.duration("s"), "0:01:14"),
     ],
     ids=["truth", "list", "struct", "span"],
 )
@@ -370,13 +371,17 @@ def test_damaged_parquet_is_named(predictor: Predictor, tmp_path: Path) -> None:
     assert [one for one in refused if "spoilt.parquet" not in one] == []
 
 
-def test_times_of_an_unknown_zone_are_refused(predictor: Predictor, tmp_path: Path) -> None:
-    """The file is named, and what to do."""
+def test_times_of_an_unknown_zone_are_moments(predictor: Predictor, tmp_path: Path) -> None:
+    """A file holds moments in UTC beside the name of a zone, which need not be known."""
     time = pa.array([1_705_307_400_000_000], pa.timestamp("us", "Mars/Base"))
     trip = {"PULocationID": [74], "DOLocationID": [75], "trip_distance": [1.2]}
     pq.write_table(pa.table({"pickup_datetime": time, **trip}), tmp_path / "a.parquet")
-    with pytest.raises(InvalidInputError, match=r"an unknown time zone .*Mars/Base"):
-        scored(predictor, tmp_path / "a.parquet")
+    assert scored(predictor, tmp_path / "a.parquet").predicted_rows == 1
+    found = pq.read_table(tmp_path / "out.parquet")["prediction"]
+    utc = pa.array([1_705_307_400_000_000], pa.timestamp("us", "UTC"))
+    pq.write_table(pa.table({"pickup_datetime": utc, **trip}), tmp_path / "b.parquet")
+    assert scored(predictor, tmp_path / "b.parquet").predicted_rows == 1
+    assert pq.read_table(tmp_path / "out.parquet")["prediction"] == found
 
 
 @pytest.mark.parametrize("said", ["[" * 50_000, "{", '{"index_columns": ["gone"], "columns": []}'])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.scoring.test_damaged_files import GOOD, HEADER, scored
 
 from model_loop.errors import StoredObjectError
-from model_loop.scoring.batch import delimited
+from model_loop.scoring.batch import texts
 from model_loop.scoring.batch.job import added_names
 from model_loop.scoring.predictor import Predictor
 from model_loop.tables import lines
@@ -101,11 +101,11 @@ def test_the_second_count_is_another_one(
     found = lines._line_ends
     monkeypatch.setattr(lines, "_line_ends", lambda *given: found(*given)[::2])
     with pytest.raises(
-        StoredObjectError, match=r"hold 501 rows without quotes, and the file 1,000\."
+        StoredObjectError, match=r"hold 500 rows without quotes, and the file 1,000\."
     ):
         scored(predictor, tmp_path / "a.csv")
     monkeypatch.undo()
-    monkeypatch.setattr(delimited, "_predicted", lambda *_: b"")
+    monkeypatch.setattr(texts._Delimited, "predicted", lambda *_: b"")
     with pytest.raises(StoredObjectError, match=r"hold 0 rows, and the file 1,000\."):
         scored(predictor, tmp_path / "a.csv")
 

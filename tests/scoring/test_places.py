@@ -75,13 +75,14 @@ def test_a_folder_means_its_files_without_results(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("c.txt", "neither Parquet nor CSV"), ("c.csv", "is not there")]
+    ("name", "message"),
+    [("c.txt", "is none of CSV, Parquet, Arrow, JSON lines"), ("c.csv", "is not there")],
 )
 def test_what_is_no_input(tmp_path: Path, name: str, message: str) -> None:
     """Other kinds of files, files that are not there, and empty folders."""
     with pytest.raises(InvalidInputError, match=message):
         find_inputs(place(tmp_path / name))
-    with pytest.raises(InvalidInputError, match="holds no Parquet or CSV file"):
+    with pytest.raises(InvalidInputError, match="holds no file that can be scored"):
         find_inputs(place(tmp_path))
 
 

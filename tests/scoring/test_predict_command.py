@@ -38,7 +38,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = pd.DataFrame({"size": size, "Straße": street, "rent": rent})
     table.to_csv(folder / "rents.csv", index=False, sep=";", decimal=",")
     (folder / "rents.toml").write_text(DECLARATION)
-    done = run(folder, "run", "rents", "--models", "linear_model.LinearRegression", "--evaluations", "2")
+    done = run(
+        folder, "run", "rents", "--models", "linear_model.LinearRegression", "--evaluations", "2"
+    )
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -88,7 +90,7 @@ def test_values_and_json_give_the_same(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("size=big",), ("size = big is not a number", "Give a number from 1 to 500")),
+        (("size=big",), ("size = big is not a number", "Give a number, from 1 to 500 m2")),
         (("size=501",), ("size = 501", "Give", "from 1 to 500")),
         (("sise=80",), ("sise", "is not a column of this table", "Did you mean size?")),
         (("Straße=Süd",), ("size is missing",)),

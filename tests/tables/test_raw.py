@@ -405,7 +405,7 @@ def test_a_second_count_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_arrow_and_lines_count_the_same(tmp_path: Path) -> None:
     """A block in which they do not is the exception: nothing of these is read singly."""
-    assert delimited._arrow(b"1,2\n\n3,4", ",", 2, 2) is not None
-    assert delimited._arrow(b"1,2\n\n3,4", ",", 2, 3) is None
-    assert delimited._arrow(b"1,2\n3", ",", 2, 2) is None
+    assert delimited._arrow(b"1,2\n\n3,4", ",", 2, 2, (0, 1)) is not None
+    assert delimited._arrow(b"1,2\n\n3,4", ",", 2, 3, (0, 1)) is None
+    assert delimited._arrow(b"1,2\n3", ",", 2, 2, (0, 1)) is None
     assert np.all(raw(tmp_path, "a,b\n1,2\n").row_number == 1)

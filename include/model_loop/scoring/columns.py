@@ -8,32 +8,33 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from numbers import Real
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from model_loop.datasets.columns import Column
 from model_loop.datasets.dataset import Dataset
-from model_loop.datasets.reading import Problem
+from model_loop.datasets.declaration import Declaration
+from model_loop.datasets.reading import NUMBER, Problem
 from model_loop.errors import InvalidInputError
 from model_loop.scoring.assumptions import computing
 from model_loop.tables.table import declared_format
-from model_loop.tables.values import to_values
+from model_loop.tables.values import ColumnFormat, is_text, to_values
 
-_LARGEST_FLOAT = sys.float_info.max
 #: Stands for the present moment where none is assumed; the row is refused then.
 _NO_TIME = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - on no clocks
-#: A time in the form that most files have, and the same with its distance from Greenwich.
-_PLAIN = r"\d{4}-\d{2}-\d{2}[ Tt]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?"
-_WITH_OFFSET = rf"({_PLAIN})(?:Z|([+-]\d{{2}}:?\d{{2}}))"
+#: A time in the form that most files have, with or without its distance from Greenwich.
+_MOMENT = r"^\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:?\d{2})?$"
+
+
+Given: TypeAlias = "pd.DataFrame | Mapping[str, pa.Array] | Sequence[Mapping[str, Any]]"
+"""Columns of text or of any type by their names, or objects such as those of JSON."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +96,20 @@ def _names(dataset: Dataset, name: str) -> tuple[str, ...]:
 
 
 def check_rows(
-    dataset: Dataset, rows: pd.DataFrame, wanted: Sequence[str], now: dt.datetime | None = None
+    dataset: Dataset,
+    rows: Given,
+    wanted: Sequence[str],
+    now: dt.datetime | None = None,
 ) -> CheckedRows:
-    """Read the raw columns of a model off rows of numbers, times or text.
+    """Read the raw columns of a model off rows.
 
     A value of a column that is not required is unknown to the model where it is not given.
 
     Parameters
     ----------
+    rows
+        Columns of text or of any type, by their names; or objects, such as those of JSON, each of
+        which is read as a request is.
     now
         The present moment on the clocks of the table, for rows that leave their time out; they are
         refused if this is left out.
@@ -112,31 +119,124 @@ def check_rows(
     InvalidInputError
         If a column is lacking, or is given twice.
     """
-    found = find_columns(dataset, map(str, rows.columns), wanted)
-    given = {name: rows[other].reset_index(drop=True) for name, other in found.items()}
-    right = np.ones(len(rows), dtype=bool)
+    if isinstance(rows, Sequence):
+        return _check_records(dataset, rows, wanted, now)
+    count = len(rows) if isinstance(rows, pd.DataFrame) else len(next(iter(rows.values()), ()))
+    found = find_columns(dataset, map(str, rows.keys()), wanted)
+    given = {name: _Cells.of(rows[other]) for name, other in found.items()}
+    right = np.ones(count, dtype=bool)
     values: dict[str, Any] = {}
-    for name, one in given.items():
+    for name, cells in given.items():
         place = dataset.columns.places.get(name)
         if place is None:
-            values[name] = one.to_numpy()
+            values[name] = cells.values()
         else:
-            values[name], fits = _read(dataset, dataset.columns[place], one)
+            values[name], fits = _read(dataset, dataset.columns[place], cells.array, count)
             right &= fits
-    reasons: npt.NDArray[np.object_] = np.full(len(rows), None, dtype=object)
-    assumed: npt.NDArray[np.object_] = np.full(len(rows), None, dtype=object)
     # Those of the table alone: what else a model wants has no rule.
-    cells = {str(one.name): one for name, one in given.items() if name in dataset.columns.places}
-    for row in np.flatnonzero(~right).tolist():
-        record = {name: _plain(one.iloc[row]) for name, one in cells.items()}
+    asked = {found[name]: one for name, one in given.items() if name in dataset.columns.places}
+    wrong = {
+        row: {name: one.at(row) for name, one in asked.items()}
+        for row in np.flatnonzero(~right).tolist()
+    }
+    return _checked(dataset, values, count, wrong, wanted, now)
+
+
+def _check_records(
+    dataset: Dataset,
+    records: Sequence[Mapping[str, Any]],
+    wanted: Sequence[str],
+    now: dt.datetime | None,
+) -> CheckedRows:
+    names = {name for column in dataset.columns for name in column.names}
+    values: dict[str, Any] = {}
+    for column in dataset.columns:
+        kind = object if column.text else np.float64
+        values[column.name] = np.full(len(records), np.nan, dtype=kind)
+        if dataset.declaration is None and column.kind == "time":
+            values[column.name] = np.full(len(records), np.datetime64("NaT", "us"))
+    asked = {
+        row: {name: value for name, value in record.items() if name in names}
+        for row, record in enumerate(records)
+    }
+    return _checked(dataset, values, len(records), asked, wanted, now)
+
+
+def _checked(
+    dataset: Dataset,
+    values: dict[str, Any],
+    count: int,
+    singly: Mapping[int, Mapping[str, Any]],
+    wanted: Sequence[str],
+    now: dt.datetime | None,
+) -> CheckedRows:
+    """Read some rows by themselves, and put all together.
+
+    Parameters
+    ----------
+    values
+        Values of the other rows by names of columns, shape (rows,) each.
+    count
+        Number of rows.
+    singly
+        Rows that are read as requests are, by their places.
+    """
+    reasons: npt.NDArray[np.object_] = np.full(count, None, dtype=object)
+    assumed: npt.NDArray[np.object_] = np.full(count, None, dtype=object)
+    for row, record in singly.items():
         reasons[row] = _read_singly(dataset, record, row, values, assumed, now)
     for name in wanted:
-        values.setdefault(name, np.full(len(rows), np.nan))
+        values.setdefault(name, np.full(count, np.nan))
     for column in dataset.columns:
         if column.default == "computed" and column.name in wanted:
             _compute(dataset, column, values, reasons, assumed)
     good = pd.DataFrame({name: values[name] for name in wanted})[pd.isna(reasons)]
     return CheckedRows(good.astype(_codes(dataset, wanted)), reasons, assumed)
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """A column as it was given.
+
+    Parameters
+    ----------
+    array
+        Its cells; None where they are of several types.
+    series
+        The column of a frame, where it was one.
+    """
+
+    array: pa.Array | None
+    series: pd.Series[Any] | None = None
+
+    @classmethod
+    def of(cls, column: pd.Series[Any] | pa.Array) -> _Cells:
+        if isinstance(column, pa.Array):
+            return cls(column)
+        try:
+            return cls(pa.array(column, from_pandas=True), column)
+        except (pa.ArrowException, OverflowError):
+            return cls(None, column)
+
+    def at(self, row: int) -> Any:  # noqa: ANN401 - a cell of any kind
+        """Return a cell as JSON would have it, where it can."""
+        if self.series is not None:
+            return _plain(self.series.iloc[row])
+        assert self.array is not None
+        cell = self.array[row]
+        try:
+            return _plain(cell.as_py())
+        except (ValueError, OverflowError, KeyError, pa.ArrowException):
+            # A time of a year that Python has not, or of a time zone that nobody knows.
+            return cell.cast(pa.timestamp(cell.type.unit)).cast(pa.int64()).as_py()
+
+    def values(self) -> npt.NDArray[Any]:
+        """Return all cells."""
+        if self.series is not None:
+            return self.series.to_numpy()
+        assert self.array is not None
+        found: npt.NDArray[Any] = self.array.to_numpy(zero_copy_only=False)
+        return found
 
 
 def _codes(dataset: Dataset, wanted: Sequence[str]) -> dict[str, type[np.int32]]:
@@ -148,38 +248,35 @@ def _codes(dataset: Dataset, wanted: Sequence[str]) -> dict[str, type[np.int32]]
 
 
 def _read(
-    dataset: Dataset, column: Column, given: pd.Series[Any]
+    dataset: Dataset, column: Column, cells: pa.Array | None, count: int
 ) -> tuple[Any, npt.NDArray[np.bool_]]:
     """Return the values of a column, and which of them are plainly right."""
+    if cells is None:
+        # Cells of several types: each is read by itself.
+        cells = pa.nulls(count)
+        wrong = np.zeros(count, dtype=bool)
+        return _read(dataset, column, cells, count)[0], wrong
+    if pa.types.is_dictionary(cells.type):
+        cells = cells.dictionary_decode()
     if dataset.declaration is not None:
-        return _read_declared(dataset, column, given)
+        return _read_declared(dataset.declaration, column, cells)
     if column.kind == "time":
-        times = read_times(dataset, column, given)
-        return times.to_numpy(copy=True), times.notna().to_numpy()
-    numbers = read_numbers(given)
+        return _read_times(dataset, column, cells)
+    numbers = _read_numbers(cells)
+    missing = cells.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
     if column.name in dataset.reader.codes:
-        no_number = np.isnan(numbers) & given.notna().to_numpy()
-        numbers[no_number] = _named(dataset, column, given[no_number])
+        no_number = np.isnan(numbers) & ~missing
+        numbers[no_number] = _named(dataset, column, cells.filter(pa.array(no_number)))
     right = (numbers >= column.lowest) & (numbers <= column.highest)
     if column.kind == "category":
         right &= numbers == np.floor(numbers)
-    if not column.required:
-        right |= given.isna().to_numpy()
-    return numbers, right
+    return numbers, right if column.required else right | missing
 
 
 def _read_declared(
-    dataset: Dataset, column: Column, given: pd.Series[Any]
+    declaration: Declaration, column: Column, cells: pa.Array
 ) -> tuple[Any, npt.NDArray[np.bool_]]:
     """Return the values of a column of a declared table, as its files are read."""
-    declaration = dataset.declaration
-    assert declaration is not None
-    try:
-        cells = pa.array(given, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        # Cells of several types: each is read by itself.
-        kind = object if column.text else np.float64
-        return np.full(len(given), np.nan, dtype=kind), np.zeros(len(given), dtype=bool)
     read, unreadable = to_values(cells, declared_format(declaration, column.name))
     missing = read.isna().to_numpy(dtype=bool)
     right = ~unreadable & ~(missing & column.required)
@@ -196,9 +293,27 @@ def _read_declared(
     return numbers, right
 
 
+def _read_times(
+    dataset: Dataset, column: Column, cells: pa.Array
+) -> tuple[Any, npt.NDArray[np.bool_]]:
+    """Return the times of a table in Python, which says itself what else than a moment is one."""
+    if is_text(cells.type):
+        cells = pc.utf8_trim_whitespace(cells)
+        cells = pc.if_else(pc.match_substring_regex(cells, _MOMENT), cells, None)
+    elif not pa.types.is_timestamp(cells.type):
+        cells = pa.nulls(len(cells))
+    zone = dataset.time_zone
+    read, _ = to_values(cells, ColumnFormat("time", stored_in=zone, time_zone=zone))
+    times = read.to_numpy().astype("datetime64[us]")
+    bounds = (f"{column.lowest:.0f}-01-01", f"{column.highest + 1:.0f}-01-01")
+    first, end = (np.datetime64(bound) for bound in bounds)
+    # NaT is in no bounds.
+    return times, (times >= first) & (times < end)
+
+
 def _read_singly(
     dataset: Dataset,
-    record: dict[str, Any],
+    record: Mapping[str, Any],
     row: int,
     values: dict[str, Any],
     assumed: npt.NDArray[np.object_],
@@ -248,7 +363,6 @@ def _compute(
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - a cell of any kind
-    """Return a cell as JSON would have it, where it can."""
     if value is None or value is pd.NaT or value is pd.NA:
         return None
     if isinstance(value, float) and math.isnan(value):
@@ -258,38 +372,34 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - a cell of any kind
     return value.item() if isinstance(value, np.bool_ | np.integer | np.floating) else value
 
 
-def read_numbers(given: pd.Series[Any]) -> npt.NDArray[np.float64]:
-    """Return numbers; NaN for what is none."""
-    if isinstance(given.dtype, pd.CategoricalDtype):
-        given = given.astype(object)
-    kinds = pd.api.types
-    if kinds.is_object_dtype(given.dtype):
-        given = given if kinds.infer_dtype(given) == "string" else given.map(_number)
-    elif kinds.is_bool_dtype(given.dtype) or not (
-        kinds.is_numeric_dtype(given.dtype) or kinds.is_string_dtype(given.dtype)
-    ):
-        # Arrow and pandas would count truths, moments and spans of time.
-        return np.full(len(given), np.nan)
-    numbers = pd.to_numeric(given, errors="coerce")
+def _read_numbers(cells: pa.Array) -> npt.NDArray[np.float64]:
+    """Return numbers of a table in Python, whose requests know no signs between thousands."""
+    kind = cells.type
+    if is_text(kind):
+        cells = pc.utf8_trim_whitespace(cells)
+        try:
+            numbers = cells.cast(pa.float64())
+        except pa.ArrowInvalid:
+            plain = pc.if_else(pc.match_substring_regex(cells, f"^{NUMBER}$"), cells, None)
+            numbers = plain.cast(pa.float64())
+    elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        numbers = cells.cast(pa.float64(), safe=False)
+    else:
+        # Truths, moments and spans of time are no numbers.
+        return np.full(len(cells), np.nan)
     # A copy: codes of names are written into it.
-    found: npt.NDArray[np.float64] = numbers.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
+    found: npt.NDArray[np.float64] = np.array(numbers.to_numpy(zero_copy_only=False))
     return found
 
 
-def _number(value: object) -> object:
-    """Return a number or a text as it is, and None for what is neither: a truth, a list, a time."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _LARGEST_FLOAT:
-        # A number that no float can hold is out of any bounds all the same.
-        return math.copysign(_LARGEST_FLOAT, value > 0 or -1)
-    numeric = isinstance(value, str | bytes | Real | Decimal)
-    return value if numeric and not isinstance(value, bool | np.bool_) else None
-
-
-def _named(dataset: Dataset, column: Column, given: pd.Series[Any]) -> npt.NDArray[np.float64]:
+def _named(dataset: Dataset, column: Column, cells: pa.Array) -> npt.NDArray[np.float64]:
     """Return the codes of names; NaN for names of none, or of several."""
-    names = [name if isinstance(name, str) else "" for name in given]
-    known = {name: _code(dataset, column, name) for name in set(names)}
-    return np.array([known[name] for name in names], dtype=np.float64)
+    if not is_text(cells.type):
+        return np.full(len(cells), np.nan)
+    names = cells.dictionary_encode()
+    codes = [_code(dataset, column, name) for name in names.dictionary.to_pylist()]
+    found: npt.NDArray[np.float64] = np.array(codes, dtype=np.float64)[names.indices.to_numpy()]
+    return found
 
 
 def _code(dataset: Dataset, column: Column, name: str) -> float:
@@ -297,65 +407,3 @@ def _code(dataset: Dataset, column: Column, name: str) -> float:
         return dataset.reader.codes[column.name](name)
     except InvalidInputError:
         return math.nan
-
-
-def read_times(dataset: Dataset, column: Column, given: pd.Series[Any]) -> pd.Series[Any]:
-    """Return times as microseconds on the clocks of a table in Python.
-
-    NaT for what is none, or out of bounds.
-    """
-    first = np.datetime64(f"{column.lowest:.0f}-01-01")
-    end = np.datetime64(f"{column.highest + 1:.0f}-01-01")
-    if isinstance(given.dtype, pd.DatetimeTZDtype):
-        local = _on_clocks(dataset, given, first, end)
-    elif pd.api.types.is_datetime64_dtype(given.dtype):
-        local = given
-    else:
-        local = _times_of_text(dataset, given.astype("string").str.strip(), first, end)
-    times: pd.Series[Any] = local.where(_within(local, first, end)).astype("datetime64[us]")
-    return times
-
-
-def _on_clocks(
-    dataset: Dataset, moments: pd.Series[Any], first: np.datetime64, end: np.datetime64
-) -> pd.Series[Any]:
-    """Return times with an offset on the table's clocks; NaT for those far out of bounds.
-
-    Bounds come first, a day wide: the clocks of a far year cannot be converted.
-    """
-    day, plain = np.timedelta64(1, "D"), moments.dt.tz_convert("UTC").dt.tz_localize(None)
-    near = moments.where(_within(plain, first - day, end + day))
-    local: pd.Series[Any] = near.dt.tz_convert(dataset.time_zone).dt.tz_localize(None)
-    return local
-
-
-def _within(times: pd.Series[Any], first: np.datetime64, end: np.datetime64) -> pd.Series[Any]:
-    """Return which times lie within bounds, without a conversion that a far year would break."""
-    return (times >= first) & (times < end)
-
-
-def _times_of_text(
-    dataset: Dataset, text: pd.Series[Any], first: np.datetime64, end: np.datetime64
-) -> pd.Series[Any]:
-    """Return times of texts: of the usual forms at once, of others one by one."""
-    plain = text.str.fullmatch(_PLAIN).fillna(value=False).astype(bool)
-    times: pd.Series[Any] = pd.to_datetime(text.where(plain), errors="coerce", format="ISO8601")
-    others = text[~plain & text.notna()]
-    if others.empty:
-        return times
-    times = times.astype("datetime64[us]")
-    usual = others.str.fullmatch(_WITH_OFFSET).astype(bool)
-    if usual.any():
-        moments = pd.to_datetime(others[usual], errors="coerce", format="ISO8601", utc=True)
-        times[moments.index] = _on_clocks(dataset, moments, first, end)
-    found = {text: _time(dataset, text) for text in others[~usual].unique()}
-    singly = others[~usual].map(found)
-    times[singly.index] = singly.astype("datetime64[us]")
-    return times
-
-
-def _time(dataset: Dataset, text: str) -> dt.datetime | None:
-    try:
-        return dataset.reader.read_time(text)
-    except ValueError:
-        return None

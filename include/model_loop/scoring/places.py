@@ -4,19 +4,51 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from upath import UPath
 
 from model_loop.errors import InvalidInputError
 from model_loop.objects.files import LOCAL_PROTOCOLS
 from model_loop.scoring.opening import without_links
+from model_loop.tables.opening import FileKind
 
 #: Endings before the suffix of a file of predictions, and of rejected rows.
 PREDICTIONS = ".predictions"
 REJECTED = ".rejected"
-SUFFIXES = (".parquet", ".csv")
+#: Endings of names, and the format of such files.
+_SUFFIXES: Mapping[str, FileKind] = MappingProxyType(
+    {
+        ".csv": "csv",
+        ".tsv": "csv",
+        ".parquet": "parquet",
+        ".arrow": "arrow",
+        ".feather": "arrow",
+        ".jsonl": "json_lines",
+        ".ndjson": "json_lines",
+    }
+)
+_PACKED = (".gz", ".zip")
+#: Names of the formats, for people.
+KINDS: Mapping[str, str] = MappingProxyType(
+    {"csv": "CSV", "parquet": "Parquet", "arrow": "Arrow", "json_lines": "JSON lines"}
+)
+_GIVE = "Give a .csv, .jsonl, .parquet or .arrow file; texts may be packed, as .csv.gz or .csv.zip."
+
+
+def kind_of_name(path: UPath) -> FileKind | None:
+    """Return the format that a file's name says; None if it says none."""
+    return _SUFFIXES.get(_unpacked(path).suffix.lower())
+
+
+def _unpacked(path: UPath) -> UPath:
+    """Return a path without the ending of a packed file: ``rows.zip`` may hold CSV."""
+    if path.suffix.lower() not in _PACKED:
+        return path
+    inner = path.with_suffix("")
+    return inner if inner.suffix.lower() in _SUFFIXES else path.with_suffix(".csv")
 
 
 def place(address: str | os.PathLike[str]) -> UPath:
@@ -71,7 +103,7 @@ def _is_below(path: UPath, root: UPath) -> bool:
 
 
 def find_inputs(path: UPath) -> list[UPath]:
-    """The file itself, or the Parquet and CSV files of a folder that are not results.
+    """The file itself, or the files of a folder that hold rows and are not results.
 
     Raises
     ------
@@ -89,13 +121,11 @@ def find_inputs(path: UPath) -> list[UPath]:
                 f"Score it by itself, with an output folder of its own, or move it out of {path}.",
             )
         if not found:
-            raise InvalidInputError(
-                f"Folder {path}", "holds no Parquet or CSV file", "Give another folder, or a file."
-            )
+            raise InvalidInputError(f"Folder {path}", "holds no file that can be scored", _GIVE)
         return found
-    if path.suffix.lower() not in SUFFIXES:
+    if kind_of_name(path) is None:
         raise InvalidInputError(
-            f"Input {path}", "is neither Parquet nor CSV", "Give a .parquet or .csv file."
+            f"Input {path}", f"is none of {', '.join(KINDS.values())}, by its ending", _GIVE
         )
     if not path.exists():
         raise InvalidInputError(f"Input {path}", "is not there", "Check the path.")
@@ -103,17 +133,22 @@ def find_inputs(path: UPath) -> list[UPath]:
 
 
 def _is_input(path: UPath) -> bool:
-    kinds = path.suffixes[-2:-1]
+    kinds = _unpacked(path).suffixes[-2:-1]
     return (
-        path.suffix.lower() in SUFFIXES
+        kind_of_name(path) is not None
         and not path.name.startswith(".")
         and not {PREDICTIONS, REJECTED} & set(kinds)
     )
 
 
 def output_of(path: UPath, folder: UPath | None = None) -> UPath:
-    """Return the path for the predictions of an input: beside it, or in a folder."""
-    return (folder or path.parent) / f"{path.stem}{PREDICTIONS}{path.suffix}"
+    """Return the path for the predictions of an input: beside it, or in a folder.
+
+    They are not packed, and those of Arrow are Parquet.
+    """
+    plain = _unpacked(path)
+    suffix = ".parquet" if kind_of_name(path) == "arrow" else plain.suffix
+    return (folder or path.parent) / f"{plain.stem}{PREDICTIONS}{suffix}"
 
 
 def rejected_of(output: UPath) -> UPath:
@@ -134,9 +169,10 @@ def choose_outputs(inputs: Sequence[UPath], output: UPath | None) -> list[UPath]
     InvalidInputError
         If it does not fit the inputs.
     """
-    if output is None or output.suffix.lower() not in SUFFIXES:
-        return [output_of(one, output) for one in inputs]
-    same_kind = output.suffix.lower() == inputs[0].suffix.lower()
+    if output is None or kind_of_name(output) is None:
+        return _require_apart([output_of(one, output) for one in inputs])
+    made = output_of(inputs[0])
+    same_kind = output.suffix.lower() == made.suffix.lower()
     # Rejected rows that were mended may be scored, and must not be replaced by those of this run.
     written = map(without_links, (output, rejected_of(output)))
     if len(inputs) == 1 and same_kind and without_links(inputs[0]) not in written:
@@ -144,5 +180,19 @@ def choose_outputs(inputs: Sequence[UPath], output: UPath | None) -> list[UPath]
     raise InvalidInputError(
         f"Output {output}",
         "is one file for several inputs, of another kind, or would replace the input itself",
-        f"Give a folder, or another file that ends with {inputs[0].suffix}.",
+        f"Give a folder, or another file that ends with {made.suffix}.",
     )
+
+
+def _require_apart(outputs: list[UPath]) -> list[UPath]:
+    """Refuse files of which two would have the same output: ``a.csv`` and ``a.csv.gz``."""
+    seen = set[str]()
+    for output in outputs:
+        if str(output) in seen:
+            raise InvalidInputError(
+                f"Output {output}",
+                "would hold the predictions of two inputs",
+                "Score one of them by itself, or give them names of their own.",
+            )
+        seen.add(str(output))
+    return outputs

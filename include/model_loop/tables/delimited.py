@@ -276,6 +276,43 @@ def _refuse_conflicts(block: Block, rows: int, origin: str) -> None:
         )
 
 
+@dataclass(frozen=True)
+class ParsedRows:
+    """The rows of a block as their cells.
+
+    Parameters
+    ----------
+    columns
+        Text of the columns that were asked for, shape (accepted rows,) each.
+    rows
+        Place of each accepted row in the block, shape (accepted rows,).
+    reasons
+        Reasons of the rejected rows by their places; empty for a line of spaces alone.
+    surplus
+        Empty cells of accepted rows beyond the header's last one, by places of rows.
+    """
+
+    columns: list[pa.Array]
+    rows: npt.NDArray[np.int64]
+    reasons: dict[int, str]
+    surplus: dict[int, int]
+
+
+def parse_rows(block: Block, header: TextHeader, wanted: Sequence[int] | None = None) -> ParsedRows:
+    """Read the cells of a block's rows.
+
+    Parameters
+    ----------
+    wanted
+        Places of the columns that are returned; all by default.
+    """
+    starts = np.concatenate([[0], block.ends[:-1]]).astype(np.int64)
+    chosen = range(len(header.names)) if wanted is None else wanted
+    return _at_once(block, header, starts, chosen) or _singly(
+        block, header, np.arange(len(block.ends)), starts, chosen
+    )
+
+
 def _parse(block: Block, header: TextHeader, before: int) -> RowBlock:
     """Return the rows of a block.
 
@@ -284,10 +321,8 @@ def _parse(block: Block, header: TextHeader, before: int) -> RowBlock:
     before
         Number of rows before it.
     """
-    starts = np.concatenate([[0], block.ends[:-1]]).astype(np.int64)
-    columns, rows, reasons = _at_once(block, header, starts) or _singly(
-        block, header, np.arange(len(block.ends)), starts
-    )
+    parsed = parse_rows(block, header)
+    columns, rows, reasons = parsed.columns, parsed.rows, parsed.reasons
     if (repeated := _repeat_header(columns, header)).any():
         reasons |= dict.fromkeys(rows[repeated].tolist(), "the row repeats the header")
         columns, rows = [column.filter(pa.array(~repeated)) for column in columns], rows[~repeated]
@@ -348,16 +383,12 @@ def _fields(block: Block, delimiter: str) -> tuple[Mask, npt.NDArray[np.int64]]:
     return strange, np.diff(ends, prepend=0) + 1
 
 
-_Rows = tuple[list[pa.Array], npt.NDArray[np.int64], dict[int, str]]
-
-
-def _at_once(block: Block, header: TextHeader, starts: npt.NDArray[np.int64]) -> _Rows | None:
-    """Return columns and places of rows by Arrow's parser; None if it counts others.
-
-    Rows that are rejected have a reason, and lines of spaces alone an empty one.
-    """
+def _at_once(
+    block: Block, header: TextHeader, starts: npt.NDArray[np.int64], wanted: Sequence[int]
+) -> ParsedRows | None:
+    """Return the rows by Arrow's parser; None if it counts others."""
     strange, fields = _fields(block, header.delimiter)
-    width, reasons = len(header.names), dict[int, str]()
+    width, reasons, surplus = len(header.names), dict[int, str](), dict[int, int]()
     parts: list[tuple[list[pa.Array], npt.NDArray[np.int64]]] = []
     for count in np.unique(fields[~strange]).tolist():
         rows = np.flatnonzero((fields == count) & ~strange)
@@ -368,22 +399,24 @@ def _at_once(block: Block, header: TextHeader, starts: npt.NDArray[np.int64]) ->
             continue
         whole = len(rows) == len(block.ends)
         text = block.data if whole else _cut_out(block, rows, starts)
-        columns = _arrow(text, header.delimiter, count, len(rows))
+        columns = _arrow(text, header.delimiter, count, len(rows), (*wanted, *range(width, count)))
         if columns is None:
             return None
         if count > width:
-            surplus = _filled(columns[width:], len(rows))
-            for row in rows[surplus].tolist():
+            beyond = _filled(columns[len(wanted) :], len(rows))
+            for row in rows[beyond].tolist():
                 reasons[row] = ragged(count, width)
-            columns, rows = columns[:width], rows[~surplus]
-            if surplus.any():
-                columns = [column.filter(pa.array(~surplus)) for column in columns]
+            columns, rows = columns[: len(wanted)], rows[~beyond]
+            if beyond.any():
+                columns = [column.filter(pa.array(~beyond)) for column in columns]
+            surplus |= dict.fromkeys(rows.tolist(), count - width)
         parts.append((columns, rows))
     if strange.any():
-        columns, rows, more = _singly(block, header, np.flatnonzero(strange), starts)
-        reasons |= more
-        parts.append((columns, rows))
-    return *_in_order(parts, width), reasons
+        singly = _singly(block, header, np.flatnonzero(strange), starts, wanted)
+        reasons |= singly.reasons
+        surplus |= singly.surplus
+        parts.append((singly.columns, singly.rows))
+    return ParsedRows(*_in_order(parts, len(wanted)), reasons, surplus)
 
 
 def _cut_out(block: Block, rows: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> bytes:
@@ -395,10 +428,12 @@ def _cut_out(block: Block, rows: npt.NDArray[np.int64], starts: npt.NDArray[np.i
     return bytes(data[inside])
 
 
-def _arrow(text: bytes, delimiter: str, width: int, rows: int) -> list[pa.Array] | None:
-    """Return the columns of rows that are all of one width; None if Arrow sees other rows."""
+def _arrow(
+    text: bytes, delimiter: str, width: int, rows: int, wanted: Sequence[int]
+) -> list[pa.Array] | None:
+    """Return columns of rows that are all of one width; None if Arrow sees other rows."""
     quoted = b'"' in text
-    names = [str(number) for number in range(width)]
+    names, chosen = [str(number) for number in range(width)], [str(number) for number in wanted]
     try:
         table = pyarrow.csv.read_csv(
             pa.py_buffer(text),
@@ -409,22 +444,30 @@ def _arrow(text: bytes, delimiter: str, width: int, rows: int) -> list[pa.Array]
                 newlines_in_values=quoted,
             ),
             convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+                column_types=dict.fromkeys(names, pa.string()),
+                strings_can_be_null=False,
+                include_columns=chosen,
             ),
         )
     except pa.ArrowInvalid:
         return None
     if table.num_rows != rows:
         return None
-    return [column.combine_chunks() for column in table.columns]
+    # A list of no columns means all of them to Arrow.
+    return [table.column(name).combine_chunks() for name in chosen]
 
 
 def _singly(
-    block: Block, header: TextHeader, rows: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]
-) -> _Rows:
+    block: Block,
+    header: TextHeader,
+    rows: npt.NDArray[np.int64],
+    starts: npt.NDArray[np.int64],
+    wanted: Sequence[int],
+) -> ParsedRows:
     """Return the same for some rows, each read by itself by Python's parser."""
     dialect, width = Dialect(header.delimiter, len(header.names)), len(header.names)
     accepted, cells, reasons = list[int](), list[list[str]](), dict[int, str]()
+    surplus: dict[int, int] = {}
     for row in rows.tolist():
         text = block.data[starts[row] : block.ends[row]].strip(LINE_ENDS).decode(errors="replace")
         try:
@@ -436,11 +479,11 @@ def _singly(
             reasons[row] = ragged(len(fields), width) if text.strip() else ""
             continue
         accepted.append(row)
-        cells.append(fields[:width])
-    columns = [pa.array(column, pa.string()) for column in zip(*cells, strict=True)]
-    if not columns:
-        columns = [pa.array([], pa.string())] * width
-    return columns, np.array(accepted, dtype=np.int64), reasons
+        cells.append([fields[place] for place in wanted])
+        if len(fields) > width:
+            surplus[row] = len(fields) - width
+    columns = [pa.array([one[place] for one in cells], pa.string()) for place in range(len(wanted))]
+    return ParsedRows(columns, np.array(accepted, dtype=np.int64), reasons, surplus)
 
 
 def _in_order(

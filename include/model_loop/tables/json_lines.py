@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from model_loop.tables.lines import LINE_ENDS
+from model_loop.tables.lines import Block
 from model_loop.tables.opening import Utf8Stream
 from model_loop.tables.row_blocks import RowBlock
 
@@ -19,8 +19,8 @@ _BLOCK = 2**22
 def names_of(stream: Utf8Stream) -> tuple[str, ...]:
     """Return the keys of all objects, in the order in which they come first."""
     names: dict[str, None] = {}
-    for lines in _line_blocks(stream):
-        for line in lines:
+    for block in line_blocks(stream.read):
+        for line in block.lines():
             content = _parsed(line)
             if isinstance(content, dict):
                 names |= dict.fromkeys(content)
@@ -36,7 +36,8 @@ def read_blocks(stream: Utf8Stream, names: Sequence[str]) -> Iterator[RowBlock]:
         Keys of the objects; a row is null where it lacks one.
     """
     rows = 0
-    for lines in _line_blocks(stream):
+    for block in line_blocks(stream.read):
+        lines = block.lines()
         contents = [_parsed(line) for line in lines]
         accepted = [number for number, each in enumerate(contents) if isinstance(each, dict)]
         objects = [contents[number] for number in accepted]
@@ -53,14 +54,30 @@ def read_blocks(stream: Utf8Stream, names: Sequence[str]) -> Iterator[RowBlock]:
         rows += len(lines)
 
 
-def _line_blocks(stream: Utf8Stream) -> Iterator[list[bytes]]:
-    """Yield lines that hold something, some megabytes at a time."""
+def line_blocks(read: Callable[[int], bytes]) -> Iterator[Block]:
+    """Yield the lines that hold something, some megabytes at a time; a line ends with LF alone.
+
+    Parameters
+    ----------
+    read
+        Returns the next bytes, at most so many; none at the end.
+    """
     rest = b""
-    while data := stream.read(_BLOCK):
-        *lines, rest = (rest + data).split(b"\n")
-        yield [line for line in lines if line.strip()]
-    if rest.strip(LINE_ENDS):
-        yield [rest]
+    while data := read(_BLOCK):
+        whole, ending, rest = (rest + data).rpartition(b"\n")
+        if ending:
+            yield _block(whole + ending)
+    if rest.strip():
+        yield _block(rest)
+
+
+def _block(data: bytes) -> Block:
+    ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == ord("\n")) + 1
+    if not data.endswith(b"\n"):
+        ends = np.append(ends, len(data))
+    starts = [0, *ends[:-1].tolist()]
+    filled = [bool(data[start:end].strip()) for start, end in zip(starts, ends, strict=True)]
+    return Block(data, ends[np.array(filled, dtype=bool)])
 
 
 def _parsed(line: bytes) -> Any:  # noqa: ANN401 - any JSON

@@ -83,24 +83,34 @@ def open_unpacked(address: str) -> Iterator[tuple[IO[bytes], Compression]]:
     """
     path = UPath(address)
     try:
-        with path.open("rb") as file:
-            begin = file.read(4)
-            file.seek(0)
-            if begin.startswith(b"\x1f\x8b"):
-                with gzip.GzipFile(fileobj=file) as unpacked:
-                    yield cast("IO[bytes]", unpacked), "gzip"
-            elif begin.startswith(b"PK\x03\x04"):
-                with (
-                    zipfile.ZipFile(file) as archive,
-                    archive.open(_member(archive, address)) as one,
-                ):
-                    yield one, "zip"
-            else:
-                yield file, "none"
+        with path.open("rb") as file, unpacked(file, address) as plain:
+            yield plain
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise TableFileError(
             "missing_file", f"The file {address}", "is not there", "Check the path."
         ) from error
+
+
+@contextlib.contextmanager
+def unpacked(file: IO[bytes], address: str) -> Iterator[tuple[IO[bytes], Compression]]:
+    """Unpack an open file if it is packed.
+
+    Raises
+    ------
+    TableFileError
+        If it is damaged, or an archive holds several files.
+    """
+    try:
+        begin = file.read(4)
+        file.seek(0)
+        if begin.startswith(b"\x1f\x8b"):
+            with gzip.GzipFile(fileobj=file) as plain:
+                yield cast("IO[bytes]", plain), "gzip"
+        elif begin.startswith(b"PK\x03\x04"):
+            with zipfile.ZipFile(file) as archive, archive.open(_member(archive, address)) as one:
+                yield one, "zip"
+        else:
+            yield file, "none"
     except _DAMAGED as error:
         raise TableFileError(
             "damaged",

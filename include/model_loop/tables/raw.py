@@ -254,7 +254,7 @@ def _file_blocks(
     origin = f"The file {address}"
     with open_unpacked(address) as (file, compression):
         kind = kind_of(file.read(_BEGIN), address)
-    if kind == "parquet" or kind == "arrow":  # noqa: PLR1714 - mypy narrows the type by it
+    if typed.is_typed(kind):
         with open_unpacked(address) as (file, _):
             for block in typed.read_blocks(file, kind, origin):
                 yield FileFormat(kind, compression), block

@@ -34,9 +34,8 @@ from model_loop.partitions.keys import (
     keys_of,
     labels_delay,
 )
-from model_loop.scoring.batch.job import format_of
 from model_loop.scoring.opening import open_input
-from model_loop.scoring.places import place, require_allowed
+from model_loop.scoring.places import kind_of_name, place, require_allowed
 from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import get_settings
 from model_loop.sources.published import PublishedSource
@@ -243,7 +242,7 @@ def _output(output: str) -> pd.DataFrame:
     path = require_allowed(place(output), readable_roots())
     with open_input(path) as file:
         try:
-            if format_of(path) == "parquet":
+            if kind_of_name(path) == "parquet":
                 # A description for pandas may hold anything, and would be parsed in any case.
                 frame: pd.DataFrame = pq.read_table(file).replace_schema_metadata().to_pandas()
             else:

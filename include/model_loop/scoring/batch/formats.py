@@ -9,16 +9,14 @@ from typing import Protocol
 
 from upath import UPath
 
-from model_loop.scoring.batch import delimited, parquet
+from model_loop.scoring.batch import parquet, texts
 from model_loop.scoring.batch.job import Chunk, Job
 from model_loop.scoring.batch.rows import RawRows, ScoredRows
+from model_loop.tables.opening import FileKind
 
 
 class BatchFormat(Protocol):
     """Operations on a kind of file."""
-
-    def columns_of(self, path: UPath) -> list[str]:
-        """Names of a file's columns."""
 
     def cut(self, job: Job, chunk_rows: int) -> list[Chunk]:
         """Chunks of about so many rows."""
@@ -35,4 +33,6 @@ class BatchFormat(Protocol):
         """Put the parts of all chunks together."""
 
 
-FORMATS: Mapping[str, BatchFormat] = MappingProxyType({"parquet": parquet, "csv": delimited})
+FORMATS: Mapping[FileKind, BatchFormat] = MappingProxyType(
+    {"parquet": parquet, "arrow": parquet, "csv": texts, "json_lines": texts}
+)

@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Literal
 
 from upath import UPath
 
@@ -16,11 +15,12 @@ from model_loop.errors import InvalidInputError, StoredObjectError
 from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.objects.store import write_bytes
 from model_loop.scoring.answers import ASSUMED, IDENTIFIER, PREDICTION, UNIT_NAME, VERSION
+from model_loop.scoring.batch.source import Rows
 from model_loop.scoring.places import place
 from model_loop.scoring.predictor import RegisteredVersion
 
 #: Raised whenever the same rows would be scored into other files.
-SCORING_VERSION = 4
+SCORING_VERSION = 5
 
 #: The columns that every scored file has besides its own.
 _ADDED = (PREDICTION, UNIT_NAME, IDENTIFIER, VERSION, ASSUMED)
@@ -41,8 +41,6 @@ def rejected_names(names: Collection[str]) -> tuple[str, str]:
 
     return free(ROW), free(REASON)
 
-
-Format = Literal["parquet", "csv"]
 
 #: Facts that distinguish one content of a file from another, as far as a storage gives them.
 _MARKS = ("size", "mtime", "ETag", "etag", "LastModified", "last_modified", "md5")
@@ -69,6 +67,8 @@ class Job:
         Folder of the scored chunks, until they are joined.
     overwrite
         Whether predictions that are there may be replaced.
+    rows
+        Where its rows are read from.
     asked_at
         Time of planning, on the clocks of the table: the present moment of its rows.
     """
@@ -81,12 +81,13 @@ class Job:
     preprocessing: str
     folder: str
     overwrite: bool
+    rows: Rows
     asked_at: dt.datetime | None = field(default=None, compare=False)
 
-    @property
-    def format(self) -> Format:
-        """Kind of the file."""
-        return format_of(place(self.source))
+    def remove_copy(self) -> None:
+        """Remove the plain copy of the rows, if there is one."""
+        if self.rows.address != self.source:
+            UPath(self.rows.address).unlink(missing_ok=True)
 
     def require_unchanged(self) -> None:
         """Refuse to go on with a file that is not the one that was planned.
@@ -130,9 +131,9 @@ class Chunk:
     first_row, rows
         First row, and number of rows.
     first_byte, last_byte
-        CSV: where they begin and end in the file.
+        Texts: where they begin and end in the file.
     lines
-        CSV: the lines between these, counted by their ends alone: a second count beside the rows.
+        Texts: the lines between these, counted by their ends alone: a second count beside the rows.
     """
 
     job: Job
@@ -150,7 +151,7 @@ class Chunk:
 
     def part(self, kind: str = "") -> UPath:
         """Return the path of one of its intermediate files."""
-        return UPath(self.job.folder) / f"{self._name}{kind}.{self.job.format}"
+        return UPath(self.job.folder) / f"{self._name}{kind}.{self.job.rows.kind}"
 
     def finished(self) -> ChunkResult | None:
         """Return the result of the chunk, if it was scored before."""
@@ -225,11 +226,6 @@ class JobResult:
     def refused(self) -> bool:
         """True if there are rows, and none of them could be predicted."""
         return self.rows > 0 and not self.predicted_rows
-
-
-def format_of(path: UPath) -> Format:
-    """Kind of a file."""
-    return "parquet" if path.suffix.lower() == ".parquet" else "csv"
 
 
 def identity_of(path: UPath) -> str:

@@ -1,4 +1,4 @@
-"""Parquet files: cut at row groups, read a few columns at a time, joined batch by batch.
+"""Typed files: cut at row groups, read a few columns at a time, joined batch by batch as Parquet.
 
 The scored part of a chunk holds predictions, ids and reasons only: the input's own columns are
 decoded once, when the output is written.
@@ -16,8 +16,7 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from model_loop.datasets.dataset import Target
-from model_loop.errors import InvalidInputError
-from model_loop.objects.files import LOCAL_PROTOCOLS, atomic_write
+from model_loop.objects.files import atomic_write
 from model_loop.scoring.answers import ASSUMED, IDENTIFIER, PREDICTION
 from model_loop.scoring.batch.job import (
     REASON,
@@ -27,10 +26,11 @@ from model_loop.scoring.batch.job import (
     rejected_names,
 )
 from model_loop.scoring.batch.rows import BATCH_ROWS, RawRows, ScoredRows
+from model_loop.scoring.batch.source import Rows, name_of, open_typed
 from model_loop.scoring.columns import find_columns
-from model_loop.scoring.opening import open_input
 from model_loop.scoring.places import place
 from model_loop.scoring.predictor import RegisteredVersion
+from model_loop.tables.typed import plain, reading
 
 _PART = pa.schema(
     [
@@ -46,33 +46,12 @@ _ADDED = (pa.float64(), pa.string(), pa.string(), pa.int32(), pa.string(), pa.fl
 _DIFFERENT = (IDENTIFIER, PREDICTION, "predicted_")
 #: Rows of a row group of the output.
 _GROUP_ROWS = 2**17
-#: Bytes that are read of a column at once.
-_BUFFER = 2**20
-
-
-def columns_of(path: UPath) -> list[str]:
-    """Names of a file's columns.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is no Parquet file.
-    """
-    with _opened(path) as file:
-        names: list[str] = file.schema_arrow.names
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidInputError(
-            f"Input {path}", f"has the column {twice} twice", "Give each column a name of its own."
-        )
-    return names
 
 
 def cut(job: Job, chunk_rows: int) -> list[Chunk]:
     """Chunks of whole row groups where these are small, and of equal parts of large ones."""
-    with _opened(place(job.source)) as file:
-        metadata = file.metadata
-        groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+    with open_typed(job.rows) as file:
+        groups = file.groups()
     sizes, waiting = list[int](), 0
     for rows in groups:
         if rows > chunk_rows:
@@ -101,47 +80,14 @@ def read(chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
     wanted
         The model's columns; None for all of the file's.
     """
-    with _opened(place(chunk.job.source)) as file:
-        names = None
+    with open_typed(chunk.job.rows) as file:
+        names = list(file.schema.names)
         if wanted is not None:
-            names = list(
-                find_columns(chunk.job.version.dataset, file.schema_arrow.names, wanted).values()
-            )
-        for batch in _rows(file, chunk.first_row, chunk.rows, names):
-            try:
-                # A description for pandas may hold anything, and would be parsed in any case.
-                frame = batch.replace_schema_metadata().to_pandas()
-            except KeyError as error:
-                # Both libraries of time zones raise it.
-                raise InvalidInputError(
-                    f"Input {chunk.job.source}",
-                    f"holds times in an unknown time zone ({error})",
-                    "Save them in UTC, or in a time zone such as Europe/Berlin.",
-                ) from error
-            yield RawRows(frame)
-
-
-def _rows(
-    file: pq.ParquetFile, first: int, rows: int, names: list[str] | None
-) -> Iterator[pa.RecordBatch]:
-    """Return successive rows; what comes before them in their row group is decoded and dropped."""
-    groups, begin, skip = list[int](), 0, first
-    for number in range(file.metadata.num_row_groups):
-        size = file.metadata.row_group(number).num_rows
-        if begin < first + rows and begin + size > first:
-            skip = first - begin if not groups else skip
-            groups.append(number)
-        begin += size
-    left = rows
-    for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=names):
-        dropped = min(skip, batch.num_rows)
-        skip -= dropped
-        piece = batch.slice(dropped, left)
-        left -= piece.num_rows
-        if piece.num_rows:
-            yield piece
-        if not left:
-            return
+            names = list(find_columns(chunk.job.version.dataset, names, wanted).values())
+        for batch in file.batches(BATCH_ROWS, names=names, first=chunk.first_row, rows=chunk.rows):
+            with reading(name_of(place(chunk.job.source))):
+                columns = {name: plain(batch.column(name)) for name in names}
+            yield RawRows(columns)
 
 
 @contextlib.contextmanager
@@ -186,26 +132,27 @@ def join(job: Job, chunks: Sequence[Chunk], output: UPath, rejected: UPath) -> N
     output, rejected
         Files to write to; the caller makes them appear.
     """
-    with _opened(place(job.source)) as file, contextlib.ExitStack() as stack:
-        schema = _plain(file.schema_arrow.empty_table()).schema
+    with open_typed(job.rows) as file, contextlib.ExitStack() as stack:
+        schema = _plain(file.schema.empty_table()).schema
         good = stack.enter_context(_writer(output, _predicted(schema, job.version.dataset.target)))
         bad = stack.enter_context(_writer(rejected, _rejected(schema)))
         parts, first = _Parts(chunks), 0
-        for batch in file.iter_batches(_GROUP_ROWS):
+        for batch in file.batches(_GROUP_ROWS):
             scored = parts.take(batch.num_rows)
             numbers = pa.array(np.arange(first, first + batch.num_rows))
-            _write(good, bad, batch, scored, numbers, job.version)
+            with reading(name_of(place(job.source))):
+                _write(good, bad, batch, scored, numbers, job.version)
             first += batch.num_rows
-    job.require_all(
-        "rows", planned=_rows_of(place(job.source)), written=_rows_of(output) + _rows_of(rejected)
-    )
+    written = sum(sum(groups) for groups in map(_groups_of, (output, rejected)))
+    with open_typed(job.rows) as file:
+        planned = sum(file.groups())
+    job.require_all("rows", planned=planned, written=written)
 
 
-def _rows_of(path: UPath) -> int:
-    """Return the number of rows that a file's footer names."""
-    with _opened(path) as file:
-        rows: int = file.metadata.num_rows
-        return rows
+def _groups_of(path: UPath) -> list[int]:
+    """Return the number of rows of each row group, as the footer of a written file says."""
+    with open_typed(Rows("parquet", str(path))) as file:
+        return file.groups()
 
 
 def _write(
@@ -292,8 +239,8 @@ class _Parts:
 
     def _read(self, chunks: Sequence[Chunk]) -> Iterator[pa.RecordBatch]:
         for chunk in chunks:
-            with _opened(chunk.part()) as file:
-                yield from file.iter_batches(_GROUP_ROWS)
+            with open_typed(Rows("parquet", str(chunk.part()))) as file:
+                yield from file.batches(_GROUP_ROWS)
 
 
 @contextlib.contextmanager
@@ -310,45 +257,3 @@ def _writer(path: UPath, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
         ) as writer,
     ):
         yield writer
-
-
-@contextlib.contextmanager
-def _opened(path: UPath) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file to be read as a stream.
-
-    Raises
-    ------
-    InvalidInputError
-        If it cannot be read, now or at any row.
-    """
-    local = path.protocol in LOCAL_PROTOCOLS
-    with (
-        open_input(path) as opened,
-        _readable(path),
-        # Arrow reads a file of its own without waiting for the interpreter.
-        pa.OSFile(f"/dev/fd/{opened.fileno()}") if local else opened as file,
-    ):
-        yield pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER)
-
-
-@contextlib.contextmanager
-def _readable(path: UPath) -> Iterator[None]:
-    """Name the file in whatever Arrow says of it: damage is found in the footer or in any page."""
-    try:
-        yield
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            # The disk's or the network's, not the file's.
-            raise
-        said = " ".join(str(error).split())
-        if isinstance(error, pa.ArrowNotImplementedError):
-            raise InvalidInputError(
-                f"Input {path}",
-                f"holds data that Arrow cannot read or convert ({said})",
-                "Save it with other types of columns; if it is damaged, copy it again.",
-            ) from error
-        raise InvalidInputError(
-            f"Input {path}",
-            f"is not a readable Parquet file ({said})",
-            "It may be damaged or truncated: copy it again.",
-        ) from error

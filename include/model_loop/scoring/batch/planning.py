@@ -11,9 +11,11 @@ from upath import UPath
 from model_loop.datasets.dataset import Dataset
 from model_loop.errors import InvalidInputError, require_within
 from model_loop.scoring.batch.formats import FORMATS
-from model_loop.scoring.batch.job import Chunk, Job, added_names, format_of, identity_of, job_key
+from model_loop.scoring.batch.job import Chunk, Job, added_names, identity_of, job_key
 from model_loop.scoring.batch.results import require_free
+from model_loop.scoring.batch.source import Rows, columns_of, prepare
 from model_loop.scoring.columns import find_columns
+from model_loop.scoring.places import kind_of_name
 from model_loop.scoring.predictor import RegisteredVersion
 from model_loop.scoring.preprocessing import find_preprocessing
 
@@ -73,7 +75,7 @@ def columns_in(dataset: Dataset, sources: Iterable[UPath], preprocessing: str) -
     """
     if preprocessing:
         return {*dataset.columns.names}
-    found = (dataset.columns.given(FORMATS[format_of(one)].columns_of(one)) for one in sources)
+    found = (dataset.columns.given(columns_of(one, dataset)) for one in sources)
     return set.intersection(*found)
 
 
@@ -91,7 +93,7 @@ def plan(request: BatchRequest, storage_root: str) -> list[Chunk]:
         If a file cannot be read, lacks a column or holds no row, or predictions are there already.
     """
     jobs = [_job(request, source, output, storage_root) for source, output in request.files]
-    cut = [FORMATS[job.format].cut(job, request.chunk_rows) for job in jobs]
+    cut = [FORMATS[job.rows.kind].cut(job, request.chunk_rows) for job in jobs]
     for job, chunks in zip(jobs, cut, strict=True):
         if not any(chunk.rows for chunk in chunks):
             raise InvalidInputError(
@@ -107,7 +109,7 @@ def plan(request: BatchRequest, storage_root: str) -> list[Chunk]:
 
 def _job(request: BatchRequest, source: UPath, output: UPath, storage_root: str) -> Job:
     step, dataset = find_preprocessing(request.preprocessing), request.version.dataset
-    names = FORMATS[format_of(source)].columns_of(source)
+    names = columns_of(source, dataset)
     if taken := [name for name in names if name in added_names(dataset.target)]:
         raise InvalidInputError(
             f"Input {source}",
@@ -116,14 +118,21 @@ def _job(request: BatchRequest, source: UPath, output: UPath, storage_root: str)
         )
     if step is None:
         try:
-            find_columns(dataset, names, request.columns)
+            found = find_columns(dataset, names, request.columns)
         except InvalidInputError as error:
             # A folder has several.
             given = f"Input {source}: {error.given}"
             raise InvalidInputError(given, error.rule, error.remedy) from error
+        if not found:
+            raise InvalidInputError(
+                f"Input {source}",
+                f"has no column of the dataset {dataset.name}, only {', '.join(names)}",
+                f"Its columns are {', '.join(dataset.columns.names)}.",
+            )
     identity = identity_of(source)
     digest = f"{step.name} {step.digest}" if step else ""
     key = job_key(source, identity, request.version, digest, output)
+    folder = UPath(storage_root) / SCORING_FOLDER / key
     job = Job(
         key=key,
         source=str(source),
@@ -131,12 +140,13 @@ def _job(request: BatchRequest, source: UPath, output: UPath, storage_root: str)
         identity=identity,
         version=request.version,
         preprocessing=request.preprocessing,
-        folder=str(UPath(storage_root) / SCORING_FOLDER / key),
+        folder=str(folder),
         overwrite=request.overwrite,
+        rows=Rows(kind_of_name(source) or "csv", str(source)),
         asked_at=dataset.now(),
     )
     require_free(job)
-    return job
+    return replace(job, rows=prepare(source, folder, dataset))
 
 
 def _merged(chunks: Sequence[Chunk], together: int) -> Iterator[Chunk]:

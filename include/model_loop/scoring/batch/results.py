@@ -12,8 +12,8 @@ from model_loop.errors import InvalidInputError
 from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.objects.store import write_bytes
 from model_loop.scoring.answers import IDENTIFIER
-from model_loop.scoring.batch.formats import FORMATS
 from model_loop.scoring.batch.job import REASON, Job, JobResult, identity_of
+from model_loop.scoring.batch.source import columns_of
 from model_loop.scoring.places import place, rejected_of
 
 
@@ -73,7 +73,7 @@ def require_free(job: Job) -> None:
             raise InvalidInputError(
                 f"Output {path}", "exists", "Choose another output, or overwrite it."
             )
-        if column not in FORMATS[job.format].columns_of(path):
+        if column not in columns_of(path):
             raise InvalidInputError(
                 f"Output {path}",
                 f"exists and has no column {column}, so it was not made by batch scoring",

@@ -5,18 +5,24 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from model_loop.datasets.dataset import Dataset
-from model_loop.scoring.columns import check_rows
+from model_loop.scoring.columns import Given, check_rows
 from model_loop.scoring.identifiers import new_ids
 from model_loop.training_set.matrices import Targets
 
 #: Rows that are scored at once: memory depends on it, and on nothing else.
 BATCH_ROWS = 2**16
+
+
+Columns = Mapping[str, pa.Array] | Sequence[Mapping[str, Any]]
+"""Columns by names, shape (rows,) each; or the objects of JSON, one for each row."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +31,37 @@ class RawRows:
 
     Parameters
     ----------
-    frame
-        Their columns.
+    columns
+        Their columns by names, shape (rows,) each; or the objects of JSON.
     lines
-        CSV: each row as it stands in the file, without its line end.
+        Texts: each row as it stands in the file, without its line end.
     broken
-        Errors of rows that could not be read, by their number in the frame.
+        Errors of rows that could not be read, by their places.
     """
 
-    frame: pd.DataFrame
+    columns: Columns
     lines: Sequence[bytes] = ()
     broken: Mapping[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        if self.lines or isinstance(self.columns, Sequence):
+            return len(self.lines) or len(self.columns)
+        return len(next(iter(self.columns.values()), ()))
+
+    def slice(self, first: int, count: int) -> RawRows:
+        """Return at most so many rows from one on."""
+        if not first and len(self) <= count:
+            return self
+        last = first + count
+        columns = self.columns
+        return RawRows(
+            columns[first:last]
+            if isinstance(columns, Sequence)
+            else {name: column.slice(first, count) for name, column in columns.items()},
+            self.lines[first:last],
+            {row - first: why for row, why in self.broken.items() if first <= row < last},
+        )
 
 
 @dataclass(frozen=True)
@@ -73,7 +99,7 @@ class ScoredRows:
 
 def score_rows(
     dataset: Dataset,
-    rows: pd.DataFrame,
+    rows: Given,
     broken: Mapping[int, str],
     columns: Sequence[str],
     predict: Callable[[pd.DataFrame], Targets],
@@ -96,6 +122,6 @@ def score_rows(
     good, reasons = checked.rows.drop(index=list(broken), errors="ignore"), checked.reasons
     for row, reason in broken.items():
         reasons[row] = reason
-    predicted = np.full(len(rows), np.nan)
+    predicted = np.full(len(reasons), np.nan)
     predicted[good.index] = predict(good)
-    return ScoredRows(predicted, new_ids(len(rows)), reasons, checked.assumed)
+    return ScoredRows(predicted, new_ids(len(reasons)), reasons, checked.assumed)

@@ -11,6 +11,8 @@ from model_loop.scoring.batch.formats import FORMATS
 from model_loop.scoring.batch.job import Chunk, ChunkResult, Job, JobResult
 from model_loop.scoring.batch.results import find_result, keep_result
 from model_loop.scoring.batch.rows import score_rows
+from model_loop.scoring.batch.typed import frames_of
+from model_loop.scoring.columns import Given
 from model_loop.scoring.places import place, rejected_of
 from model_loop.scoring.predictor import Predictor
 from model_loop.scoring.preprocessing import find_preprocessing
@@ -41,25 +43,31 @@ def score_chunk(
     if (done := chunk.finished()) is not None:
         return done
     chunk.job.require_unchanged()
-    file, step = FORMATS[chunk.job.format], find_preprocessing(chunk.job.preprocessing)
+    file, step = FORMATS[chunk.job.rows.kind], find_preprocessing(chunk.job.preprocessing)
+    dataset = chunk.job.version.dataset
     wanted = predictor.columns if step is None else None
+    as_frame = None if step is None else frames_of(chunk)
     rows, rejected, reason = 0, 0, ""
     with file.part_writer(chunk) as write:
         for raw in file.read(chunk, wanted):
-            frame = raw.frame if step is None else step(raw.frame)
+            given: Given = raw.columns
+            broken = raw.broken
+            if step is not None and as_frame is not None:
+                frame, broken = as_frame(raw)
+                given = step(frame)
             scored = score_rows(
-                chunk.job.version.dataset,
-                frame,
-                raw.broken,
+                dataset,
+                given,
+                broken,
                 predictor.columns,
                 predictor.predict,
                 chunk.job.asked_at,
             )
             write(raw, scored)
-            rows, rejected = rows + len(frame), rejected + int(scored.rejected.sum())
+            rows, rejected = rows + len(raw), rejected + int(scored.rejected.sum())
             reason = reason or scored.first_reason
             if on_rows is not None:
-                on_rows(len(frame))
+                on_rows(len(raw))
     result = ChunkResult(rows, rejected, reason)
     chunk.finish(result)
     return result
@@ -78,13 +86,14 @@ def join(job: Job, chunks: Sequence[Chunk]) -> JobResult:
         If the file has changed since it was planned.
     """
     if (known := find_result(job)) is not None:
+        job.remove_copy()
         return known
     job.require_unchanged()
     result = _result(job, [_require_scored(chunk) for chunk in chunks])
     output, rejected = place(job.output), rejected_of(place(job.output))
     with atomic_write(output) as whole:
         with atomic_write(rejected) as side:
-            FORMATS[job.format].join(job, chunks, whole, side)
+            FORMATS[job.rows.kind].join(job, chunks, whole, side)
         if not result.rejected_rows:
             rejected.unlink()
         # If the process is killed from here on, the output is complete and recorded.
@@ -92,6 +101,7 @@ def join(job: Job, chunks: Sequence[Chunk]) -> JobResult:
     keep_result(job, result, output)
     for chunk in chunks:
         chunk.remove()
+    job.remove_copy()
     return result
 
 

@@ -108,7 +108,7 @@ def score(
     options: ScoreOptions = _OPTIONS,
     as_json: AsJson = False,
 ) -> None:
-    """Predict the rows of a Parquet or CSV file, or of a folder of such files.
+    """Predict the rows of a file (CSV, JSON lines, Parquet, Arrow), or of a folder of such files.
 
     What was interrupted goes on where it was when the same command is given again. Ends with exit
     code 0 when rows were predicted, however many were rejected, and with 2 when the input was

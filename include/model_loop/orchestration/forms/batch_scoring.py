@@ -31,8 +31,9 @@ def batch_scoring_form(dataset: Dataset) -> FormFields:
             type=["null", "string"],
             minLength=1,
             title="File",
-            description="A Parquet or CSV file, or a folder of such files, under the storage root "
-            "or a folder that the operator has allowed: a path or an s3:// address.",
+            description="A file (CSV, JSON lines, Parquet, Arrow), or a folder of such files, "
+            "under the storage root or a folder that the operator has allowed: a path or an s3:// "
+            "address.",
             section=Section.FILES,
         ),
         "output": Param(

@@ -13,6 +13,7 @@ from model_loop.orchestration.forms.sources import listed_sources
 from model_loop.orchestration.loading import load
 from model_loop.orchestration.registry import moment_of_form, versions_of
 from model_loop.orchestration.steps.requests import fetch_named
+from model_loop.partitions.source import find_files
 from model_loop.scoring.batch.abandoned import find_abandoned, remove_abandoned
 from model_loop.scoring.batch.planning import BatchRequest, by_job, columns_in
 from model_loop.scoring.batch.planning import plan as cut
@@ -24,6 +25,7 @@ from model_loop.scoring.places import choose_outputs, find_inputs, place, requir
 from model_loop.scoring.predictor import find_predictor, load_predictor
 from model_loop.settings import get_settings, split_list
 from model_loop.sources.allowed import ANY, named_sources, require_allowed_source
+from model_loop.sources.published import PublishedSource, declaration_at
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -134,10 +136,12 @@ def remove_abandoned_scores(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _require_one(params: Mapping[str, Any]) -> None:
-    if bool(params["input"]) == bool(params["months"]):
+    dataset = dataset_of_variant(params["service"])
+    if bool(params["input"]) == bool(params.get(dataset.names.partitions)):
+        many, one = dataset.partitions
         raise InvalidInputError(
             "The form",
-            "names both a file and months" if params["input"] else "names no file and no month",
+            f"names both a file and {many}" if params["input"] else f"names no file and no {one}",
             "Give one of the two.",
         )
 
@@ -146,9 +150,9 @@ def _files(params: Mapping[str, Any]) -> list[tuple[UPath, UPath]]:
     """Each file with where its predictions go."""
     roots = readable_roots()
     output = None if params["output"] is None else require_allowed(place(params["output"]), roots)
-    if params["months"]:
+    if named := params.get(dataset_of_variant(params["service"]).names.partitions):
         # Each once, however often it is named.
-        inputs = [_month(month, params) for month in dict.fromkeys(params["months"])]
+        inputs = [file for key in dict.fromkeys(named) for file in _partition(key, params)]
         output = output or place(get_settings().storage_root) / _PREDICTIONS
     else:
         found = find_inputs(require_allowed(place(params["input"]), roots))
@@ -163,11 +167,29 @@ def readable_roots() -> list[str]:
     return [settings.storage_root, *split_list(settings.scoring_folders)]
 
 
-def _month(month: str, params: Mapping[str, Any]) -> UPath:
-    """The file of a published month."""
+def _partition(key: str, params: Mapping[str, Any]) -> list[UPath]:
+    """The files of a published partition.
+
+    Raises
+    ------
+    InvalidInputError
+        If the source may not be read for a caller, or its partitions have no files of their own.
+    """
     # The rows are handed out: even where any source may be named, only from listed places.
     listed = [one for one in listed_sources() if one not in {ANY, *named_sources()}]
     roots = [*listed, *readable_roots()]
-    require_allowed_source(params["source"], roots)
+    variant, source = params["service"], params["source"]
+    declared = declaration_at(dataset_of_variant(variant), source)
+    if declared is None:
+        require_allowed_source(source, roots)
+        found = [fetch_named(variant, key, params).path]
+    elif PublishedSource(variant, source, "", 0.0).is_one_table:
+        raise InvalidInputError(
+            f"The source {source}",
+            f"is one table, so that {key} has no file of its own",
+            "Give a file with the rows as the input.",
+        )
+    else:
+        found = [file.path for file in find_files(declared, variant, [key])]
     # A file of a folder may be a link that leads elsewhere.
-    return require_allowed(place(fetch_named(params["service"], month, params).path), roots)
+    return [require_allowed(place(one), roots) for one in found]

@@ -24,8 +24,8 @@ def declare_batch_scoring(dataset: Dataset) -> None:
 
 A file of any size (CSV, JSON lines, Parquet, Arrow), a folder of such files, or published {many}.
 `plan` cuts them into chunks, workers score these side by side in bounded memory, and `join` makes
-the output appear: the same rows with the prediction, `model_version` and `prediction_id`. Rows that cannot be
-predicted go to a file of their own, `….rejected.…`, with the reason.
+the output appear: the same rows with the prediction, `model_version` and `prediction_id`. Rows that
+cannot be predicted go to a file of their own, `….rejected.…`, with the reason.
 
 Nothing is to be seen of the output until all of it is there.
 

@@ -33,6 +33,7 @@ from model_loop.scoring.columns import check_rows
 from model_loop.serving.http.app import create_app
 from model_loop.serving.http.server import make_services
 from model_loop.serving.http.tokens import Caller
+from model_loop.serving.service import PredictionService
 from model_loop.settings import get_settings
 from model_loop.tables.table import read_table
 from model_loop.tracking.actions import Action
@@ -209,6 +210,10 @@ def loop(
             )
             Promoter(tracker, key, recipe.moment).act(Action("promote", key, 1), f"ten {key}")
         services = make_services(get_settings(), small=True)
+        for service in services.others.values():
+            assert isinstance(service, PredictionService), service
+            service.start()
+            assert service.live.wait(300), "versions are compiled beside everything else"
         app = create_app(
             services.default, _anybody, max_bytes=100_000, max_rows=500, others=services.others
         )

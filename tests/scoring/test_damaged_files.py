@@ -125,12 +125,12 @@ def test_every_valid_file_is_read_as_python_reads_it(tmp_path: Path) -> None:
                     quoting=csv.QUOTE_ALL if number % 2 else csv.QUOTE_MINIMAL,
                 ).writerow(row)
                 file.write(written.getvalue()[:-2] + end)
-        with pytest.MonkeyPatch.context() as patch, path.open("rb") as file:
+        with pytest.MonkeyPatch.context() as patch, path.open("rb") as binary:
             patch.setattr(row_lines, "BLOCK", choose.choice((8, 40, 10_000)))
             header = delimited.TextHeader(tuple("vwxyz"), ",", b"")
             found = [
                 list(cells)
-                for block in row_lines.row_blocks(file.read, row_lines.Dialect(",", 5), "it")
+                for block in row_lines.row_blocks(binary.read, row_lines.Dialect(",", 5), "it")
                 for cells in zip(
                     *(column.to_pylist() for column in delimited.parse_rows(block, header).columns),
                     strict=True,

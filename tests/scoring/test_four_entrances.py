@@ -146,12 +146,8 @@ def loop(
             tags=training_set_tags(training_set),
         )
         Promoter(tracker, "yellow", "ended").act(Action("promote", "yellow", 1), "entrances")
-<<<<<<< HEAD
         services = make_services(get_settings(), small=True)
         service = services.default
-=======
-        service = make_services(get_settings(), small=True).default
->>>>>>> 95f4a26 (Answer for all datasets inside Airflow, hold tokens to their datasets at every route, and predict from the command line)
         app = create_app(service, _anybody, max_bytes=100_000, max_rows=500)
         service.start()
         assert service.live.wait(300), "the version is compiled beside everything else"

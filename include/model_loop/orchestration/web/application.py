@@ -8,22 +8,13 @@ from starlette.types import Scope
 
 from model_loop.dashboard.questions import Questions
 from model_loop.monitoring.health.routes import health_routes
-<<<<<<< HEAD
-from model_loop.orchestration.web.dashboard import make_dashboard, name_of_user
-from model_loop.orchestration.web.health import health_parts
-from model_loop.orchestration.web.login import authenticate
-from model_loop.serving.http.app import create_app
-from model_loop.serving.http.asgi import Guard, route_path
-from model_loop.serving.http.server import make_services, wait_less
-=======
 from model_loop.orchestration.names import PREDICTION, dag_id_of
-from model_loop.orchestration.web.dashboard import make_dashboard
+from model_loop.orchestration.web.dashboard import make_dashboard, name_of_user
 from model_loop.orchestration.web.health import health_parts
 from model_loop.orchestration.web.login import authenticate
 from model_loop.serving.http.app import create_app
 from model_loop.serving.http.asgi import Authenticate, Guard, route_path
 from model_loop.serving.http.server import Services, make_services, wait_less
->>>>>>> 95f4a26 (Answer for all datasets inside Airflow, hold tokens to their datasets at every route, and predict from the command line)
 from model_loop.serving.http.tokens import Caller
 from model_loop.serving.service import PredictionService
 from model_loop.settings import get_settings
@@ -36,13 +27,8 @@ def make_airflow_app() -> Guard:
     settings = get_settings()
     # People look at this server, and most of a request is Airflow's: it stays small instead.
     services = make_services(settings, small=True)
-<<<<<<< HEAD
-    service, questions = services.default, Questions()
-    health = health_parts(service, questions)
-=======
     questions = Questions()
     health = health_parts(services.default, questions)
->>>>>>> 95f4a26 (Answer for all datasets inside Airflow, hold tokens to their datasets at every route, and predict from the command line)
     # Airflow does not tell mounted applications when it ends.
     atexit.register(services.stop)
     return create_app(
@@ -52,19 +38,7 @@ def make_airflow_app() -> Guard:
         max_rows=settings.serving_max_rows,
         others=services.others,
         extensions=health_routes(health),
-<<<<<<< HEAD
         mounts={"/dashboard": make_dashboard(services, settings, health, questions)},
-    )
-
-
-async def _identify(scope: Scope) -> Caller:
-    if route_path(scope).startswith("/dashboard/"):
-        # The pages check the rights on each dataset themselves.
-        return Caller(await name_of_user(scope))
-    # Airflow decides on rights: there are no scopes.
-    return Caller(await authenticate(scope))
-=======
-        mounts={"/dashboard": make_dashboard(services.default, settings, health, questions)},
     )
 
 
@@ -84,9 +58,11 @@ def airflow_users(services: Services) -> Authenticate:
 
     async def identify(scope: Scope) -> Caller:
         path = f"{route_path(scope)}/"
-        asked = (dag_id for begin, dag_id in dag_ids.items() if path.startswith(begin))
+        asked = next((each for begin, each in dag_ids.items() if path.startswith(begin)), "")
+        if not asked and path.startswith("/dashboard/"):
+            # The pages check the rights on each dataset themselves.
+            return Caller(await name_of_user(scope))
         # Airflow decides on rights: there are no scopes.
-        return Caller(await authenticate(scope, next(asked, default)))
+        return Caller(await authenticate(scope, asked or default))
 
     return identify
->>>>>>> 95f4a26 (Answer for all datasets inside Airflow, hold tokens to their datasets at every route, and predict from the command line)

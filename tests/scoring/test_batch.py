@@ -336,8 +336,8 @@ def test_only_predictions_are_overwritten(
         ("a.parquet", lambda path: path.write_bytes(b"no"), "holds CSV, and its name says Parquet"),
         ("a.csv", lambda path: path.write_bytes(b""), "is empty"),
         (
-            "a.csv",
-            lambda path: path.write_bytes(b"a,a\n1,2\n"),
+            "a.parquet",
+            lambda path: pq.write_table(pa.Table.from_arrays([[1], [2]], ["a", "a"]), path),
             "has two columns that are called 'a'",
         ),
         ("a.csv", lambda path: path.write_bytes(b"a,\x81\n\xe9,1\n"), "is neither in UTF-8"),

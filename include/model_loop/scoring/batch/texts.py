@@ -9,6 +9,7 @@ import contextlib
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Protocol
@@ -197,7 +198,9 @@ class _Delimited:
             self.begin = file.tell() - len(after.encode(rows.encoding, "replace"))
         self._origin = origin
         self._between = self._header.delimiter.encode()
-        blank = after[: len(after) - len(after.lstrip("\r\n"))]
+        # Behind the header, or behind the first row where a row of units was left out.
+        found = re.search(r"[\r\n]+", after)
+        blank = found[0] if found else ""
         # CR CR LF is CR LF that was written as text on Windows.
         self._line_end = next((end for end in ("\r\n", "\n", "\r") if end in blank), "\n").encode()
         # Programs that write a table in Python mark missing values by words.

@@ -379,9 +379,10 @@ def test_times_of_an_unknown_zone_are_moments(predictor: Predictor, tmp_path: Pa
     assert scored(predictor, tmp_path / "a.parquet").predicted_rows == 1
     found = pq.read_table(tmp_path / "out.parquet")["prediction"]
     utc = pa.array([1_705_307_400_000_000], pa.timestamp("us", "UTC"))
-    pq.write_table(pa.table({"pickup_datetime": utc, **trip}), tmp_path / "b.parquet")
-    assert scored(predictor, tmp_path / "b.parquet").predicted_rows == 1
-    assert pq.read_table(tmp_path / "out.parquet")["prediction"] == found
+    (tmp_path / "utc").mkdir()
+    pq.write_table(pa.table({"pickup_datetime": utc, **trip}), tmp_path / "utc" / "a.parquet")
+    assert scored(predictor, tmp_path / "utc" / "a.parquet").predicted_rows == 1
+    assert pq.read_table(tmp_path / "utc" / "out.parquet")["prediction"] == found
 
 
 @pytest.mark.parametrize("said", ["[" * 50_000, "{", '{"index_columns": ["gone"], "columns": []}'])

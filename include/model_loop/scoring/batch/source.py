@@ -189,7 +189,7 @@ def open_typed(rows: Rows) -> Iterator[TypedFile]:
 
 @contextlib.contextmanager
 def open_bytes(rows: Rows, first: int, last: int | None = None) -> Iterator[Callable[[int], bytes]]:
-    """Open the bytes of a text between two places, and yield a function that reads the next ones."""
+    """Open the bytes of a text between two places, and yield what reads the next ones."""
     with open_input(UPath(rows.address)) as file:
         left = (file.seek(0, 2) if last is None else last) - first
         file.seek(first)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from starlette.testclient import TestClient
 from tests.dashboard.conftest import REGISTRY, RUN, MakeSources, dashboard_of
+from tests.heating import heating
 
 from model_loop.dashboard.app import POLICY
 
@@ -31,6 +32,29 @@ def test_tabs_lead_to_the_page_of_a_dag(client: TestClient) -> None:
     assert run.headers["location"] == "models?dag_run=manual__1%2B00%3A00"
     other = client.get("/for", params={"dag_id": "//elsewhere", "run_id": "1"})
     assert other.headers["location"] == "overview"
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "address"),
+    [
+        ("data_preparation", "data"),
+        ("green_months", "data"),
+        ("yellow_months", "data?variant=yellow"),
+        ("new_months", "data"),
+        ("prediction", "playground"),
+        ("alerts", "overview"),
+        ("heating__promotion", "models?variant=heating"),
+        ("heating__partitions", "data?variant=heating"),
+        ("heating__monitoring", "monitoring?variant=heating"),
+        ("removed__promotion", "overview"),
+    ],
+)
+def test_tabs_of_every_dataset_lead_to_its_pages(
+    client: TestClient, dag_id: str, address: str
+) -> None:
+    """By the job in the id of the DAG, and the variant where a DAG is of one."""
+    heating()
+    assert client.get("/for", params={"dag_id": dag_id}).headers["location"] == address
 
 
 def test_pages_load_nothing_from_elsewhere(client: TestClient) -> None:

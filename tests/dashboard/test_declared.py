@@ -43,7 +43,7 @@ PARTITION = PartitionRun(
     "2024-03",
     "folder",
     1.7e9,
-    {"rows": 60.0, "rows_quarantined": 3.0, "median_load": 21.5, "mean_load": 24.0},
+    {"rows": 60.0, "rows_quarantined": 3.0, "median_target": 21.5, "mean_target": 24.0},
 )
 PROFILE = {
     "columns": [
@@ -60,9 +60,8 @@ PROFILE = {
             "most_frequent": [["library", 30], ["pool", 27]],
         }
     ],
-    "histograms": [{"column": "load", "edges": [0, 10, 20], "counts": [5, 30, 22]}],
+    "target": {"edges": [0, 10, 20, 30], "counts": [5, 30, 22]},
     "per_day": [["2024-03-01", 2], ["2024-03-02", 3]],
-    "per_weekday_and_hour": [[1] * 24] * 7,
 }
 
 
@@ -93,7 +92,9 @@ def test_pages_are_in_the_words_of_the_dataset(make_sources: MakeSources, name: 
         assert [row[1] for row in drawn["alarms"].table.rows] == ["heating__monitoring", "alerts"]
         assert "heating__sklearn_training" in html
     if name == "data":
-        assert {"rows_by_partition", "target_by_partition", "histogram_of_load"} <= {*drawn}
+        assert {"rows_by_partition", "target_by_partition", "target_histogram", "rows_by_day"} <= {
+            *drawn
+        }
         assert drawn["target_by_partition"].table.columns == ("month", "median (kWh)", "mean (kWh)")
         assert drawn["rows_by_partition"].table.rows == [("2024-03", 57, 3)]
         assert drawn["most_frequent"].table.rows == [
@@ -109,11 +110,15 @@ def test_a_dataset_without_partitions_says_what_to_run(make_sources: MakeSources
     html = render(PAGES["data"](sources, {}), Place(sources, "green"))
     assert "No month was prepared yet." in html
     assert '<a href="../../dags/heating__data_preparation" data-airflow>' in html
+    assert len([*PAGES["data"](sources, {}).charts]) == 1
+    html = render(PAGES["models"](sources, {}), Place(sources, "green"))
     assert "<code>model-loop run heating</code>" in html
 
 
 def test_a_run_names_the_moment_of_its_dataset() -> None:
-    """Also one whose dataset was removed is named, by its recipe."""
+    """Where there are several; also one whose dataset was removed is named, by its recipe."""
     heating()
-    assert model_input(RUN) == "request, asked at the moment request"
+    assert model_input(RUN) == "request"
+    booked = dataclasses.replace(RUN, service="green", recipe="booking", moment="booked")
+    assert model_input(booked) == "booking, asked when a ride is booked"
     assert model_input(dataclasses.replace(RUN, service="removed")) == "request"

@@ -1,7 +1,8 @@
-"""The map as a browser draws it, without a stack around it."""
+"""Pages as a browser draws them, without a stack around them."""
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect, sync_playwright
 from starlette.testclient import TestClient
-from tests.dashboard.conftest import Documents, MakeSources, dashboard_of
+from tests.dashboard.conftest import REGISTRY, Documents, MakeSources, dashboard_of
+from tests.dashboard.test_declared import FOREIGN, PARTITION
+from tests.dashboard.test_declared import PROFILE as HEATING_PROFILE
+from tests.dashboard.test_declared import RUN as HEATING_RUN
+from tests.dashboard.test_fields import LEARNED
 from tests.dashboard.test_maps import MONTH, PROFILE, square, zone_file
+from tests.heating import heating
+
+from model_loop.dashboard.app import Dashboard
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
@@ -27,21 +35,9 @@ def page() -> Iterator[Page]:
         browser.close()
 
 
-def test_zones_are_filled_in_the_colours_of_the_theme(
-    make_sources: MakeSources, tmp_path: Path, page: Page
-) -> None:
-    """Each by its value; whoever points at one is told which it is; the legend has its scale."""
-    file = zone_file(
-        tmp_path,
-        *(
-            square("LocationID", zone, -73.95 + number / 20, 40.7)
-            for number, zone in enumerate((74, 75, 166))
-        ),
-    )
-    documents = Documents({f"{MONTH.run_id}/profile.json": PROFILE})
-
-    sources = make_sources(documents, file, partitions=(MONTH,))
-    client = TestClient(dashboard_of(sources).app())
+def shown(page: Page, dashboard: Dashboard) -> list[str]:
+    """Answer a browser by the pages; return the list to which its faults are added."""
+    client = TestClient(dashboard.app())
 
     def answer(route: Route) -> None:
         found = client.get(route.request.url.removeprefix(HOST))
@@ -56,6 +52,54 @@ def test_zones_are_filled_in_the_colours_of_the_theme(
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", lambda told: faults.append(told.text) if told.type == "error" else None)
     page.route("**/*", answer)
+    return faults
+
+
+def test_all_pages_of_a_declared_table_are_walked_through(
+    make_sources: MakeSources, page: Page
+) -> None:
+    """By the menu, in one dataset: no error, no word of another table, nothing too wide."""
+    heating()
+    sources = make_sources(
+        Documents({f"{PARTITION.run_id}/profile.json": HEATING_PROFILE}, kept_columns=LEARNED),
+        variant="heating",
+        families=(HEATING_RUN,),
+        partitions=(PARTITION,),
+        registry=REGISTRY,
+    )
+    pages = dataclasses.replace(
+        dashboard_of(sources, rights={"look": ("heating",)}), default="green"
+    )
+    faults = shown(page, pages)
+    page.goto(f"{HOST}/overview?dataset=heating")
+    for title in ("Overview", "Data", "Models", "Monitoring", "Playground"):
+        page.get_by_role("link", name=title, exact=True).click()
+        expect(page.locator("h1")).to_have_text(title)
+        page.wait_for_selector("html[data-ready]", state="attached")
+        expect(page.locator(".switch select")).to_have_value("heating")
+        page.evaluate("document.querySelectorAll('.plot:not(.drawn)').forEach(plots.draw)")
+        assert FOREIGN.findall(page.locator("body").inner_text()) == [], title
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1000, title
+    assert page.url == f"{HOST}/playground?variant=heating"
+    expect(page.locator("input[name=temperature]")).to_have_value("12.1235")
+    assert faults == []
+
+
+def test_zones_are_filled_in_the_colours_of_the_theme(
+    make_sources: MakeSources, tmp_path: Path, page: Page
+) -> None:
+    """Each by its value; whoever points at one is told which it is; the legend has its scale."""
+    file = zone_file(
+        tmp_path,
+        *(
+            square("LocationID", zone, -73.95 + number / 20, 40.7)
+            for number, zone in enumerate((74, 75, 166))
+        ),
+    )
+    documents = Documents({f"{MONTH.run_id}/profile.json": PROFILE})
+
+    sources = make_sources(documents, file, partitions=(MONTH,))
+    faults = shown(page, dashboard_of(sources))
     page.emulate_media(color_scheme="light")
     page.goto(f"{HOST}/data?map=duration")
     plot = page.locator("#zones .plot")

@@ -116,7 +116,7 @@ def test_a_file_that_is_none_is_told(
     file = tmp_path / "zones.geojson"
     if content is not None:
         file.write_text(json.dumps(content))
-    page: Page = PAGES[name](make_sources(zone_file=str(file)), {})
+    page: Page = PAGES[name](make_sources(zone_file=str(file), partitions=(MONTH,)), {})
     (note,) = page.notes
     assert why in note
     assert "MODEL_LOOP_DASHBOARD_ZONE_FILE" in note

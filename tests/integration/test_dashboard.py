@@ -341,8 +341,8 @@ def test_the_playground_predicts(loop: Loop, visits: dict[str, Visit]) -> None:
     made, page = visits["light"], visits["light"].page
     made.faults.clear()
     made.open(f"{loop.url}/playground")
-    page.select_option("#pickup", "132")
-    page.fill("#trip_distance", "17.5")
+    page.select_option("select[name=pickup_zone]", "132")
+    page.fill("input[name=trip_distance]", "17.5")
     page.get_by_role("button", name="Predict").click()
     expect(page.locator(".answer")).to_have_count(2, timeout=60_000)
     expect(page.locator(".answer.champion .value")).to_contain_text("min")

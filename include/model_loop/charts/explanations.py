@@ -14,6 +14,9 @@ UNTOLD = Empty(
     "This run has no figures: it has not ended, or was trained by an earlier version.",
     "xgboost_training",
 )
+#: Steps of encoders of declared tables, and the columns that say where values were missing.
+_STEPS = frozenset({"number", "category", "yes_no", "mean", "time"})
+_MISSING = "missingindicator_"
 _NO_TREES = Empty("SHAP values are kept of models that are made of trees.", "xgboost_training")
 
 
@@ -49,7 +52,18 @@ def _permutation(numbers: Mapping[str, Any] | None, words: Words) -> Chart:
 
 
 def _shap(numbers: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    return (numbers or {}).get("shap") or {}
+    found = (numbers or {}).get("shap")
+    return {**found, "columns": [*map(feature_name, found["columns"])]} if found else {}
+
+
+def feature_name(column: str) -> str:
+    """Return the name of an encoded column without the names of the encoder's steps."""
+    step, between, name = column.partition("__")
+    if not between or step not in _STEPS:
+        return column
+    if name.startswith(_MISSING):
+        return f"missing {name.removeprefix(_MISSING)}"
+    return f"mean by {name}" if step == "mean" else name
 
 
 def _shap_empty(numbers: Mapping[str, Any] | None) -> Empty:

@@ -12,8 +12,6 @@ from model_loop.charts.words import Words
 from model_loop.datasets.dataset import Dataset
 
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-#: Histograms that are drawn, the target first.
-_DRAWN = 6
 
 
 def partition_charts(
@@ -24,34 +22,21 @@ def partition_charts(
     Parameters
     ----------
     profile
-        Its profile, with ``histograms`` by column, and where the table has a time ``per_day`` and
-        ``per_weekday_and_hour``; None where there is none.
+        Its profile, with the histogram ``target``, and ``per_day`` where the table has a time; None
+        where there is none.
     empty
         Reason why there is none.
     """
     profile, words = profile or {}, Words.of(dataset)
-    units = {column.name: column.unit for column in dataset.columns}
-    units[dataset.target.name] = dataset.target.unit
-    titles = {column.name: column.title for column in dataset.columns}
-    titles[dataset.target.name] = words.target
-    found = sorted(
-        profile.get("histograms") or [{"column": dataset.target.name}],
-        key=lambda each: each["column"] != dataset.target.name,
-    )
+    target = dataset.target
+    found = profile.get("target")
     charts = [
         histogram_chart(
-            f"histogram_of_{each['column']}",
-            titles.get(each["column"], each["column"]).capitalize(),
-            units.get(each["column"], ""),
-            each if "edges" in each else None,
-            words,
-            empty,
+            "target_histogram", words.target.capitalize(), target.unit, found, words, empty
         )
-        for each in found[:_DRAWN]
     ]
     if dataset.time is not None:
         charts.append(days_chart(profile.get("per_day") or (), words, empty))
-        charts.append(hours_chart(profile.get("per_weekday_and_hour") or (), words, empty))
     return charts
 
 
@@ -63,24 +48,26 @@ def histogram_chart(
     words: Words,
     empty: Empty,
 ) -> Chart:
-    """Draw counts of rows between edges; the last bar takes everything beyond.
+    """Draw counts of rows between edges.
 
     Parameters
     ----------
     found
-        With ``edges`` and ``counts``; None where there are none.
+        With ``edges`` and ``counts``; None where there are none. With as many edges as counts, the
+        last bar takes everything beyond.
     """
     edges, counts = (found["edges"], found["counts"]) if found else ([], [])
+    is_open, edges = len(edges) == len(counts), edges[: len(counts)]
     total = sum(counts) or 1
     largest = max(range(len(counts)), key=lambda place: counts[place], default=0)
     width = edges[1] - edges[0] if len(edges) > 1 else 1
-    said = (
-        f"Most {words.rows} have {edges[largest]:g} to "
-        f"{f'{edges[largest] + width:g} {unit}'.rstrip()}; {percent(counts[-1] / total)} are "
-        f"beyond {edges[-1]:g} and counted in the last bar."
-        if found
-        else ""
-    )
+    said = ""
+    if counts:
+        end = f"{edges[largest] + width:g} {unit}".rstrip()
+        said = f"Most {words.rows} have {edges[largest]:g} to {end}."
+    if counts and is_open:
+        beyond = percent(counts[-1] / total)
+        said = f"{said} {beyond} are beyond {edges[-1]:g} and counted in the last bar."
     return Chart(
         name,
         title,

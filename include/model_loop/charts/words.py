@@ -39,7 +39,7 @@ class Words:
 
     def axis(self, name: str) -> str:
         """Return the title of an axis or column, with the unit: ``actual duration (min)``."""
-        return f"{name} ({self.unit})" if self.unit else name
+        return f"{name} ({self.unit})" if self.unit and not name.endswith(self.unit) else name
 
     def amount(self, value: float, digits: int = 1) -> str:
         """Return an amount of the target in words: ``5.3 min``."""

@@ -68,7 +68,9 @@ def reasons_of(
     found = questions.explain(sources.service, predictor.version, values, predictor.columns)
     if "features" not in found:
         return found
-    parts = sorted(found["features"].items(), key=lambda item: -abs(item[1]))
+    titles = {column.name: column.title for column in sources.dataset.columns}
+    named = ((titles.get(name) or name, added) for name, added in found["features"].items())
+    parts = sorted(named, key=lambda item: -abs(item[1]))
     return {
         **found,
         "features": parts,
@@ -126,7 +128,7 @@ def _interval(
 
 def _range(dataset: Dataset, band: Mapping[str, Any]) -> str:
     """Return the bounds of a band in words, with the unit."""
-    low, high = (None if band[end] is None else f"{band[end]:,g}" for end in ("from", "to"))
+    low, high = (None if band[end] is None else f"{band[end]:,.4g}" for end in ("from", "to"))
     if low is None:
         words = f"less than {high}"
     else:

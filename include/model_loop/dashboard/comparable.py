@@ -9,6 +9,9 @@ from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import InvalidInputError
 from model_loop.sources.origin import is_generated, source_label
 
+#: Partitions that are named one by one.
+_NAMED = 2
+
 
 def source_of(run: FamilyRun) -> str:
     """Return the words for what a run was trained on."""
@@ -22,7 +25,9 @@ def model_input(run: FamilyRun) -> str:
     except InvalidInputError:
         # A dataset that was removed leaves its runs behind.
         return run.recipe
-    asked = next((one.asked for one in recipes if one.moment == run.moment), "")
+    # Where all recipes are asked at the same moment, it tells nothing.
+    several = len({one.moment for one in recipes}) > 1
+    asked = next((one.asked for one in recipes if several and one.moment == run.moment), "")
     return f"{run.recipe}, {asked}" if asked else run.recipe
 
 
@@ -30,7 +35,13 @@ def judged_on(run: FamilyRun) -> str:
     """Return the words for what the errors of a run are of."""
     if not run.test_partitions:
         return source_of(run)
-    return f"{source_of(run)}, test {_partitions_of(run)} {run.test_partitions}"
+    return f"{source_of(run)}, test {_partitions_of(run)} {span_of(run.test_partitions)}"
+
+
+def span_of(partitions: str) -> str:
+    """Return a list of partitions in words: ``2012-09 to 2012-12``."""
+    names = [each.strip() for each in partitions.split(",")]
+    return f"{names[0]} to {names[-1]}" if len(names) > _NAMED else ", ".join(names)
 
 
 def _partitions_of(run: FamilyRun) -> str:

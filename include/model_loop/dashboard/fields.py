@@ -115,8 +115,6 @@ def _help(dataset: Dataset, column: Column, learned: LearnedColumn) -> Iterator[
     low, high = learned.lowest, learned.highest
     if low is not None and high is not None and not math.isfinite(column.highest):
         yield f"Learned from {plain(low)} to {plain(high)}."
-    if not column.required and not column.description:
-        yield "May be left empty."
 
 
 def _bounds(column: Column) -> Iterator[tuple[str, str]]:

@@ -25,7 +25,7 @@ from model_loop.dashboard.types import (
     TrialRun,
     WindowRun,
 )
-from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.monitoring.health.types import ServiceHealth
 from model_loop.monitoring.levels import Thresholds
@@ -143,6 +143,10 @@ class PageSources:
         """Job of the DAG that prepares single partitions of the variant."""
         name = self.service.removeprefix(self.dataset.name).lstrip(".")
         return f"{name}_{self.dataset.names.partitions}".lstrip("_")
+
+    def at_moment(self, moment: Moment) -> str:
+        """Return a moment in brackets; empty where models are asked at no other one."""
+        return f" ({moment})" if len(self.dataset.asked_at) > 1 else ""
 
     def owns(self, dag_id: str) -> bool:
         """Return whether a DAG is one of the dataset, or of all datasets."""

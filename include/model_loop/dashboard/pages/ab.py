@@ -8,22 +8,26 @@ from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.formatting import percent
 from model_loop.charts.words import Words
+from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.types import RegistryState
 from model_loop.serving.comparison.report import AbReport, VersionComparison
 
-_NO_FEEDBACK = Empty("No prediction has feedback: send true values to /model-loop/feedback.")
+_FEEDBACK = "send true values to /model-loop/{}feedback."
 
 
-def ab_charts(live: AbReport, registry: RegistryState, words: Words) -> list[Chart]:
+def ab_charts(live: AbReport, registry: RegistryState, sources: PageSources) -> list[Chart]:
     """Show the errors of each version, and the better one of each moment."""
+    words = sources.words
+    feedback = _FEEDBACK.format(sources.predict.removesuffix("predict"))
+    none = Empty(f"No prediction has feedback: {feedback}")
     return [
-        _errors(live, words),
-        _comparison(live, registry, words),
-        *([_shadows(live, words)] if live.paired else []),
+        _errors(live, words, none),
+        _comparison(live, words, _nothing_to_compare(registry, feedback)),
+        *([_shadows(live, words, none)] if live.paired else []),
     ]
 
 
-def _errors(live: AbReport, words: Words) -> Chart:
+def _errors(live: AbReport, words: Words, none: Empty) -> Chart:
     in_unit, several = words.axis, words.rows
     versions = live.versions
     rows = [
@@ -68,12 +72,12 @@ def _errors(live: AbReport, words: Words) -> Chart:
             ),
             rows,
         ),
-        _NO_FEEDBACK,
+        none,
         figures.points(drawn, title=words.unit),
     )
 
 
-def _comparison(live: AbReport, registry: RegistryState, words: Words) -> Chart:
+def _comparison(live: AbReport, words: Words, none: Empty) -> Chart:
     return Chart(
         "ab_comparison",
         "Which version is nearer to the truth",
@@ -81,11 +85,11 @@ def _comparison(live: AbReport, registry: RegistryState, words: Words) -> Chart:
         "Difference of the mean absolute errors (Welch) of versions of a moment. It is decided "
         "once, when both versions have the rows that are needed.",
         _table(live.comparisons, words),
-        _nothing_to_compare(registry),
+        none,
     )
 
 
-def _nothing_to_compare(registry: RegistryState) -> Empty:
+def _nothing_to_compare(registry: RegistryState, feedback: str) -> Empty:
     canaries = (one for one in registry.led.values() if one.challenger is not None)
     standing = next(canaries, None)
     if standing is None:
@@ -100,12 +104,11 @@ def _nothing_to_compare(registry: RegistryState) -> Empty:
         )
     return Empty(
         f"Version {standing.champion} and version {standing.challenger} (canary, "
-        f"{percent(standing.share)} of the requests) answer; feedback on both is needed: send true "
-        "values to /model-loop/feedback."
+        f"{percent(standing.share)} of the requests) answer; feedback on both is needed: {feedback}"
     )
 
 
-def _shadows(live: AbReport, words: Words) -> Chart:
+def _shadows(live: AbReport, words: Words, none: Empty) -> Chart:
     return Chart(
         "ab_shadow",
         f"The shadow on the same {words.rows}",
@@ -113,7 +116,7 @@ def _shadows(live: AbReport, words: Words) -> Chart:
         "Mean absolute error of the shadow less that of the version that answered, on the rows "
         "that both have predicted. It is decided once, when there are the rows that are needed.",
         _table(live.paired, words),
-        _NO_FEEDBACK,
+        none,
     )
 
 

@@ -20,7 +20,7 @@ from model_loop.tracking.names import metric_of
 def data_page(sources: PageSources, query: Mapping[str, str]) -> Page:
     """Return the page of the partitions."""
     known = sources.look("partitions", "registry")
-    many, one = sources.dataset.partitions
+    one = sources.dataset.partitions[1]
     own = [each for each in known.partitions if each.service == sources.service]
     names, sound = [each.partition for each in own], [each for each in own if not each.refused]
     # Bookmarks of versions before 0.3 name a month.
@@ -31,8 +31,20 @@ def data_page(sources: PageSources, query: Mapping[str, str]) -> Page:
         for path in ("profile.json", "report.json", chosen.findings if chosen else "")
     )
     title = chosen.partition if chosen else ""
-    words = _Words(sources)
-    charts = _charts(known, profile, title, query, words)
+    words, charts = _Words(sources, own), PartitionCharts([])
+    many = words.partitions
+    sections = [ChartGroup(f"All {many}", known.charts(["partitions"], _all(own, sound, words)))]
+    if chosen:
+        charts = _charts(known, profile, chosen.partition, query, words)
+        sections += [
+            ChartGroup(
+                f"Findings about {title}",
+                [_findings(found, words)],
+            ),
+            *charts.sections,
+            ChartGroup("Columns", column_charts(profile, sources.dataset, words.no_profile)),
+            ChartGroup("Quarantine", [_quarantine(report, chosen, charts.broken_when, words)]),
+        ]
     return Page(
         name="data",
         title="Data",
@@ -45,46 +57,31 @@ def data_page(sources: PageSources, query: Mapping[str, str]) -> Page:
             PageField("partition", words.one, title, [(each, each) for each in reversed(names)]),
             *charts.choices,
         ],
-        sections=[
-            ChartGroup(
-                f"All {many}",
-                known.charts(
-                    ["partitions"],
-                    [_rows(sound, words), _target(sound, words), _listed(own, words)],
-                ),
-            ),
-            ChartGroup(
-                f"Findings about {title}".removesuffix(" about "),
-                known.charts(["partitions"], [_findings(found, words)]),
-            ),
-            *(
-                ChartGroup(group.heading, known.charts(["partitions"], group.charts), group.about)
-                for group in charts.sections
-            ),
-            ChartGroup(
-                "Columns",
-                known.charts(
-                    ["partitions"], column_charts(profile, sources.dataset, words.no_profile)
-                ),
-            ),
-            ChartGroup(
-                "Quarantine",
-                known.charts(
-                    ["partitions"], [_quarantine(report, chosen, charts.broken_when, words)]
-                ),
-            ),
-        ],
+        sections=sections,
         notes=[*known.problems, *charts.notes],
         waiting=known.waiting,
     )
 
 
+def _all(own: Sequence[PartitionRun], sound: Sequence[PartitionRun], words: _Words) -> list[Chart]:
+    """Return the charts of all partitions; the list alone where there is none."""
+    listed = _listed(own, words)
+    return [_rows(sound, words), _target(sound, words), listed] if own else [listed]
+
+
+#: Key of a table that is read as one.
+_WHOLE = "whole"
+
+
 class _Words:
     """Words of the page for one variant."""
 
-    def __init__(self, sources: PageSources) -> None:
+    def __init__(self, sources: PageSources, own: Sequence[PartitionRun]) -> None:
         self.sources, self.target = sources, sources.dataset.target
         many, one = sources.dataset.partitions
+        if own and all(each.partition == _WHOLE for each in own):
+            # A file of many partitions is read as one table.
+            many, one = "tables", "table"
         self.rows, self.row = sources.dataset.rows
         self.many, self.one = many.capitalize(), one.capitalize()
         self.partitions, self.partition = many, one
@@ -122,9 +119,8 @@ def _charts(
     sources = words.sources
     if sources.pages:
         return sources.pages.partition(known, profile, title, query)
-    heading = f"{words.rows.capitalize()} of {title}".removesuffix(" of ")
     charts = partition_charts(profile, sources.dataset, words.no_profile)
-    return PartitionCharts([ChartGroup(heading, charts)])
+    return PartitionCharts([ChartGroup(f"{words.rows.capitalize()} of {title}", charts)])
 
 
 def _cards(chosen: PartitionRun, own: Sequence[PartitionRun], words: _Words) -> list[Card]:
@@ -273,22 +269,31 @@ def _findings(found: Mapping[str, Any] | None, words: _Words) -> Chart:
     )
 
 
+def _broken(report: Mapping[str, Any]) -> dict[str, int]:
+    """Return the number of rows that break each rule."""
+    # Reports with a list of rules have a number under the other name.
+    if "rules" in report:
+        return {rule["rule"]: rule["rows"] for rule in report["rules"]}
+    set_aside: dict[str, int] = report.get("set_aside", {})
+    return set_aside
+
+
 def _quarantine(
     report: Mapping[str, Any] | None,
-    chosen: PartitionRun | None,
+    chosen: PartitionRun,
     broken_when: Mapping[str, str],
     words: _Words,
 ) -> Chart:
     rows = sorted(
         (
-            (rule["rule"], rule["rows"], broken_when.get(rule["rule"], ""))
-            for rule in (report or {}).get("rules", ())
-            if rule["rows"]
+            (rule, count, broken_when.get(rule, ""))
+            for rule, count in _broken(report or {}).items()
+            if count
         ),
         key=lambda row: -row[1],
     )
     empty = Empty(f"No row of this {words.partition} breaks a rule.") if report else None
-    rows_all = chosen.metrics.get("rows", 0) if chosen else 0
+    rows_all = chosen.metrics.get("rows", 0)
     return Chart(
         "quarantine",
         "Why rows are in quarantine",

@@ -9,7 +9,13 @@ from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.explanations import explanation_charts
 from model_loop.charts.formatting import UNKNOWN, date_of, plain, short
 from model_loop.charts.models import curves_chart, evaluation_charts
-from model_loop.dashboard.comparable import judged_on, model_input, same_rows, source_of
+from model_loop.dashboard.comparable import (
+    judged_on,
+    model_input,
+    same_rows,
+    source_of,
+    span_of,
+)
 from model_loop.dashboard.known import Known, PageSources
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
 from model_loop.dashboard.pages.searches import trials_chart, trials_table
@@ -116,7 +122,7 @@ def _cards(chosen: FamilyRun, known: Known) -> list[Card]:
     test = f"on the test {known.sources.words.rows}"
     version = next((one for one in known.registry.versions if one.run_id == chosen.run_id), None)
     parts = known.registry.parts(version.number) if version else []
-    aliases = [f"{part} ({moment})" for part, moment, _ in parts]
+    aliases = [f"{part}{known.sources.at_moment(moment)}" for part, moment, _ in parts]
     return [
         Card(
             "Model",
@@ -157,7 +163,7 @@ def _comparison(runs: Sequence[FamilyRun], known: Known) -> Chart:
             numbers.get(run.run_id),
             model_input(run),
             source_of(run),
-            run.test_partitions or None,
+            span_of(run.test_partitions) or None,
             *(
                 _rounded(run.metrics.get(name))
                 for name in ("validation_rmse", "test_rmse", "test_mae", "test_r2")

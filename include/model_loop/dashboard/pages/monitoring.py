@@ -84,8 +84,6 @@ def monitoring_page(sources: PageSources, query: Mapping[str, str]) -> Page:
     line = line if line in named else usual
     windows = [one for one in known.windows if (one.version, one.source) == named.get(line)]
     labels = {one.label: one for one in windows}
-    many = sources.words.rows
-    since_test = f"As a share of the error on the test {many}; 0 is as good as then."
     window = labels.get(query.get("window", "")) or (windows[-1] if windows else None)
     return Page(
         name="monitoring",
@@ -114,39 +112,10 @@ def monitoring_page(sources: PageSources, query: Mapping[str, str]) -> Page:
         ],
         sections=[
             ChartGroup("Windows", known.charts(["windows"], [_levels(windows)])),
-            ChartGroup(
-                "Drift",
-                known.charts(
-                    ["windows"],
-                    [
-                        _over_time(windows, metric, title, unit, about, known)
-                        for metric, title, unit, about in _OVER_TIME
-                    ],
-                ),
-            ),
-            ChartGroup(
-                "Live error",
-                known.charts(
-                    ["windows"],
-                    [
-                        _over_time(
-                            windows,
-                            metric,
-                            title,
-                            unit,
-                            since_test,
-                            known,
-                            _NO_LABELS,
-                        )
-                        for metric, title, unit in _ERRORS
-                    ],
-                ),
-            ),
+            *(_of_windows(windows, known) if windows else ()),
             ChartGroup(
                 "Versions side by side (A/B)",
-                known.charts(
-                    ["live", "registry"], ab_charts(known.live, known.registry, sources.words)
-                ),
+                known.charts(["live", "registry"], ab_charts(known.live, known.registry, sources)),
             ),
             ChartGroup(
                 "Service health", known.charts(["health"], health_charts(known.health, sources))
@@ -160,6 +129,29 @@ def monitoring_page(sources: PageSources, query: Mapping[str, str]) -> Page:
         },
         waiting=known.waiting,
     )
+
+
+def _of_windows(windows: Sequence[WindowRun], known: Known) -> list[ChartGroup]:
+    """Return drift and live errors, window by window."""
+    since_test = (
+        f"As a share of the error on the test {known.sources.words.rows}; 0 is as good as then."
+    )
+    return [
+        ChartGroup(
+            "Drift",
+            [
+                _over_time(windows, metric, title, unit, about, known)
+                for metric, title, unit, about in _OVER_TIME
+            ],
+        ),
+        ChartGroup(
+            "Live error",
+            [
+                _over_time(windows, metric, title, unit, since_test, known, _NO_LABELS)
+                for metric, title, unit in _ERRORS
+            ],
+        ),
+    ]
 
 
 def _no_window(known: Known) -> Card:

@@ -50,7 +50,7 @@ def overview_page(sources: PageSources, query: Mapping[str, str]) -> Page:
     metric = query.get("metric", "test_rmse")
     metrics = metrics_of(sources.words)
     metric = metric if metric in metrics else "test_rmse"
-    runs = [run for run in known.families if run.service == sources.service]
+    runs = _own_runs(known)
     return Page(
         name="overview",
         title="Overview",
@@ -82,6 +82,10 @@ def overview_page(sources: PageSources, query: Mapping[str, str]) -> Page:
     )
 
 
+def _own_runs(known: Known) -> list[FamilyRun]:
+    return [run for run in known.families if run.service == known.sources.service]
+
+
 def _cards(known: Known) -> list[Card]:
     rows = known.sources.words.rows
     return [
@@ -109,7 +113,7 @@ def _by_moment(
             none = Card(label, "none", f"Train a model, then run the DAG {dag_id}.", "warn")
         yield known.card(label, parts, lambda _: none)
     for moment, standing in led.items():
-        named = f"{label} ({moment})"
+        named = f"{label}{known.sources.at_moment(moment)}"
         # Of the very moment of this turn.
         yield known.card(named, parts, functools.partial(make, named, standing))
 
@@ -217,6 +221,9 @@ def _age_card(known: Known) -> Card:
     service = known.sources.service
     own = [one for one in known.partitions if one.service == service and not one.refused]
     many, single = known.sources.dataset.partitions
+    last = max((run.test_partitions for run in _own_runs(known)), default="").rpartition(",")[2]
+    if not own and last:
+        return Card("Data until", last, f"the newest test {single} of a training")
     if not own:
         return Card("Data until", UNKNOWN, f"No {single} was prepared yet.", "warn")
     newest = own[-1]
@@ -282,7 +289,8 @@ def _alarms(known: Known) -> Chart:
 def asked_at(known: Known, version: int) -> str:
     """Name a version, with the moment at which it stands."""
     moments = dict.fromkeys(moment for _, moment, _ in known.registry.parts(version))
-    return f"version {version}" + (f" ({', '.join(moments)})" if moments else "")
+    several = len(known.sources.dataset.asked_at) > 1
+    return f"version {version}" + (f" ({', '.join(moments)})" if moments and several else "")
 
 
 def by_family(runs: Iterable[FamilyRun], metric: str) -> dict[str, list[float]]:

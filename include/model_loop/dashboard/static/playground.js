@@ -8,6 +8,9 @@
   const reasons = document.getElementById("reasons");
   const { target, unit, row: noun, predict: PREDICT, explain: EXPLAIN } = form.dataset;
   const why = (alias) => `${EXPLAIN}${EXPLAIN.includes("?") ? "&" : "?"}why=${alias}`;
+  // Where all models are asked at the same moment, it tells nothing.
+  const several = "moment" in form.elements;
+  const asked = (one) => (several ? `, asked at the moment ${one.moment}` : "");
   const inUnit = unit ? ` (${unit})` : "";
 
   function make(tag, text, className) {
@@ -43,12 +46,12 @@
   }
 
   function body() {
-    const asked = {};
+    const row = {};
     for (const element of form.elements) {
       const given = element.name ? value(element) : undefined;
-      if (given !== undefined) asked[element.name] = given;
+      if (given !== undefined) row[element.name] = given;
     }
-    return JSON.stringify(asked);
+    return JSON.stringify(row);
   }
 
   async function post(address, content) {
@@ -71,7 +74,7 @@
   function card(one) {
     const box = make("div", undefined, `answer ${one.part}`);
     const head = make("p", undefined, "label");
-    head.append(make("span", one.part, `badge ${one.part}`), ` version ${one.version}${one.family ? `, ${one.family}` : ""}, asked at the moment ${one.moment}`);
+    head.append(make("span", one.part, `badge ${one.part}`), ` version ${one.version}${one.family ? `, ${one.family}` : ""}${asked(one)}`);
     box.append(head);
     if (one.prediction === undefined) {
       box.append(make("p", one.why));
@@ -88,7 +91,7 @@
   }
 
   /** The part and the version of an answer, as people call them. */
-  const named = (one) => `${one.part}, version ${one.version} (${one.moment}),`;
+  const named = (one) => `${one.part}, version ${one.version}${several ? ` (${one.moment})` : ""},`;
 
   function reason(one, found) {
     const figure = make("figure", undefined, "chart");
@@ -149,7 +152,7 @@
       const [[served], compared] = await Promise.all([post(PREDICT, content), post(EXPLAIN, content)]);
       const assumed = assumptions(served.assumed);
       said.textContent =
-        `Version ${served.model_version} answers (asked at the moment ${served.moment}): ${target} ${amount(served.prediction)}.` +
+        `Version ${served.model_version} answers ${amount(served.prediction)}${asked(served)}.` +
         (assumed ? ` Assumed: ${assumed}.` : "");
       answers.replaceChildren(...compared.answers.map(card));
       const boxes = compared.answers.map((one) => {

@@ -81,14 +81,15 @@ class Documents:
 
 
 MakeSources = Callable[..., PageSources]
+Rights = Mapping[Right, Collection[str]]
 #: Each right on every dataset.
-ALL: Mapping[Right, Collection[str]] = {}
+ALL: Rights = {}
 
 
 def dashboard_of(
     sources: PageSources,
     questions: Questions | None = None,
-    rights: Mapping[Right, Collection[str]] = ALL,
+    rights: Rights = ALL,
 ) -> Dashboard:
     """Return the pages of one variant, the default one.
 

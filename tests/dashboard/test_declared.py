@@ -12,7 +12,7 @@ from tests.heating import heating
 from model_loop.dashboard.comparable import model_input
 from model_loop.dashboard.pages import PAGES
 from model_loop.dashboard.rendering import Place, render
-from model_loop.dashboard.types import DagRuns, FamilyRun, PartitionRun
+from model_loop.dashboard.types import DagRuns, FamilyRun, LoggedPartition
 
 RUN = FamilyRun(
     run_id="1" * 32,
@@ -37,13 +37,13 @@ FOREIGN = re.compile(
     r"|\(min\)|minutes²",
     re.IGNORECASE,
 )
-PARTITION = PartitionRun(
+PARTITION = LoggedPartition(
     "3" * 32,
     "heating",
     "2024-03",
     "folder",
     1.7e9,
-    {"rows": 60.0, "rows_quarantined": 3.0, "median_target": 21.5, "mean_target": 24.0},
+    {"rows": 60.0, "rows_quarantined": 3.0, "median_load": 21.5, "mean_load": 24.0},
 )
 PROFILE = {
     "columns": [
@@ -60,7 +60,8 @@ PROFILE = {
             "most_frequent": [["library", 30], ["pool", 27]],
         }
     ],
-    "target": {"edges": [0, 10, 20, 30], "counts": [5, 30, 22]},
+    "histograms": [{"column": "load", "edges": [0, 10, 20], "counts": [5, 30, 22]}],
+    "per_weekday_and_hour": [[1] * 24] * 7,
     "per_day": [["2024-03-01", 2], ["2024-03-02", 3]],
 }
 
@@ -92,7 +93,7 @@ def test_pages_are_in_the_words_of_the_dataset(make_sources: MakeSources, name: 
         assert [row[1] for row in drawn["alarms"].table.rows] == ["heating__monitoring", "alerts"]
         assert "heating__sklearn_training" in html
     if name == "data":
-        assert {"rows_by_partition", "target_by_partition", "target_histogram", "rows_by_day"} <= {
+        assert {"rows_by_partition", "target_by_partition", "histogram_of_load", "rows_by_day"} <= {
             *drawn
         }
         assert drawn["target_by_partition"].table.columns == ("month", "median (kWh)", "mean (kWh)")

@@ -6,10 +6,10 @@ from tests.dashboard.conftest import Documents, MakeSources
 
 from model_loop.charts.chart import Chart
 from model_loop.dashboard.pages import PAGES
-from model_loop.dashboard.types import PartitionRun
+from model_loop.dashboard.types import LoggedPartition
 from model_loop.findings import Finding
 
-MONTH = PartitionRun("3" * 32, "green", "2024-03", "sample", 1.7e9, {"rows": 60.0})
+MONTH = LoggedPartition("3" * 32, "green", "2024-03", "sample", 1.7e9, {"rows": 60.0})
 DOUBT = Finding("thin_days", None, "2024-03", "warning", "4 days are thin.", "Look at them.")
 
 

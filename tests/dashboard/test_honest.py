@@ -19,7 +19,7 @@ from model_loop.dashboard.rendering import Place, asset, render
 from model_loop.dashboard.types import (
     DagRuns,
     LastRun,
-    PartitionRun,
+    LoggedPartition,
     RegistryState,
     VersionRow,
     WindowRun,
@@ -213,7 +213,7 @@ def test_every_champion_has_its_figures_and_its_alarms(make_sources: MakeSources
     live = AbReport((one, dataclasses.replace(one, version=5, moment="ended", rmse=3.5)), ())
     drifted = dataclasses.replace(WINDOW, version=5, level="act", found="PSI(trip_distance) = 0.5")
     zones = {"test": {"zones": [{"zone": 74, "trips": 50, "mae": 2.5}]}}
-    month = PartitionRun("7" * 32, "green", "2024-03", "sample", 1.7e9, {})
+    month = LoggedPartition("7" * 32, "green", "2024-03", "sample", 1.7e9, {})
     documents = Documents(
         {
             f"{ended.run_id}/{NUMBERS}": zones,

@@ -11,9 +11,9 @@ from tests.dashboard.conftest import Documents, MakeSources
 
 from model_loop.dashboard.page import Page
 from model_loop.dashboard.pages import PAGES
-from model_loop.dashboard.types import PartitionRun
+from model_loop.dashboard.types import LoggedPartition
 
-MONTH = PartitionRun("3" * 32, "green", "2024-03", "sample", 1.7e9, {"rows": 60.0})
+MONTH = LoggedPartition("3" * 32, "green", "2024-03", "sample", 1.7e9, {"rows": 60.0})
 PROFILE = {
     "zones": [
         {"zone": zone, "trips": trips, "mean_duration": minutes}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from starlette.testclient import TestClient
-from tests.dashboard.conftest import REGISTRY, RUN, MakeSources, dashboard_of
+from tests.dashboard.conftest import REGISTRY, RUN, MakeSources, Rights, dashboard_of
 from tests.heating import heating
 
 from model_loop.dashboard.app import asked_variant
@@ -15,7 +15,7 @@ def test_a_page_is_for_those_who_may_see_its_dataset(make_sources: MakeSources) 
     """Another dataset is neither shown nor offered, and nothing of its models is told."""
     heating()
     sources = make_sources(variant="heating")
-    rights = {"look": ("heating",), "ask": ()}
+    rights: Rights = {"look": ("heating",), "ask": ()}
     client = TestClient(dashboard_of(sources, rights=rights).app())
     shown = client.get("/overview?variant=heating")
     assert shown.status_code == 200

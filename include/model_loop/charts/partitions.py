@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from model_loop.charts import figures
@@ -11,6 +11,8 @@ from model_loop.charts.formatting import percent
 from model_loop.charts.words import Words
 from model_loop.datasets.dataset import Dataset
 
+#: Histograms that are drawn.
+_DRAWN = 6
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -22,22 +24,37 @@ def partition_charts(
     Parameters
     ----------
     profile
-        Its profile, with the histogram ``target``, and ``per_day`` where the table has a time; None
-        where there is none.
+        Its profile, with ``histograms`` by column, the target first, and where the table has a time
+        ``per_day`` and ``per_weekday_and_hour``; None where there is none.
     empty
         Reason why there is none.
     """
-    profile, words = profile or {}, Words.of(dataset)
-    target = dataset.target
-    found = profile.get("target")
+    profile, words, target = profile or {}, Words.of(dataset), dataset.target
+    titles = {column.name: column.title for column in dataset.columns} | {target.name: words.target}
+    units = {column.name: column.unit for column in dataset.columns} | {target.name: target.unit}
     charts = [
         histogram_chart(
-            "target_histogram", words.target.capitalize(), target.unit, found, words, empty
+            f"histogram_of_{name}",
+            f"{titles[name][:1].upper()}{titles[name][1:]}",
+            units[name],
+            found,
+            words,
+            empty,
         )
+        for name, found in _histograms(profile, titles)
     ]
+    charts = charts or [histogram_chart("histogram", words.target, target.unit, None, words, empty)]
     if dataset.time is not None:
         charts.append(days_chart(profile.get("per_day") or (), words, empty))
+        charts.append(hours_chart(profile.get("per_weekday_and_hour") or (), words, empty))
     return charts
+
+
+def _histograms(
+    profile: Mapping[str, Any], columns: Collection[str]
+) -> list[tuple[str, Mapping[str, Any]]]:
+    found = ((each["column"], each) for each in profile.get("histograms", ()))
+    return [(name, each) for name, each in found if name in columns][:_DRAWN]
 
 
 def histogram_chart(
@@ -48,26 +65,24 @@ def histogram_chart(
     words: Words,
     empty: Empty,
 ) -> Chart:
-    """Draw counts of rows between edges.
+    """Draw counts of rows between edges; the last bar takes everything beyond.
 
     Parameters
     ----------
     found
-        With ``edges`` and ``counts``; None where there are none. With as many edges as counts, the
-        last bar takes everything beyond.
+        With as many ``edges`` and ``counts``; None where there are none.
     """
     edges, counts = (found["edges"], found["counts"]) if found else ([], [])
-    is_open, edges = len(edges) == len(counts), edges[: len(counts)]
     total = sum(counts) or 1
     largest = max(range(len(counts)), key=lambda place: counts[place], default=0)
     width = edges[1] - edges[0] if len(edges) > 1 else 1
     said = ""
     if counts:
-        end = f"{edges[largest] + width:g} {unit}".rstrip()
-        said = f"Most {words.rows} have {edges[largest]:g} to {end}."
-    if counts and is_open:
-        beyond = percent(counts[-1] / total)
-        said = f"{said} {beyond} are beyond {edges[-1]:g} and counted in the last bar."
+        end = f"{edges[largest] + width:.4g} {unit}".rstrip()
+        said = (
+            f"Most {words.rows} have {edges[largest]:.4g} to {end}; {percent(counts[-1] / total)} "
+            f"are beyond {edges[-1]:.4g} and counted in the last bar."
+        )
     return Chart(
         name,
         title,

@@ -20,7 +20,7 @@ from model_loop.dashboard.types import (
     DagRuns,
     FamilyRun,
     LearnedColumn,
-    PartitionRun,
+    LoggedPartition,
     RegistryState,
     TrialRun,
     WindowRun,
@@ -104,7 +104,7 @@ class PageSources:
     service: str
     runs: SingleRuns
     families: BackgroundCache[tuple[FamilyRun, ...]]
-    partitions: BackgroundCache[tuple[PartitionRun, ...]]
+    partitions: BackgroundCache[tuple[LoggedPartition, ...]]
     registry: BackgroundCache[RegistryState]
     windows: BackgroundCache[tuple[WindowRun, ...]]
     live: BackgroundCache[AbReport]
@@ -296,9 +296,9 @@ class Known:
         return found
 
     @property
-    def partitions(self) -> tuple[PartitionRun, ...]:
+    def partitions(self) -> tuple[LoggedPartition, ...]:
         """The partitions that were prepared."""
-        found: tuple[PartitionRun, ...] = self.values.get("partitions", ())
+        found: tuple[LoggedPartition, ...] = self.values.get("partitions", ())
         return found
 
     @property

@@ -11,7 +11,7 @@ import msgspec
 from model_loop.dashboard.types import (
     FamilyRun,
     LearnedColumn,
-    PartitionRun,
+    LoggedPartition,
     RegistryState,
     TrialRun,
     WindowRun,
@@ -47,9 +47,9 @@ class Questions:
         """Families of training runs, the newest first."""
         return self._ask("families", tuple[FamilyRun, ...])
 
-    def partitions(self) -> tuple[PartitionRun, ...]:
+    def partitions(self) -> tuple[LoggedPartition, ...]:
         """The latest run of each partition, in their order."""
-        return self._ask("partitions", tuple[PartitionRun, ...])
+        return self._ask("partitions", tuple[LoggedPartition, ...])
 
     def windows(self, service: str) -> tuple[WindowRun, ...]:
         """Return the findings of monitoring, in the order of the windows."""

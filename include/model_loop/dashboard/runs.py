@@ -14,7 +14,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from model_loop.dashboard.types import (
     FamilyRun,
-    PartitionRun,
+    LoggedPartition,
     RegistryState,
     TrialRun,
     VersionRow,
@@ -64,9 +64,9 @@ class Runs:
         wanted = f"tags.MODEL != '' and tags.`{IDENTITY_TAG}` != ''"
         return tuple(map(_family, self._search(self._experiment, wanted, MOST_FAMILIES)))
 
-    def partitions(self) -> tuple[PartitionRun, ...]:
+    def partitions(self) -> tuple[LoggedPartition, ...]:
         """Return the run of each partition that was compared last, in their order."""
-        found: dict[tuple[str, str], PartitionRun] = {}
+        found: dict[tuple[str, str], LoggedPartition] = {}
         for run in self._search(self._experiment, "tags.pipeline = 'months'", MOST_PARTITIONS):
             made = _partition(run)
             key = (made.service, made.partition)
@@ -160,9 +160,9 @@ def _family(run: Run) -> FamilyRun:
     )
 
 
-def _partition(run: Run) -> PartitionRun:
+def _partition(run: Run) -> LoggedPartition:
     tags = run.data.tags
-    return PartitionRun(
+    return LoggedPartition(
         run_id=run.info.run_id,
         service=tags["service"],
         partition=tags["month"],

@@ -60,7 +60,7 @@ class FamilyRun:
 
 
 @dataclass(frozen=True)
-class PartitionRun:
+class LoggedPartition:
     """A partition that was checked and profiled.
 
     Parameters

@@ -13,7 +13,7 @@ from model_loop.charts.partitions import partition_charts
 from model_loop.dashboard.additions import PartitionCharts
 from model_loop.dashboard.known import Known, PageSources
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
-from model_loop.dashboard.types import PartitionRun
+from model_loop.dashboard.types import LoggedPartition
 from model_loop.tracking.names import metric_of
 
 
@@ -63,7 +63,9 @@ def data_page(sources: PageSources, query: Mapping[str, str]) -> Page:
     )
 
 
-def _all(own: Sequence[PartitionRun], sound: Sequence[PartitionRun], words: _Words) -> list[Chart]:
+def _all(
+    own: Sequence[LoggedPartition], sound: Sequence[LoggedPartition], words: _Words
+) -> list[Chart]:
     """Return the charts of all partitions; the list alone where there is none."""
     listed = _listed(own, words)
     return [_rows(sound, words), _target(sound, words), listed] if own else [listed]
@@ -76,7 +78,7 @@ _WHOLE = "whole"
 class _Words:
     """Words of the page for one variant."""
 
-    def __init__(self, sources: PageSources, own: Sequence[PartitionRun]) -> None:
+    def __init__(self, sources: PageSources, own: Sequence[LoggedPartition]) -> None:
         self.sources, self.target = sources, sources.dataset.target
         many, one = sources.dataset.partitions
         if own and all(each.partition == _WHOLE for each in own):
@@ -123,7 +125,7 @@ def _charts(
     return PartitionCharts([ChartGroup(f"{words.rows.capitalize()} of {title}", charts)])
 
 
-def _cards(chosen: PartitionRun, own: Sequence[PartitionRun], words: _Words) -> list[Card]:
+def _cards(chosen: LoggedPartition, own: Sequence[LoggedPartition], words: _Words) -> list[Card]:
     metrics = chosen.metrics
     sound = [each for each in own if not each.refused]
     refused = [each.partition for each in own if each.refused]
@@ -151,7 +153,7 @@ def _cards(chosen: PartitionRun, own: Sequence[PartitionRun], words: _Words) -> 
     return cards
 
 
-def _rows(own: Sequence[PartitionRun], words: _Words) -> Chart:
+def _rows(own: Sequence[LoggedPartition], words: _Words) -> Chart:
     rows = [
         (each.partition, _sound(each.metrics), int(each.metrics.get("rows_quarantined", 0)))
         for each in own
@@ -175,7 +177,7 @@ def _rows(own: Sequence[PartitionRun], words: _Words) -> Chart:
     )
 
 
-def _target(own: Sequence[PartitionRun], words: _Words) -> Chart:
+def _target(own: Sequence[LoggedPartition], words: _Words) -> Chart:
     said, axis = words.sources.words.target, words.sources.words.axis
     found = [
         (each.partition, median, words.mean(each.metrics))
@@ -201,7 +203,7 @@ def _target(own: Sequence[PartitionRun], words: _Words) -> Chart:
     )
 
 
-def _listed(own: Sequence[PartitionRun], words: _Words) -> Chart:
+def _listed(own: Sequence[LoggedPartition], words: _Words) -> Chart:
     rows = [
         (
             each.partition,
@@ -269,26 +271,17 @@ def _findings(found: Mapping[str, Any] | None, words: _Words) -> Chart:
     )
 
 
-def _broken(report: Mapping[str, Any]) -> dict[str, int]:
-    """Return the number of rows that break each rule."""
-    # Reports with a list of rules have a number under the other name.
-    if "rules" in report:
-        return {rule["rule"]: rule["rows"] for rule in report["rules"]}
-    set_aside: dict[str, int] = report.get("set_aside", {})
-    return set_aside
-
-
 def _quarantine(
     report: Mapping[str, Any] | None,
-    chosen: PartitionRun,
+    chosen: LoggedPartition,
     broken_when: Mapping[str, str],
     words: _Words,
 ) -> Chart:
     rows = sorted(
         (
-            (rule, count, broken_when.get(rule, ""))
-            for rule, count in _broken(report or {}).items()
-            if count
+            (rule["rule"], rule["rows"], broken_when.get(rule["rule"], ""))
+            for rule in (report or {}).get("rules", ())
+            if rule["rows"]
         ),
         key=lambda row: -row[1],
     )

@@ -18,7 +18,10 @@ from model_loop.objects import formats
 from model_loop.objects.documents import record_of, text_of
 from model_loop.objects.formats import all_formats, class_of, format_of
 from model_loop.objects.tree import from_tree, to_tree
-from model_loop.scoring.batch.job import ChunkResult
+from model_loop.scoring.batch.job import ChunkResult, Job
+from model_loop.scoring.batch.source import Rows
+from model_loop.scoring.predictor import RegisteredVersion
+from model_loop.tables.opening import FileKind
 from trip_duration.months import Month
 
 #: Paths of classes that stores of versions before 0.2 hold. Whoever moves a class leaves them here.
@@ -112,6 +115,18 @@ def test_no_path_is_written() -> None:
     assert "trip_duration" not in text
     assert "$dataclass" not in text
     assert record_of(Trial, json.loads(text)) == TRIAL
+
+
+@pytest.mark.parametrize(("ending", "kind"), [("csv", "csv"), ("parquet", "parquet")])
+def test_a_job_that_names_no_rows_reads_its_input(ending: str, kind: FileKind) -> None:
+    """A batch that a former version has planned goes on."""
+    source = f"file:///batches/asked.{ending}"
+    version = RegisteredVersion("green", 3)
+    job = Job("k", source, "out", "{}", version, "", "folder", False, Rows(kind, source))  # noqa: FBT003 - overwrite
+    assert record_of(Job, json.loads(text_of(job))) == job
+    stored = {**json.loads(text_of(job)), "format": "batch_job/1"}
+    del stored["rows"]
+    assert record_of(Job, stored) == job
 
 
 def test_fields_are_read_as_far_as_they_are_known() -> None:

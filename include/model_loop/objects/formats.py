@@ -38,8 +38,9 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "alert_table/1": "alerts.types:AlertTable",
         "batch_chunk/1": "scoring.batch.job:Chunk",
         "batch_chunk_result/1": "scoring.batch.job:ChunkResult",
-        "batch_job/1": "scoring.batch.job:Job",
+        "batch_job/2": "scoring.batch.job:Job",
         "batch_result/1": "scoring.batch.job:JobResult",
+        "batch_rows/1": "scoring.batch.source:Rows",
         "batch_kept_result/1": "scoring.batch.results:KeptResult",
         "bins/1": "monitoring.features:Bins",
         "check/1": "models.gate:Check",
@@ -130,10 +131,18 @@ def _variant_of_profile(fields: Fields) -> Fields:
     return {"variant" if name == "service" else name: value for name, value in fields.items()}
 
 
+def _rows_at_the_source(fields: Fields) -> Fields:
+    """Add where the rows of a batch are: in its input, which was Parquet or CSV."""
+    source = str(fields.get("source"))
+    kind = "parquet" if source.endswith(".parquet") else "csv"
+    return {**fields, "rows": {"format": "batch_rows/1", "kind": kind, "address": source}}
+
+
 #: Formats that are read and no longer written: the next one, and the function that makes its fields
 #: of those of a file.
 FORMER: Mapping[str, tuple[str, Callable[[Fields], Fields]]] = MappingProxyType(
     {
+        "batch_job/1": ("batch_job/2", _rows_at_the_source),
         "day_spread/1": ("day_spread/2", _number_of_rows),
         "evaluation/1": ("evaluation/2", _tables_of_errors),
         "shap_profile/1": ("shap_profile/2", _number_of_rows),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
-from upath import UPath
 
+from model_loop.monitoring.health.stored import newest_made
 from model_loop.monitoring.health.types import Product
 from model_loop.options import build
 from trip_duration.cleaning import Selection, clean_month
@@ -31,12 +31,6 @@ def products(storage_root: str) -> Iterator[Product]:
     """Yield the newest checked month of each service, for health."""
     folder = CheckedMonthStore(storage_root).folder
     for service in sorted(folder.iterdir()) if folder.exists() else ():
-        # A folder without a file is what a killed check has left.
-        made = {month.name: at for month in service.iterdir() if (at := _changed(month))}
-        if made:
-            newest = max(made)
-            yield Product("months", service.name, newest, made[newest])
-
-
-def _changed(folder: UPath) -> float | None:
-    return max((float(file.stat().st_mtime) for file in folder.iterdir()), default=None)
+        made = newest_made(service)
+        if made is not None:
+            yield Product("months", service.name, *made)

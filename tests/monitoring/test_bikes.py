@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+import json
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +24,7 @@ from model_loop.errors import InvalidInputError
 from model_loop.models.search import SearchRequest
 from model_loop.monitoring.levels import Level, WindowFinding, from_rows, thresholds_of
 from model_loop.monitoring.looking import DriftRules, look_for_drift
+from model_loop.monitoring.tested import find_reference
 from model_loop.monitoring.windows import Window, of_rows
 from model_loop.orchestration.assets import assets_of
 from model_loop.orchestration.forms import labels_form, monitoring_form, retraining_form
@@ -35,6 +39,7 @@ from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import get_settings
 from model_loop.sources.publications import Publications
+from model_loop.tracking.names import CUTS
 from model_loop.training_set.frames import model_frame
 
 #: Rows before it are published, and learned from; those after it are asked for.
@@ -163,6 +168,24 @@ def test_labels_come_later_and_a_window_is_judged(
     assert Level.UNKNOWN not in {after["rmse(all)"].level, after["bias(all)"].level}
     assert "rentals" in after["rmse(all)"].note
     assert "on 743 rows" in after["rmse(all)"].note
+
+
+def test_slices_are_those_of_the_evaluation(form: dict[str, Any]) -> None:
+    """Rules that the training has logged cut the rows of windows too."""
+    versions = versions_of(form["service"])
+    reference = find_reference(versions.tracker, versions.name, 1)
+    names = [cut.name for cut in reference.cuts]
+    assert "hr" in names
+    assert {name for name, _ in reference.slices} >= {*names}
+    run_id = versions.tracker.client.get_model_version(versions.name, "1").run_id
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / CUTS).write_text('[{"name": "hr"}]')
+        versions.tracker.client.log_artifact(run_id, f"{folder}/{CUTS}")
+        assert find_reference(versions.tracker, versions.name, 1).cuts == ()
+        cuts = [dataclasses.asdict(cut) for cut in reference.cuts]
+        (Path(folder) / CUTS).write_text(json.dumps(cuts))
+        versions.tracker.client.log_artifact(run_id, f"{folder}/{CUTS}")
+    assert find_reference(versions.tracker, versions.name, 1).cuts == reference.cuts
 
 
 def test_a_planted_drift_is_named(form: dict[str, Any], table: pd.DataFrame) -> None:

@@ -14,10 +14,19 @@ from airflow.utils.types import DagRunType
 from mlflow import MlflowClient
 from tests.servers import tracking_database
 
-from model_loop.datasets.dataset import Moment
+from model_loop.datasets.dataset import Dataset, Moment
+from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declared import dataset_of
+from model_loop.datasets.registry import use_dataset
 from model_loop.errors import InvalidInputError, SourceError
 from model_loop.orchestration.assets import assets_of
-from model_loop.orchestration.forms import retraining_form
+from model_loop.orchestration.forms import (
+    preparation_form,
+    retraining_form,
+    sklearn_form,
+    training_form,
+)
+from model_loop.orchestration.forms.completing import completed_form
 from model_loop.orchestration.schedules.drift_memory import DriftMemory
 from model_loop.orchestration.steps import retraining
 from model_loop.settings import get_settings
@@ -439,3 +448,81 @@ def test_the_outcome_names_the_drift_and_the_errors(
     ]
     drift = {"why": "PSI(hour) = 0.4", "version": 1}
     assert retraining._outcome(drift, families, version, promoted=promoted) == outcome
+
+
+METERS = """
+name = "meters"
+source = "FOLDER/meters-{partition}.csv"
+target = "load"
+partition = "week"
+labels_after = "2 days"
+[time]
+column = "at"
+[columns.at]
+type = "time"
+[columns.load]
+type = "number"
+"""
+WEEKS = ("2023-W52", "2024-W01", "2024-W02")
+
+
+@pytest.fixture
+def meters(tmp_path: Path) -> Dataset:
+    """Weeks of a declared table, one of which has not ended."""
+    for key in (*WEEKS, "2099-W01"):
+        (tmp_path / f"meters-{key}.csv").write_text("at,load\n")
+    return use_dataset(
+        dataset_of(parse_declaration(METERS.replace("FOLDER", str(tmp_path)), "meters.toml"))
+    )
+
+
+def plan_of_meters(dataset: Dataset, store: Store, events: Any = None, **fields: Any) -> Any:
+    """Plan a retraining on meters."""
+    form = {name: param.resolve() for name, param in retraining_form(dataset).items()}
+    assets = assets_of(dataset)
+    states = {assets.published: store, assets.drift: store}
+    form = completed_form(dataset, {**form, **fields})
+    return retraining.plan(form, BY_HAND, events or {}, states)  # type: ignore[arg-type]  # a run by hand
+
+
+def test_a_declared_table_is_retrained_on_all_partitions_up_to_the_newest(
+    meters: Dataset, tmp_path: Path
+) -> None:
+    """Of which the true values have come; in fields that the forms of the DAGs have."""
+    store = Store()
+    planned = plan_of_meters(meters, store)
+    assert planned["newest"] == "2024-W02"
+    forms = {
+        "data_preparation": preparation_form(meters),
+        "sklearn_training": sklearn_form(meters),
+        "xgboost_training": training_form(meters),
+    }
+    for job, form in planned["forms"].items():
+        assert form["partitions"] == [*WEEKS]
+        assert set(form) <= set(forms[job])
+    earlier = plan_of_meters(meters, store, newest_partition="2024-W01")
+    assert earlier["forms"]["xgboost_training"]["partitions"] == [*WEEKS[:2]]
+    with pytest.raises(InvalidInputError, match="true values have not arrived"):
+        plan_of_meters(meters, store, newest_partition="2099-W01")
+    source = str(tmp_path / "meters-{partition}.csv")
+    announced = SimpleNamespace(extra={"source": source, "partitions": ["2024-W01"]})
+    told = plan_of_meters(meters, store, {assets_of(meters).published: [announced]})
+    assert told["newest"] == "2024-W01"
+    early = SimpleNamespace(extra={"source": source, "partitions": ["2099-W01"]})
+    told = plan_of_meters(meters, store, {assets_of(meters).published: [early]})
+    assert told["newest"] == "2024-W02"
+    marks = retraining._watermarks(
+        {assets_of(meters).published: store}, {"service": "meters", "source": source}
+    )
+    marks.train(Publications.from_json(planned["published"]), "request")
+    assert plan_of_meters(meters, store) is None
+    (tmp_path / "meters-2023-W52.csv").write_text("at,load\n2024-01-01,1\n")
+    assert plan_of_meters(meters, store)["forms"]["data_preparation"]["partitions"] == [*WEEKS]
+
+
+def test_a_source_without_a_partition_is_said(meters: Dataset, tmp_path: Path) -> None:
+    """Nothing is trained on no rows."""
+    for key in WEEKS:
+        (tmp_path / f"meters-{key}.csv").unlink()
+    with pytest.raises(SourceError, match="has no week whose true values have arrived"):
+        plan_of_meters(meters, Store())

@@ -10,6 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declared import dataset_of
+from model_loop.datasets.registry import use_dataset
 from model_loop.errors import InvalidInputError
 from model_loop.monitoring.windows import Window, WindowRows
 from model_loop.orchestration.steps.windows import partitions_asked, windows_of
@@ -95,3 +98,47 @@ def test_only_the_months_of_most_trips_are_fetched() -> None:
     assert {"2024-02", "2024-03"} <= set(found)
     assert len(found) == 6
     assert partitions_asked(asked_at(times[:0])) == []
+
+
+METERS = """
+name = "meters"
+source = "meters-{partition}.csv"
+target = "load"
+partition = "PART"
+labels_after = "2 days"
+[time]
+column = "at"
+time_zone = "Europe/Paris"
+[columns.at]
+type = "time"
+[columns.load]
+type = "number"
+"""
+
+
+@pytest.mark.parametrize(
+    ("part", "word", "found"),
+    [
+        ("week", "week", ["month 2024-W01", "month 2024-W02"]),
+        ("day", "day", [f"month 2024-01-{day:02d}" for day in range(3, 17)]),
+        ("whole", "table", [f"month table of 2024-01-{day:02d}" for day in range(6, 20)]),
+    ],
+)
+def test_partitions_of_any_length_are_looked_at_once(
+    part: str, word: str, found: list[str]
+) -> None:
+    """When the true values of their last row have come, two days after their end in Paris."""
+    use_dataset(dataset_of(parse_declaration(METERS.replace("PART", part), "meters.toml")))
+    form: dict[str, Any] = {"service": "meters", "window_source": word, "partitions": None}
+    days = pd.date_range("2024-01-06T05:00", periods=14, freq="D", tz="UTC")
+    assert [one for at in days for one in labels(str(at), **form)] == found
+
+
+def test_named_weeks_are_windows() -> None:
+    """As months are; a month is no week."""
+    use_dataset(dataset_of(parse_declaration(METERS.replace("PART", "week"), "meters.toml")))
+    form: dict[str, Any] = {"service": "meters", "window_source": "week"}
+    named = labels("2024-03-01T06:00+00:00", **form, partitions=["2024-W02", "2023-W52"])
+    assert named == ["month 2023-W52", "month 2024-W02"]
+    with pytest.raises(InvalidInputError, match="is no week"):
+        labels("2024-03-01T06:00+00:00", **form, partitions=["2024-01"])

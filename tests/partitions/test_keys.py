@@ -12,8 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_loop.datasets.declaration import Part, parse_declaration
+from model_loop.datasets.declared import dataset_of
 from model_loop.errors import InvalidInputError
-from model_loop.partitions.keys import bounds_of, keys_of
+from model_loop.partitions.keys import (
+    bounds_of,
+    check_partition,
+    is_complete,
+    key_at,
+    keys_of,
+    next_key,
+    parse_keys,
+    previous_key,
+)
 from model_loop.partitions.source import resolved_source
 from model_loop.training_set.build import read_source
 
@@ -67,3 +77,70 @@ def test_a_table_is_cut_on_the_clocks_of_its_place(tmp_path: Path) -> None:
         read = read_source(resolved_source(declared, tmp_path), "t")
         cut.append(keys_of(read.table.frame["at"], "month").tolist())
     assert cut == [["2024-01", "2024-02", "2024-03"], ["2024-02", "2024-02", "2024-03"]]
+
+
+@given(TIMES, st.sampled_from(PARTS))
+def test_partitions_follow_each_other(time: dt.datetime, part: Part) -> None:
+    """The next one begins where one ends, and its previous one is that; text has their order."""
+    (key,) = keys(time.isoformat(), part=part)
+    after = next_key(key, part)
+    assert bounds_of(after, part)[0] == bounds_of(key, part)[1]
+    assert previous_key(after, part) == key < after
+
+
+def test_lists_and_ranges_are_read() -> None:
+    """Sorted, each once, blanks and empty fields aside."""
+    assert parse_keys("2024-01, 2023-11..2024-01,", "month") == ("2023-11", "2023-12", "2024-01")
+    assert parse_keys(["2024-W52 .. 2025-W02"], "week") == ("2024-W52", "2025-W01", "2025-W02")
+    assert parse_keys(None, "day") == parse_keys("", "day") == ()
+    with pytest.raises(InvalidInputError, match="runs backwards"):
+        parse_keys("2024-02..2024-01", "month")
+    with pytest.raises(InvalidInputError, match="is no month"):
+        parse_keys("9999-12", "month")
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "taken"),
+    [
+        ("a-{{partition}}.csv", "2024-W05", True),
+        ("a-{{partition}}.csv", "whole", False),
+        ("a-*.csv", "whole", True),
+        ("a-*.csv", "2024-01", False),
+    ],
+)
+def test_a_whole_table_is_a_partition_where_it_comes_as_one(
+    source: str, key: str, *, taken: bool
+) -> None:
+    """Also of a table that is cut by its time."""
+    dataset = dataset_of(parse_declaration(WEEKS.replace("SOURCE", source.format()), "a.toml"))
+    if taken:
+        assert check_partition(key, dataset) == key
+    else:
+        with pytest.raises(InvalidInputError, match="is no week"):
+            check_partition(key, dataset)
+
+
+def test_a_partition_is_complete_when_its_true_values_have_come() -> None:
+    """A day after Sunday's midnight in Paris."""
+    dataset = dataset_of(parse_declaration(WEEKS.replace("SOURCE", "a.csv"), "a.toml"))
+    end = dt.datetime(2024, 2, 5, 23, tzinfo=dt.UTC)
+    assert is_complete("2024-W05", dataset, end)
+    assert not is_complete("2024-W05", dataset, end - dt.timedelta(seconds=1))
+    assert key_at(end - dt.timedelta(days=1), dataset) == "2024-W06"
+    assert key_at(end - dt.timedelta(days=1, seconds=1), dataset) == "2024-W05"
+
+
+WEEKS = """
+name = "a"
+source = "SOURCE"
+target = "y"
+partition = "week"
+labels_after = "1 day"
+[time]
+column = "at"
+time_zone = "Europe/Paris"
+[columns.at]
+type = "time"
+[columns.y]
+type = "number"
+"""

@@ -258,7 +258,7 @@ class Extensions:
         default all up to the newest.
     products
         ``(storage_root) -> products``: further data products, for health; see
-        `monitoring.health.types.Product`. By default none.
+        `monitoring.health.types.Product`. By default the partitions that were checked.
     choices
         ``(column) -> {value: label}``: codes of a column with their labels, for forms. By default
         the declared categories.

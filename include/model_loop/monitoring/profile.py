@@ -25,7 +25,7 @@ from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import ContractError, StoredObjectError
 from model_loop.models.explanation import shap_by_feature, shap_rows
 from model_loop.models.intervals import DaySpread, sums_by_day
-from model_loop.models.slices import Cut, slicing_of
+from model_loop.models.slices import Cut
 from model_loop.monitoring.features import Bins, Counts, Feature, bins_of, features
 from model_loop.objects.documents import UNREADABLE, record_of, text_of
 from model_loop.tracking.downloads import read_artifact
@@ -158,7 +158,8 @@ class VersionProfile:
     days
         Variation of errors between days in the test rows; None where that was not measured.
     cuts
-        Rules that cut rows into slices, as they were learned; see `models.slices`.
+        Rules that cut rows into slices, in profiles that were made before those of the evaluation
+        were read; see `monitoring.tested`.
     """
 
     variant: str
@@ -237,7 +238,6 @@ def make_reference(
         predictions=FeatureProfile.of(Bins.of_number(PREDICTION, predicted), predicted),
         shap=None if shap is None else ShapProfile.of(shap),
         days=day_spread(model, _some(test, DAILY_ROWS, seed), columns, dataset),
-        cuts=slicing_of(training_set).cuts,
     )
     sample = _some(learned, SAMPLE_ROWS, seed).reset_index(drop=True)
     predictions = pd.Series(predicted[:SAMPLE_ROWS], name=PREDICTION)

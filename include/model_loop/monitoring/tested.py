@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 
 import pandas as pd
 
 from model_loop.errors import StoredObjectError
 from model_loop.models.gate_rules import GateRules
-from model_loop.models.intervals import DaySpread
 from model_loop.models.slices import Cut
 from model_loop.monitoring.performance import ReferenceErrors
-from model_loop.monitoring.profile import find_profile
+from model_loop.monitoring.profile import VersionProfile, find_profile
+from model_loop.objects.documents import UNREADABLE
 from model_loop.tracking.downloads import read_artifact
+from model_loop.tracking.names import CUTS
 from model_loop.tracking.runs import Tracker
 
 logger = logging.getLogger(__name__)
@@ -31,25 +33,41 @@ def find_reference(tracker: Tracker, name: str, version: int) -> ReferenceErrors
     if not run_id:
         return ReferenceErrors(version)
     metrics = tracker.client.get_run(run_id).data.metrics
+    profile = _profile(tracker, name, version)
     return ReferenceErrors(
         version,
         metrics.get("test_rmse"),
         metrics.get("test_mae"),
         _reference_slices(tracker, run_id) if "test_rmse" in metrics else {},
-        *_profiled(tracker, name, version),
+        profile.days if profile else None,
+        _cuts(tracker, run_id, profile),
     )
 
 
-def _profiled(
-    tracker: Tracker, name: str, version: int
-) -> tuple[DaySpread | None, tuple[Cut, ...]]:
-    """Return how much days differ, and the rules of slices, where a profile holds them."""
+def _profile(tracker: Tracker, name: str, version: int) -> VersionProfile | None:
     try:
-        profile = find_profile(tracker, name, version)
+        return find_profile(tracker, name, version)
     except StoredObjectError as error:
         logger.warning("How much days differ is not known: %s", error)
-        return None, ()
-    return (profile.days, profile.cuts) if profile else (None, ())
+        return None
+
+
+def _cuts(tracker: Tracker, run_id: str, profile: VersionProfile | None) -> tuple[Cut, ...]:
+    """Return the rules of the slices that the evaluation was logged with.
+
+    Versions before 0.2 have them in their profiles, if at all.
+    """
+    content = read_artifact(tracker.client, run_id, CUTS)
+    if content is None:
+        return profile.cuts if profile else ()
+    try:
+        return tuple(
+            Cut(**{**each, "values": tuple(each["values"]), "edges": tuple(each["edges"])})
+            for each in json.loads(content)
+        )
+    except UNREADABLE as error:
+        logger.warning("%s of run %s cannot be read: %s", CUTS, run_id, error)
+        return ()
 
 
 def _reference_slices(tracker: Tracker, run_id: str) -> dict[tuple[str, str], float]:

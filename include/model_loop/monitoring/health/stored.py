@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from upath import UPath
+
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.registry import dataset_of_variant, sound_datasets
 from model_loop.monitoring.health.types import Champion, Product
+from model_loop.partitions.checked import FOLDER
 from model_loop.partitions.keys import WHOLE, parse_keys, span_of
 from model_loop.tracking.deployments import first_standing
 from model_loop.tracking.history import History
@@ -60,7 +63,7 @@ def products_of(storage_root: str) -> tuple[Product, ...]:
     found = [*_training_sets(storage_root)]
     for dataset in sound_datasets():
         own: Callable[[str], Iterator[Product]] | None = dataset.extensions.load("products")
-        found += own(storage_root) if own else ()
+        found += own(storage_root) if own else _checked(dataset, storage_root)
     return tuple(found)
 
 
@@ -96,3 +99,23 @@ def _training_sets(storage_root: str) -> Iterator[Product]:
             product.created,
             checked.get(product.key),
         )
+
+
+def _checked(dataset: Dataset, storage_root: str) -> Iterator[Product]:
+    """Yield the newest checked partition of each variant of a declared table."""
+    for variant in dataset.variants:
+        folder = UPath(storage_root) / FOLDER / variant
+        made = newest_made(folder)
+        if made is not None:
+            yield Product("partitions", variant, *made)
+
+
+def newest_made(folder: UPath) -> tuple[str, float] | None:
+    """Return the newest partition that has a folder with files, and when these were made."""
+    made = {
+        each.name: max(times)
+        for each in (folder.iterdir() if folder.exists() else ())
+        # A folder without a file is what a killed check has left.
+        if (times := [float(file.stat().st_mtime) for file in each.iterdir()])
+    }
+    return (newest, made[newest]) if (newest := max(made, default=None)) is not None else None

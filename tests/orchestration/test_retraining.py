@@ -482,7 +482,7 @@ def plan_of_meters(dataset: Dataset, store: Store, events: Any = None, **fields:
     assets = assets_of(dataset)
     states = {assets.published: store, assets.drift: store}
     form = completed_form(dataset, {**form, **fields})
-    return retraining.plan(form, BY_HAND, events or {}, states)  # type: ignore[arg-type]  # a run by hand
+    return retraining.plan(form, BY_HAND, events or {}, states)
 
 
 def test_a_declared_table_is_retrained_on_all_partitions_up_to_the_newest(

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from model_loop.drafting.values import ColumnValues, Floats, Places, TableValues, levels_of
-from model_loop.drafting.words import names
+from model_loop.drafting.words import has_word, names
 from model_loop.tables.raw import RawTable
 from model_loop.tables.values import is_text
 
@@ -21,6 +21,8 @@ _LEAST, _LEAST_SHARE, _VALUES = 3, 0.001, 5
 _LEAST_DATES, _FAR = 5, 5 * 365 * 86_400
 #: Different values of a code: fewer show no order, and more are no codes.
 _FEWEST_CODES, _MOST_CODES = 6, 5_000
+#: Rows of a code.
+_ROWS_OF_A_CODE = 3
 #: Strength of the differences between values, and roughness of neighbours, of codes.
 _STRENGTH, _ROUGH, _ROWS_OF_A_MEAN = 4.0, 0.55, 5
 _FEW_FAR, _DIGITS = 50, 100
@@ -108,9 +110,11 @@ def without_order(column: ColumnValues, target: ColumnValues) -> str | None:
     known = column.numbers[rows]
     if not len(known) or not (known == np.round(known)).all():
         return None
-    if names(column.name, "codes"):
-        return "whole numbers, named as a code"
     levels, codes = levels_of(known)
+    # A word may end like one for codes by chance: then its values have to come several times.
+    several = len(known) >= _ROWS_OF_A_CODE * len(levels)
+    if has_word(column.name, "codes") or (several and names(column.name, "codes")):
+        return "whole numbers, named as a code"
     if _few_far(levels, len(known)):
         return f"{len(levels)} whole numbers far from each other"
     enough = _FEWEST_CODES <= len(levels) <= _MOST_CODES and len(known) >= 10 * len(levels)

@@ -37,11 +37,17 @@ def plain(text: str) -> str:
     return "".join(each for each in decomposed if not unicodedata.combining(each))
 
 
-def names(name: str, meaning: Meaning) -> bool:
-    """Return whether a name, or one of its words, has a meaning."""
+def has_word(name: str, meaning: Meaning) -> bool:
+    """Return whether a name is, or has, a word of a meaning."""
     parts, words = tokens(name), _words()[meaning]
-    if any(part in words for part in (*parts, "".join(parts), "_".join(parts))):
+    return any(part in words for part in (*parts, "".join(parts), "_".join(parts)))
+
+
+def names(name: str, meaning: Meaning) -> bool:
+    """Return whether a name, or one of its words, has a meaning; also as the end of a word."""
+    if has_word(name, meaning):
         return True
+    parts, words = tokens(name), _words()[meaning]
     # German and the Nordic languages join words: the last one says the kind.
     whole = "".join(parts)
     return any(len(word) >= _LEAST_LETTERS and whole.endswith(word) for word in words)

@@ -56,15 +56,6 @@ EXCEPTIONS = {
     "tracking/runs.py": ("trip", "a tag of runs that versions before 0.2 stored"),
 }
 
-#: Files that still hold words of a dataset. The list only gets shorter: texts become general, or
-#: move to the package of the dataset, which the loop finds by its entry points.
-STILL_OF_A_DATASET: frozenset[str] = frozenset(
-    {
-        "orchestration/steps/prediction.py",
-        "orchestration/web/mounting.py",
-    }
-)
-
 #: The words of names and texts, split at underscores, hyphens and capitals.
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
@@ -87,13 +78,13 @@ def files() -> dict[str, str]:
 
 
 def test_the_loop_holds_no_word_of_a_dataset() -> None:
-    """Identifiers, texts, comments, pages, scripts, styles: but for the files that are listed."""
-    holding = {
-        name
+    """Identifiers, texts, comments, pages, scripts, styles: they move to the package of trips."""
+    held = {
+        name: words
         for name, text in files().items()
-        if {*words_of(text)} - {*EXCEPTIONS.get(name, ("", ""))[0].split()}
+        if (words := {*words_of(text)} - {*EXCEPTIONS.get(name, ("", ""))[0].split()})
     }
-    assert sorted(holding) == sorted(STILL_OF_A_DATASET)
+    assert held == {}
 
 
 def test_every_exception_is_needed() -> None:

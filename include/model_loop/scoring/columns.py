@@ -302,8 +302,8 @@ def _read_times(
         cells = pc.if_else(pc.match_substring_regex(cells, _MOMENT), cells, None)
     elif not pa.types.is_timestamp(cells.type):
         cells = pa.nulls(len(cells))
-    zone = dataset.time_zone
-    read, _ = to_values(cells, ColumnFormat("time", stored_in=zone, time_zone=zone))
+    time_zone = dataset.time_zone
+    read, _ = to_values(cells, ColumnFormat("time", stored_in=time_zone, time_zone=time_zone))
     times = read.to_numpy().astype("datetime64[us]")
     bounds = (f"{column.lowest:.0f}-01-01", f"{column.highest + 1:.0f}-01-01")
     first, end = (np.datetime64(bound) for bound in bounds)

@@ -68,13 +68,13 @@ def _format(dataset: Dataset, name: str, cells: pa.Array) -> ColumnFormat:
     """Return how a column is read."""
     if dataset.declaration is not None and name in dataset.columns.places:
         return declared_format(dataset.declaration, name)
-    text, zone = ColumnFormat("text", missing=frozenset({""})), dataset.time_zone
+    text, time_zone = ColumnFormat("text", missing=frozenset({""})), dataset.time_zone
     given = cells.filter(pc.not_equal(pc.utf8_trim_whitespace(cells), ""))
     if not len(given) or pc.any(pc.match_substring_regex(given, _CODE)).as_py():
         return text
     for each in (
         ColumnFormat("number", missing=text.missing),
-        ColumnFormat("time", missing=text.missing, stored_in=zone, time_zone=zone),
+        ColumnFormat("time", missing=text.missing, stored_in=time_zone, time_zone=time_zone),
     ):
         if to_values(given, each)[1].mean() <= 1 - _SHARE:
             return each

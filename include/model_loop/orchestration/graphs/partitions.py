@@ -62,8 +62,7 @@ def declare_watching(dataset: Dataset) -> None:
     with dag_of(
         dataset,
         f"watch_{many}",
-        description=f"Waits for the next {dataset.partitions[1]} of the settings' source, again "
-        "and again.",
+        description=f"Waits for the next {dataset.partitions[1]} of the source, again and again.",
         doc=_doc_of_watching(dataset),
         tags=(Tag.DATA,),
         form=watch_form(dataset),
@@ -109,6 +108,7 @@ failed task after mending the cause, or backfill again with *failed runs*.
 
 def _doc_of_watching(dataset: Dataset) -> str:
     (many, one), names = dataset.partitions, dataset.names.partitions
+    settings = "declaration" if dataset.declaration else "settings"
     new, watch = (dag_id_of(dataset, f"{verb}_{names}") for verb in ("new", "watch"))
     return f"""
 ### Waits for {many} that are published
@@ -121,9 +121,9 @@ the run ends.
 What is announced has been the same in two looks. One failed look is no event. What was announced
 and not trained on within a day is announced again.
 
-`{new}` waits once, for what its form names, beside whatever else waits. `{watch}` is for the source
-of the settings: where `MODEL_LOOP_WATCH_MONTHS` is set, the next run waits for the next {one},
-without end.
+`{new}` waits once, for what its form names, beside whatever else waits. `{watch}` is for the
+source of the {settings}: where `MODEL_LOOP_WATCH_MONTHS` is set, the next run waits for the next
+{one}, without end.
 
 **If it fails:** the source has not answered for many looks in a row; the mail says what it said.
 The next run of `{watch}` goes on looking by itself; `{new}` is triggered again.

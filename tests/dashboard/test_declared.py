@@ -9,6 +9,8 @@ import pytest
 from tests.dashboard.conftest import Documents, MakeSources
 from tests.heating import heating
 
+from model_loop.charts.chart import Empty
+from model_loop.charts.partitions import partition_charts
 from model_loop.dashboard.comparable import model_input
 from model_loop.dashboard.pages import PAGES
 from model_loop.dashboard.rendering import Place, render
@@ -102,6 +104,25 @@ def test_pages_are_in_the_words_of_the_dataset(make_sources: MakeSources, name: 
             ("building", "library", 30), ("building", "pool", 27),
         ]  # fmt: skip
         assert "zones" not in drawn
+
+
+def test_what_tells_nothing_is_not_drawn() -> None:
+    """Hours of a time that is a day, and a column with one value."""
+    dataset = heating()
+    only_midnight = [[5, *[0] * 23]] * 7
+    profile = {
+        "histograms": [
+            {"column": "load", "edges": [0, 10], "counts": [5, 30]},
+            {"column": "area", "edges": [1, 2], "counts": [35, 0]},
+        ],
+        "per_day": [["2024-03-01", 35]],
+        "per_weekday_and_hour": only_midnight,
+    }
+    drawn = [chart.name for chart in partition_charts(profile, dataset, Empty("none"))]
+    assert drawn == ["histogram_of_load", "rows_by_day"]
+    profile["per_weekday_and_hour"] = [[5, 1, *[0] * 22]] * 7
+    drawn = [chart.name for chart in partition_charts(profile, dataset, Empty("none"))]
+    assert drawn[-1] == "rows_by_hour"
 
 
 def test_a_dataset_without_partitions_says_what_to_run(make_sources: MakeSources) -> None:

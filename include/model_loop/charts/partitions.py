@@ -46,15 +46,24 @@ def partition_charts(
     charts = charts or [histogram_chart("histogram", words.target, target.unit, None, words, empty)]
     if dataset.time is not None:
         charts.append(days_chart(profile.get("per_day") or (), words, empty))
-        charts.append(hours_chart(profile.get("per_weekday_and_hour") or (), words, empty))
+        hours = profile.get("per_weekday_and_hour") or ()
+        # Times that are days alone are all at midnight.
+        if not hours or any(any(day[1:]) for day in hours):
+            charts.append(hours_chart(hours, words, empty))
     return charts
 
 
 def _histograms(
     profile: Mapping[str, Any], columns: Collection[str]
 ) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return those of columns with several values."""
     found = ((each["column"], each) for each in profile.get("histograms", ()))
-    return [(name, each) for name, each in found if name in columns][:_DRAWN]
+    drawn = [
+        (name, each)
+        for name, each in found
+        if name in columns and sum(map(bool, each["counts"])) > 1
+    ]
+    return drawn[:_DRAWN]
 
 
 def histogram_chart(

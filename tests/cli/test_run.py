@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -23,24 +27,51 @@ type = "id"
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Return a folder with a table of 600 rows, and its declaration."""
+def write_rents(path: Path) -> None:
+    """Write a table of 600 rows."""
     rng = np.random.default_rng(3)
     size, district = rng.uniform(20, 120, 600).round(1), rng.choice(["N", "S", "W"], 600)
     rent = (9 * size + 150 * (district == "W") + rng.normal(0, 40, 600)).round(0)
     table = pd.DataFrame({"number": range(600), "size": size, "district": district, "rent": rent})
     table.loc[[5, 17], "rent"] = np.nan
-    table.to_csv(tmp_path / "rents.csv", index=False)
+    table.to_csv(path, index=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with the table, and its declaration."""
+    write_rents(tmp_path / "rents.csv")
     (tmp_path / "rents.toml").write_text(DECLARATION)
     return tmp_path
 
 
-def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+class Stopped(BaseHTTPRequestHandler):
+    """A tracking server that says it is there, and answers nothing else."""
+
+    def do_GET(self) -> None:
+        """Answer whether it is there."""
+        if self.path == "/health":
+            self.send_response(200)
+            self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Serve on a free port, and yield the address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def run(folder: Path, *options: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run the command with one quick family, where no tracking server answers."""
     arguments = ["run", "rents.toml", "--models", "linear_model.LinearRegression"]
     arguments += ["--evaluations", "2", *options]
-    environment = {**os.environ, "MODEL_LOOP_TRACKING_URI": "http://127.0.0.1:9"}
+    environment = {**os.environ, "MODEL_LOOP_TRACKING_URI": "http://127.0.0.1:9", **settings}
     return run_command(*arguments, folder=folder, environment=environment)
 
 
@@ -67,6 +98,8 @@ def test_the_last_screen_says_how_to_ask(folder: Path) -> None:
     """Errors beside those of rules, the split, rows set aside, the unit, and the next command."""
     screen = run(folder).stdout
     for words in (
+        "linear_model.LinearRegression is off by",
+        "less than the best rule without a model, mean by size",
         "EUR",
         "2 (no target)",
         "naive median",
@@ -75,6 +108,36 @@ def test_the_last_screen_says_how_to_ask(folder: Path) -> None:
         "model-loop serve",
     ):
         assert words in screen
+    table = screen[screen.index("model or rule") : screen.index("is off by")]
+    assert max(map(len, table.splitlines())) <= 80
+
+
+def test_a_tracking_server_that_stops_is_named_with_what_to_do(folder: Path) -> None:
+    """It answers at first, and nothing that follows."""
+    with served(Stopped) as address:
+        done = run(folder, MODEL_LOOP_TRACKING_URI=address, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    assert done.returncode == 2
+    assert f"The tracking server {address} did not answer" in done.stderr
+    assert "repeat the command" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--models", "linear_model.Lasoo"), "Choose one of"),
+        (("--evaluations", "0"), "max_evaluations = 0 is out of bounds"),
+        (("--recipe", "planned"), "Recipe 'planned' is unknown"),
+        (("--partition", "2024-01"), "is not cut"),
+    ],
+)
+def test_options_that_fit_nothing_are_refused(
+    folder: Path, options: tuple[str, ...], words: str
+) -> None:
+    """With what there is."""
+    done = run(folder, *options)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert words in " ".join(done.stderr.split())
 
 
 def test_no_better_than_a_rule_ends_with_one(folder: Path) -> None:

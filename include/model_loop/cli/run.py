@@ -20,6 +20,7 @@ from model_loop.cli.console import console
 from model_loop.cli.options import AsJson
 from model_loop.datasets.declaration import read_declaration
 from model_loop.datasets.registry import datasets_folder
+from model_loop.errors import InvalidInputError
 from model_loop.models.catalogue import FAMILIES, get_family
 from model_loop.settings import get_settings
 
@@ -80,6 +81,10 @@ def run_file(  # noqa: PLR0913 - one for each option
     families = tuple(get_family(name).name for name in models or FAMILIES)
     # Threads that wait for each other give their core away; it is read when XGBoost is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # A server that has stopped is told of after half a minute, and not after four.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
+    from mlflow.exceptions import MlflowException
+
     from model_loop.findings import RefusedPartitionError
     from model_loop.models.search import SearchRequest
     from model_loop.pipeline.run import Places, RunRequest, run_table
@@ -105,6 +110,12 @@ def run_file(  # noqa: PLR0913 - one for each option
         if as_json:
             _print_json(_refusal(error))
         raise
+    except MlflowException as error:
+        raise InvalidInputError(
+            f"The tracking server {places.tracking_uri}",
+            f"did not answer, or refused it ({' '.join(str(error).split())})",
+            "Start it, then repeat the command: it goes on with what is done.",
+        ) from error
     if as_json:
         _print_json(result)
     else:
@@ -136,12 +147,16 @@ def _is_good(run: dict[str, Any]) -> bool:
 
 def _beats_baseline(run: dict[str, Any]) -> bool:
     best = run["families"][0]["test_rmse"]
-    rules = [
-        errors["test_rmse"]
+    return best is not None and all(best < each for each in _rules(run).values())
+
+
+def _rules(run: dict[str, Any]) -> dict[str, float]:
+    """Return the test RMSE of each rule that needs no model."""
+    return {
+        name: errors["test_rmse"]
         for name, errors in run["compared_with"].items()
         if not name.startswith("champion")
-    ]
-    return best is not None and all(best < each for each in rules)
+    }
 
 
 def _refusal(error: RefusedPartitionError) -> dict[str, Any]:
@@ -172,10 +187,9 @@ def _print(result: dict[str, Any], path: Path) -> None:
     out.print(f"  {prefix}model-loop predict {run['variant']} {values}")
     out.print("Over HTTP, after `model-loop tokens add me`:")
     out.print(f"  {prefix}MODEL_LOOP_SERVING_VARIANTS={run['variant']} model-loop serve")
-    out.print(
-        f"  curl http://127.0.0.1:{port}/{run['variant']}/predict "
-        f"-H 'Authorization: Bearer TOKEN' -d '{json.dumps(run['example'])}'"
-    )
+    out.print(f"  curl http://127.0.0.1:{port}/{run['variant']}/predict \\")
+    out.print("    -H 'Authorization: Bearer TOKEN' \\")
+    out.print(f"    -d {shlex.quote(json.dumps(run['example']))}")
 
 
 def _print_run(run: dict[str, Any], result: dict[str, Any]) -> None:
@@ -211,7 +225,23 @@ def _print_run(run: dict[str, Any], result: dict[str, Any]) -> None:
     for name, errors in run["compared_with"].items():
         table.add_row(name, "", _number(errors["test_rmse"]), _number(errors["test_mae"]))
     out.print(table)
+    out.print("")
+    out.print(_learned(run, unit))
     _print_standing(run)
+
+
+def _learned(run: dict[str, Any], unit: str) -> str:
+    """Say in a sentence how far off the best model is, against the best rule without one."""
+    best, rules = run["families"][0], _rules(run)
+    name = min(rules, key=rules.__getitem__)
+    own, other = best["test_rmse"], rules[name]
+    share = abs(own / other - 1) if other else 0.0
+    in_unit = f" {unit}" if unit else ""
+    return (
+        f"{best['family']} is off by {_number(own)}{in_unit} (RMSE on {run['rows']['test']:,} test "
+        f"rows that no model has seen): {share:.0%} {'less' if own < other else 'more'} than the "
+        f"best rule without a model, {name}, with {_number(other)}."
+    )
 
 
 def _print_standing(run: dict[str, Any]) -> None:

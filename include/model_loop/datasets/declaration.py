@@ -162,7 +162,8 @@ class Time(_Strict):
     time_zone
         Time zone of the place: months, weekdays and hours are those of its clocks.
     country
-        Code (ISO 3166) of the country whose holidays count; none if left out.
+        Code (ISO 3166) of the country whose holidays count; no feature is made of it yet, see
+        docs/decisions/0032.
     """
 
     column: str

@@ -250,6 +250,8 @@ def _promote(
     promoter = Promoter(tracker, training_set.variant, training_set.recipe.moment)
     champion = promoter.standing().champion
     if champion == version:
+        # A run that was killed may have moved the alias without ending the entry of the history.
+        promoter.settle()
         return {"champion": version, "gate": None}
     verdict = judge_version(
         promoter,

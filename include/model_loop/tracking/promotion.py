@@ -103,6 +103,10 @@ class Promoter:
         self.tracker.close_run(run.info.run_id)
         return self._history.entry(self.tracker.client.get_run(run.info.run_id))
 
+    def settle(self) -> None:
+        """End, or give up, a move that an interrupted action has left at this moment."""
+        self._interrupted.settle("promote", self.moment)
+
     def record(self, verdict: GateVerdict, identity: str) -> str:
         """Keep what the gate said of a challenger, whether it was passed or not.
 

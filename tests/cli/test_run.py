@@ -70,7 +70,9 @@ def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 def run(folder: Path, *options: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run the command with one quick family, where no tracking server answers."""
     arguments = ["run", "rents.toml", "--models", "linear_model.LinearRegression"]
-    arguments += ["--evaluations", "2", *options]
+    if "--evaluations" not in options:
+        arguments += ["--evaluations", "2"]
+    arguments += options
     environment = {**os.environ, "MODEL_LOOP_TRACKING_URI": "http://127.0.0.1:9", **settings}
     return run_command(*arguments, folder=folder, environment=environment)
 

@@ -285,7 +285,7 @@ def test_bad_files(spoil: Callable[[Path], object], message: str, tmp_path: Path
             "no [final] folder [/h] does not exist",
         ),
         (("score", "trips [final].csv"), "trips [final].csv is not there"),
-        (("score", "[/h].txt"), "[/h].txt is neither Parquet nor CSV"),
+        (("score", "[/h].txt"), "[/h].txt is none of CSV, Parquet, Arrow, JSON lines"),
         (("products", "show", "[bold]no"), "[bold]no"),
         (("nonsense",), "nonsense"),
     ],

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import pty
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,22 @@ def test_json_has_these_keys_and_nothing_else(tmp_path: Path) -> None:
     declaration = read_declaration(tmp_path / "orders.toml")
     assert declaration.open_questions == ("columns.cents.known",)
     assert declaration.status == "draft"
+
+
+def test_the_next_command_keeps_what_was_answered(tmp_path: Path) -> None:
+    """It is typed as it stands, and then no question is open."""
+    orders(tmp_path)
+    options = ("--unit", "my €", "--known-later", "weight", "--shuffle")
+    done = run("init", "orders.csv", "--target", "amount", *options, folder=tmp_path)
+    (line,) = (each for each in done.stdout.splitlines() if each.startswith("Next: "))
+    words = shlex.split(line.removeprefix("Next: model-loop datasets "))
+    assert words[-3:] == ["--known-later", "cents", "--force"]
+    done = run(*words, folder=tmp_path)
+    assert "Next: model-loop datasets check orders.toml" in done.stdout
+    declaration = read_declaration(tmp_path / "orders.toml")
+    assert (declaration.status, declaration.task.unit) == ("ready", "my €")
+    assert declaration.columns["weight"].known == declaration.columns["cents"].known == "later"
+    assert declaration.split.shuffle
 
 
 def refusals() -> dict[str, tuple[str, str, str]]:

@@ -91,6 +91,20 @@ def test_a_value_that_is_there_only_for_high_targets_is_raised(tmp_path: Path) -
     assert declaration.open_questions == ("columns.late.known",)
 
 
+def test_an_equation_without_one_of_its_columns_asks_nothing(tmp_path: Path) -> None:
+    """What is left of a product says little; a copy of the target stays open."""
+    draw = np.random.default_rng(2)
+    frame = table(count=draw.integers(1, 9, N), price=draw.gamma(3, 8, N).round(2))
+    frame["y"] = (frame["count"] * frame.price).round(2)
+    frame["cents"] = frame.y * 100
+    _, declaration = drafted(frame, tmp_path)
+    assert len(declaration.open_questions) == 3
+    _, declaration = drafted(frame, tmp_path, DraftAnswers(known_later=("price",)))
+    assert declaration.open_questions == ("columns.cents.known",)
+    _, declaration = drafted(frame, tmp_path, DraftAnswers(known_later=("cents",)))
+    assert len(declaration.open_questions) == 2
+
+
 def test_sums_of_other_rows_are_set_aside_by_a_rule(tmp_path: Path) -> None:
     """And then the check has nothing to say of them."""
     frame = table(**{"the shop": [f"s{place % 9}" for place in range(N)]})

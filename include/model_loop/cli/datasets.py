@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,7 +100,22 @@ def init(
             }
         )
         return
-    print_draft(drafted, path, files, target)
+    print_draft(drafted, path, target, _command(files, target, output, answers))
+
+
+def _command(files: Sequence[str], target: str, output: Path, answers: DraftAnswers) -> list[str]:
+    """Return the words of the command that makes a draft with these answers."""
+    words = ["model-loop", "datasets", "init", *files, "--target", target]
+    if output != Path():
+        words += ["--output", str(output)]
+    for field in dataclasses.fields(answers):
+        value, option = getattr(answers, field.name), f"--{field.name.replace('_', '-')}"
+        if isinstance(value, bool):
+            words += [option] * value
+        else:
+            values = (value,) if isinstance(value, str) else value or ()
+            words += [word for each in values for word in (option, each)]
+    return words
 
 
 @datasets.command

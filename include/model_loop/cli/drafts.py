@@ -25,8 +25,14 @@ _NAMES = 12
 _QUESTION = "leak_suspected"
 
 
-def print_draft(drafted: Draft, path: Path, files: Sequence[str], target: str) -> None:
-    """Print what was drafted: types, findings, the question about moments, and the next step."""
+def print_draft(drafted: Draft, path: Path, target: str, command: Sequence[str]) -> None:
+    """Print what was drafted: types, findings, the question about moments, and the next step.
+
+    Parameters
+    ----------
+    command
+        Words of the command that makes this draft.
+    """
     out = console()
     out.print(
         Text.assemble(
@@ -41,13 +47,13 @@ def print_draft(drafted: Draft, path: Path, files: Sequence[str], target: str) -
     _print_scores(drafted, target)
     out.print()
     if drafted.open_columns:
-        _print_open(drafted, path, files, target)
+        _print_open(drafted, path, command)
         return
     out.print(Text("No question is open.", "bold green"))
     out.print(Text(f"Next: model-loop datasets check {shlex.quote(str(path))}"))
 
 
-def _print_open(drafted: Draft, path: Path, files: Sequence[str], target: str) -> None:
+def _print_open(drafted: Draft, path: Path, command: Sequence[str]) -> None:
     """Print which columns are open, and the command that answers for them."""
     out = console()
     names = drafted.open_columns
@@ -61,11 +67,8 @@ def _print_open(drafted: Draft, path: Path, files: Sequence[str], target: str) -
         )
     )
     out.print(asked)
-    command = ["model-loop", "datasets", "init", *files, "--target", target]
-    command += [word for name in names for word in ("--known-later", name)]
-    if path.parent != Path():
-        command += ["--output", str(path.parent)]
-    out.print(Text(f"Next: {shlex.join([*command, '--force'])}"), soft_wrap=True)
+    later = [word for name in names for word in ("--known-later", name)]
+    out.print(Text(f"Next: {shlex.join([*command, *later, '--force'])}"), soft_wrap=True)
 
 
 def _types(drafted: Draft) -> Table:

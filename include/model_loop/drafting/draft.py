@@ -86,6 +86,7 @@ class _Drafting:
         if self.time is not None and files.pattern.partition is None:
             self.partition = structure.partition_of(self.time.numbers, self.table.rows)
         answered = {*answers.known_later, *answers.known_at_request}
+        answered |= self.suspicions.settled_by(answers.known_later)
         if self.time is not None:
             # Of two times whose distance is the target, the other one is late.
             answered.add(self.time.name)

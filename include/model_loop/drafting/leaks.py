@@ -74,6 +74,13 @@ class Suspicions:
     ranked: tuple[str, ...]
     by_name: Mapping[str, str]
 
+    def settled_by(self, later: Collection[str]) -> set[str]:
+        """Return the columns of relations that give nothing away once some are known later."""
+        settled, left = set[str](), set[str]()
+        for relation in self.relations:
+            (settled if {*relation.columns} & {*later} else left).update(relation.columns)
+        return settled - left
+
 
 def suspicions(table: TableValues, *, classes: bool) -> Suspicions:
     """Return the columns of a table that may give the target away."""

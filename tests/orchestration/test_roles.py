@@ -65,7 +65,8 @@ def test_every_role_may_what_the_page_says(
             assert may in ("yes", "no")
             for request, status in answers[action][role].items():
                 assert (status not in _REFUSED) == (may == "yes"), (action, role, request, status)
-                assert status < 500, (role, request)
+                # A variant without a champion is not ready.
+                assert status < 500 or request.endswith("/readyz"), (role, request)
 
 
 def test_without_a_login_nothing_answers(

@@ -189,6 +189,15 @@ KNOWN: Mapping[str, Table] = {
         ),
         ("answers, requests/s", "p50, ms", "p99, ms", "/predict is faster, times"),
     ),
+    "serving declared": Table(
+        tuple(
+            row
+            for name in ("bikes", "flights")
+            for row in (f"/{name}/predict", f"mlflow models serve, {name}")
+        ),
+        ("answers, requests/s", "p50, ms", "p99, ms", "/predict is faster, times"),
+        published=False,
+    ),
     "tracking": Table((*_FAMILIES, "all"), ("search, s", "tracked, s", "added, %")),
     "tuning": Table(
         (*_FAMILIES, "all"),

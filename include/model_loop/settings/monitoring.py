@@ -14,7 +14,8 @@ class MonitoringSettings(Part):
         default="",
         title="Schedule of monitoring",
         description="Cron expression (UTC) such as `0 6 * * *`; empty for new partitions and "
-        "runs by hand alone.",
+        "runs by hand alone. It is for the dataset of `MODEL_LOOP_VARIANT`, and for those that "
+        "declare `schedule`.",
     )
     monitoring_days: float = Field(
         default=7.0,

@@ -49,7 +49,8 @@ class TrainingSettings(Part):
         default=False,
         title="Watch the source",
         description="Let `watch_months` look for new partitions all the time; each starts "
-        "`retraining`. Without it, `new_months` looks when it is triggered.",
+        "`retraining`. Without it, `new_months` looks when it is triggered. It is for the dataset "
+        "of `MODEL_LOOP_VARIANT`.",
     )
     watch_poll_seconds: float = Field(
         default=3_600.0,
@@ -76,7 +77,7 @@ class TrainingSettings(Part):
         default="",
         title="Schedule of retraining",
         description="Cron expression (UTC) such as `0 5 1 * *`; empty for new partitions and "
-        "drift alone.",
+        "drift alone. It is for the dataset of `MODEL_LOOP_VARIANT`; others declare `schedule`.",
     )
     retraining_train_months: int = Field(
         default=3,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -50,6 +50,10 @@ REFERENCE_ROWS = 50_000
 #: Share of the baseline's error above which half the interval of the judged error is said.
 _WIDE = 0.1
 _Z = 1.959964
+#: Standard deviations of the target by which medians of parts differ without a word.
+_MOST_SHIFT = 2.0
+#: Share of validation rows that may have a category that was never seen, without a word.
+_MOST_UNSEEN = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -215,7 +219,12 @@ def encode_table(
     _require_rows(dataset, targets)
     encoded = _layouts(dataset, request, parts, targets)
     folds = _folds(request, [(held[a], held[b]) for a, b in folds_of(split, places, masks)])
-    said = [*checked.findings, *_doubts(dataset, targets, repeated, len(rows))]
+    said = [
+        *checked.findings,
+        *_doubts(dataset, targets, repeated, len(rows)),
+        *_shifted(dataset, targets),
+        *_unseen(dataset, columns, parts),
+    ]
     return TrainingSet(
         request=request,
         months=tuple(files),
@@ -381,6 +390,48 @@ def _doubts(
             )
         )
     return found
+
+
+def _shifted(dataset: Dataset, targets: dict[PartName, Targets]) -> Iterator[Finding]:
+    """Tell of a target that is another one in later parts."""
+    medians = {name: float(np.median(values)) for name, values in targets.items() if len(values)}
+    spread = float(np.std(np.concatenate([targets["train"], targets["validation"]])))
+    if max(medians.values()) - min(medians.values()) <= _MOST_SHIFT * spread:
+        return
+    said = ", ".join(f"{name} {median:.4g}" for name, median in medians.items())
+    yield Finding(
+        "target_shift",
+        dataset.target.name,
+        WHOLE,
+        "warning",
+        f"The median of the target differs between the parts by more than {_MOST_SHIFT:g} standard "
+        f"deviations: {dataset.target.with_unit(said)}",
+        "Trees predict no value beyond those that they have learned from: predict a change or a "
+        "ratio where the target grows, or learn from later rows.",
+    )
+
+
+def _unseen(
+    dataset: Dataset, names: Sequence[str], parts: dict[PartName, pd.DataFrame]
+) -> Iterator[Finding]:
+    """Tell of categories that most validation rows have and no train row had."""
+    train, validation = parts["train"], parts["validation"]
+    for column in dataset.columns.by_kind("category"):
+        if column.name not in names:
+            continue
+        given = validation[column.name].dropna()
+        share = float(np.mean(~given.isin(train[column.name].unique()))) if len(given) else 0.0
+        if share > _MOST_UNSEEN:
+            yield Finding(
+                "unseen_categories",
+                column.name,
+                WHOLE,
+                "warning",
+                f"{share:.0%} of the validation {dataset.rows[0]} have a value of {column.name} "
+                "that no train row has: nothing is learned from it",
+                f"If {column.name} names single things, declare its type as id; if it follows from "
+                "the time, leave it out of the recipe.",
+            )
 
 
 def _periods(

@@ -18,12 +18,6 @@ from model_loop.training_set.matrices import Matrix
 from model_loop.training_set.split import PARTS
 from model_loop.training_set.types import TrainingSet
 
-#: Share of validation rows of which no category was ever seen: with more, the parts do not belong
-#: together.
-_MOST_UNSEEN = 0.5
-#: Standard deviations of the target by which medians of neighbouring parts may differ.
-_MOST_SHIFT = 2.0
-
 
 @dataclass(frozen=True)
 class DataTestResult:
@@ -130,27 +124,8 @@ def matrices_match_targets(training_set: TrainingSet) -> Iterable[DataTestResult
         yield DataTestResult(f"{layout}: every value is finite", finite, "3 matrices")
 
 
-def categories_were_seen(training_set: TrainingSet) -> Iterable[DataTestResult]:
-    """Most validation rows have a category that the train rows know."""
-    known, rows = training_set.train_rows, training_set.validation_rows
-    categories = [
-        column.name
-        for column in training_set.dataset.columns.by_kind("category")
-        if column.name in training_set.recipe.columns
-    ]
-    if known is None or rows is None or not categories:
-        return
-    seen = [np.asarray(rows[name].isin(known[name].unique()), dtype=bool) for name in categories]
-    share = float(np.mean(~np.any(seen, axis=0)))
-    yield DataTestResult(
-        "validation rows have categories that the train rows know",
-        share <= _MOST_UNSEEN,
-        f"{share:.2%} have none",
-    )
-
-
 def distributions_are_sane(training_set: TrainingSet) -> Iterable[DataTestResult]:
-    """The target is finite, varies, and is alike in all parts."""
+    """The target is finite, and varies."""
     unit = training_set.target.with_unit
     targets = {
         "train": training_set.train_target,
@@ -161,13 +136,6 @@ def distributions_are_sane(training_set: TrainingSet) -> Iterable[DataTestResult
     yield DataTestResult("every target is finite", finite, f"{len(targets)} parts")
     spread = float(np.std(training_set.train_validation_target))
     yield DataTestResult("targets vary", spread > 0, f"standard deviation {unit(f'{spread:.4g}')}")
-    medians = {name: float(np.median(values)) for name, values in targets.items() if len(values)}
-    shift = max(medians.values()) - min(medians.values())
-    yield DataTestResult(
-        "median targets are alike in all parts",
-        shift <= _MOST_SHIFT * spread,
-        unit(", ".join(f"{name} {median:.4g}" for name, median in medians.items())),
-    )
 
 
 #: Every test, by the name of its task.
@@ -178,7 +146,6 @@ TABLE_TESTS: Mapping[str, DataTest] = MappingProxyType(
             rows_are_conserved,
             nothing_leaks,
             matrices_match_targets,
-            categories_were_seen,
             distributions_are_sane,
         )
     }

@@ -16,7 +16,12 @@ from tests.conftest import sample_request
 
 from model_loop.errors import ContractError, InvalidInputError
 from model_loop.orchestration import names
-from model_loop.training_set.data_tests import DataTestResult, require_passed, run_data_tests
+from model_loop.training_set.data_tests import (
+    TABLE_TESTS,
+    DataTestResult,
+    require_passed,
+    run_data_tests,
+)
 from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.types import EncodedSplits, Period, TrainingSet
 from trip_duration import recipes
@@ -283,3 +288,4 @@ def test_the_guard_says_the_moment_and_finds_what_is_known_later(
 def test_each_is_a_task() -> None:
     """The DAG has a task for every data test."""
     assert tuple(DATA_TESTS) == names.DATA_TESTS
+    assert tuple(TABLE_TESTS) == names.TABLE_TESTS

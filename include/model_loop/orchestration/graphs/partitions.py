@@ -66,7 +66,7 @@ def declare_watching(dataset: Dataset) -> None:
         doc=_doc_of_watching(dataset),
         tags=(Tag.DATA,),
         form=watch_form(dataset),
-        schedule=watch_schedule(),
+        schedule=watch_schedule(dataset),
         # Without a start, Airflow gives the second continuous run the logical date of the first,
         # finds that such a run exists, and never makes another.
         start_date=dt.datetime(2024, 1, 1, tzinfo=dt.UTC),

@@ -10,7 +10,7 @@ from model_loop.orchestration.assets import assets_of
 from model_loop.orchestration.conventions import Tag, step
 from model_loop.orchestration.forms import preparation_form
 from model_loop.orchestration.graphs.declaring import dag_of
-from model_loop.orchestration.names import DATA_TESTS, PREPARATION
+from model_loop.orchestration.names import DATA_TESTS, PREPARATION, TABLE_TESTS
 from model_loop.settings import get_settings
 
 
@@ -69,7 +69,7 @@ def declare_preparation(dataset: Dataset) -> None:
         )
 
         with TaskGroup("data_tests") as data_tests:
-            for name in DATA_TESTS:
+            for name in DATA_TESTS if dataset.declaration is None else TABLE_TESTS:
                 step("preparation:run_data_test", task_id=name)(
                     name=name, training_set=training_set
                 )

@@ -87,10 +87,11 @@ def cron(expression: str) -> ScheduledTimes:
 def retraining_schedule(dataset: Dataset) -> AssetOrTimeSchedule | AssetAny:
     """Return the schedule of `retraining`: its events, and a cron expression.
 
-    That of the declaration goes before that of the settings.
+    That of the declaration goes before that of the settings, which is for one dataset alone.
     """
     declared = dataset.declaration.schedule if dataset.declaration else None
-    expression = (declared or get_settings().retraining_schedule).strip()
+    settings = get_settings().retraining_schedule if _is_of_settings(dataset) else ""
+    expression = (declared or settings).strip()
     assets = assets_of(dataset)
     events = AssetAny(assets.published, assets.drift)
     return AssetOrTimeSchedule(timetable=cron(expression), assets=events) if expression else events
@@ -99,18 +100,29 @@ def retraining_schedule(dataset: Dataset) -> AssetOrTimeSchedule | AssetAny:
 def monitoring_schedule(dataset: Dataset) -> AssetOrTimeSchedule:
     """Return the schedule of `monitoring`: the cron expression of the settings, and new partitions.
 
-    New partitions bring true values. Its days can be backfilled, whether or not there is an
-    expression.
+    The expression is for the dataset of the settings, and for those that declare a schedule. New
+    partitions bring true values. Its days can be backfilled, whether or not there is an expression.
     """
-    expression = get_settings().monitoring_schedule.strip()
+    scheduled = dataset.declaration is not None and dataset.declaration.schedule
+    wanted = scheduled or _is_of_settings(dataset)
+    expression = get_settings().monitoring_schedule.strip() if wanted else ""
     # Airflow declares the SDK's timetables here, and takes its own as well.
     days: Any = cron(expression) if expression else DaysOnDemand("0 6 * * *", timezone="UTC")
     return AssetOrTimeSchedule(timetable=days, assets=AssetAny(assets_of(dataset).published))
 
 
-def watch_schedule() -> str | None:
-    """Return the schedule of what watches a source: one run after the other, if that is set."""
-    return "@continuous" if get_settings().watch_months else None
+def watch_schedule(dataset: Dataset) -> str | None:
+    """Return the schedule of what watches a source: one run after the other, if that is set.
+
+    It is for the dataset of the settings alone.
+    """
+    wanted = get_settings().watch_months and _is_of_settings(dataset)
+    return "@continuous" if wanted else None
+
+
+def _is_of_settings(dataset: Dataset) -> bool:
+    """Return whether the schedules of the settings are for a dataset: that of their variant."""
+    return get_settings().variant in dataset.variants
 
 
 def partitions_schedule(dataset: Dataset, variant: str) -> ScheduledPartitions | PartitionsOnDemand:

@@ -21,7 +21,7 @@ from model_loop.objects import read_object, write_object
 from model_loop.objects.trust import dump_estimator
 from model_loop.partitions.completing import text_of_declaration
 from model_loop.partitions.source import resolved_source
-from model_loop.training_set.build import build_table, read_source
+from model_loop.training_set.build import EXAMPLE_ROWS, build_table, read_source
 from model_loop.training_set.data_tests import TABLE_TESTS, run_data_tests
 from model_loop.training_set.encoders.tables import feature_columns
 from model_loop.training_set.frames import model_frame
@@ -315,6 +315,17 @@ def test_times_are_seen_as_clock_and_calendar(tmp_path: Path) -> None:
     assert [names[place] for place in np.flatnonzero(np.abs(difference[0]) > 1e-6)] == [
         "time__year__at"
     ]
+
+
+def test_an_example_shows_every_column(tmp_path: Path) -> None:
+    """Rows of the example have values, where there are such: a column of none has no type."""
+    frame = table()
+    may = frame["at"].str.startswith("2024-05-0")
+    assert may.any()
+    frame.loc[may, "weather"] = np.nan
+    example = build(tmp_path, frame).example_rows
+    assert len(example) == EXAMPLE_ROWS
+    assert not example.isna().any(axis=None)
 
 
 def test_what_is_new_in_later_parts_is_told(tmp_path: Path) -> None:

@@ -233,7 +233,7 @@ def encode_table(
         train_target=targets["train"],
         validation_target=targets["validation"],
         test_rows=_judged(dataset, raw["test"]),
-        example_rows=parts["validation"][columns].head(EXAMPLE_ROWS).copy(),
+        example_rows=_example(parts["validation"][columns]),
         periods=MappingProxyType(_periods(split, places, masks)),
         strays=int(len(rows) - sum(mask.sum() for mask in masks.values())),
         reference_rows=_reference(parts, columns, request.random_state),
@@ -451,6 +451,12 @@ def _periods(
 def _moment(split: TableSplit, place: float) -> str:
     del split
     return str(np.datetime64(int(place * 1e6), "us").astype("datetime64[s]"))
+
+
+def _example(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the first of the rows that lack the fewest values: they show what a model takes."""
+    lacking = rows.isna().sum(axis=1).to_numpy()
+    return rows.iloc[np.argsort(lacking, kind="stable")[:EXAMPLE_ROWS]].copy()
 
 
 def _reference(

@@ -1,9 +1,13 @@
-"""JSON lines: an object on each line, whose values become text as it is written."""
+"""JSON lines: an object on each line, whose values become text as it is written.
+
+Numbers with a fraction stay numbers where a column has nothing else: their decimal sign is that of
+JSON, whatever a dataset declares for its texts.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,24 +20,51 @@ from model_loop.tables.row_blocks import RowBlock
 _BLOCK = 2**22
 
 
+class _Whole(str):
+    """A whole number as it is written."""
+
+    __slots__ = ()
+
+
+class _Fraction(str):
+    """A number with a fraction or an exponent, as it is written."""
+
+    __slots__ = ()
+
+
 def names_of(stream: Utf8Stream) -> tuple[str, ...]:
     """Return the keys of all objects, in the order in which they come first."""
-    names: dict[str, None] = {}
+    return tuple(columns_of(stream))
+
+
+def columns_of(stream: Utf8Stream) -> dict[str, pa.DataType]:
+    """Return the keys of all objects, in the order in which they come first, with their types.
+
+    Returns
+    -------
+    dict
+        float64 where every value is a number and some have a fraction, string otherwise.
+    """
+    kinds: dict[str, set[type]] = {}
     for block in line_blocks(stream.read):
         for line in block.lines():
             content = _parsed(line)
-            if isinstance(content, dict):
-                names |= dict.fromkeys(content)
-    return tuple(names)
+            for name, value in content.items() if isinstance(content, dict) else ():
+                kinds.setdefault(name, set()).add(type(value))
+    numbers = {_Whole, _Fraction, type(None)}
+    return {
+        name: pa.float64() if _Fraction in seen and seen <= numbers else pa.string()
+        for name, seen in kinds.items()
+    }
 
 
-def read_blocks(stream: Utf8Stream, names: Sequence[str]) -> Iterator[RowBlock]:
+def read_blocks(stream: Utf8Stream, columns: Mapping[str, pa.DataType]) -> Iterator[RowBlock]:
     """Yield rows, block by block; a line that is no object is rejected.
 
     Parameters
     ----------
-    names
-        Keys of the objects; a row is null where it lacks one.
+    columns
+        Keys of the objects with their types; a row is null where it lacks one.
     """
     rows = 0
     for block in line_blocks(stream.read):
@@ -46,11 +77,11 @@ def read_blocks(stream: Utf8Stream, names: Sequence[str]) -> Iterator[RowBlock]:
             for number, each in enumerate(contents)
             if not isinstance(each, dict)
         }
-        columns = {
-            name: pa.array([_text(each.get(name)) for each in objects], pa.string())
-            for name in names
+        read = {
+            name: _array([each.get(name) for each in objects], kind)
+            for name, kind in columns.items()
         }
-        yield RowBlock(columns, np.array(accepted, dtype=np.int64) + rows + 1, rejected)
+        yield RowBlock(read, np.array(accepted, dtype=np.int64) + rows + 1, rejected)
         rows += len(lines)
 
 
@@ -84,7 +115,7 @@ def _parsed(line: bytes) -> Any:  # noqa: ANN401 - any JSON
     """Return the object of a line; for anything else, why it is none."""
     try:
         # Numbers stay as they are written: no float has all of their digits.
-        found = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
+        found = json.loads(line, parse_int=_Whole, parse_float=_Fraction, parse_constant=_Fraction)
     except ValueError as error:
         return str(error)
     if not isinstance(found, dict):
@@ -93,6 +124,12 @@ def _parsed(line: bytes) -> Any:  # noqa: ANN401 - any JSON
         plain = json.loads(line)
         found |= {key: plain[key] for key in plain if isinstance(plain[key], list | dict)}
     return found
+
+
+def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    if kind == pa.float64():
+        return pa.array([None if value is None else float(value) for value in values], kind)
+    return pa.array([_text(value) for value in values], kind)
 
 
 def _text(value: Any) -> str | None:  # noqa: ANN401 - any JSON

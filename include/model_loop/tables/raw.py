@@ -184,9 +184,15 @@ def _slice(table: RawTable, first: int, rows: int | None = None) -> RawTable:
 
 def _joined(name: str, blocks: Sequence[RawTable]) -> pa.ChunkedArray:
     """Return a column of all blocks, in the widest of their types."""
-    fields = [pa.schema([(name, block.columns[name].type)]) for block in blocks]
+    columns = [block.columns[name] for block in blocks]
+    fields = [pa.schema([(name, column.type)]) for column in columns]
     try:
-        common = pa.unify_schemas(fields, promote_options="permissive").field(name).type
+        if {column.type for column in columns} == {pa.string(), pa.float64()}:
+            # JSON lines: whole numbers are text until a file has a fraction.
+            common = pa.float64()
+        else:
+            common = pa.unify_schemas(fields, promote_options="permissive").field(name).type
+        chunks = [chunk for column in columns for chunk in column.cast(common).chunks]
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise TableFileError(
             "different_columns",
@@ -194,7 +200,6 @@ def _joined(name: str, blocks: Sequence[RawTable]) -> pa.ChunkedArray:
             f"has a type in one file that does not go with that in another ({error})",
             "Write the files with the same types.",
         ) from error
-    chunks = [chunk for block in blocks for chunk in block.columns[name].cast(common).chunks]
     return pa.chunked_array(chunks, common)
 
 
@@ -273,9 +278,9 @@ def _file_blocks(
         )
     if kind == "json_lines":
         with open_unpacked(address) as (file, _):
-            names = json_lines.names_of(Utf8Stream(file, found))
+            columns = json_lines.columns_of(Utf8Stream(file, found))
         with open_unpacked(address) as (file, _):
-            for block in json_lines.read_blocks(Utf8Stream(file, found), names):
+            for block in json_lines.read_blocks(Utf8Stream(file, found), columns):
                 yield FileFormat(kind, compression, found.name), block
         return
     with open_unpacked(address) as (file, _):

@@ -57,12 +57,16 @@ def declare_preparation(dataset: Dataset) -> None:
             outlets=[assets.partitions],
         )(partitions=checked)
 
-        log = step(
-            "partition_log:log_partition",
-            task_id=f"log_{one}",
-            map_index_template="{{ task.op_kwargs['verdict'].partition }}",
-        )
-        log.expand(verdict=verdicts)
+        if dataset.declaration is None:
+            log = step(
+                "partition_log:log_partition",
+                task_id=f"log_{one}",
+                map_index_template="{{ task.op_kwargs['verdict'].partition }}",
+            )
+            log.expand(verdict=verdicts)
+        else:
+            # One table may be cut into more days than Airflow maps tasks.
+            step("partition_log:log_partitions", task_id=f"log_{many}")(verdicts=verdicts)
 
         training_set = step("preparation:encode_partitions", task_id=f"encode_{many}")(
             verdicts=verdicts

@@ -23,6 +23,11 @@ def log_partition(verdict: Verdict) -> str:
     return log_findings(verdict, verdict.findings)
 
 
+def log_partitions(verdicts: Sequence[Verdict]) -> list[str]:
+    """Log many partitions, one after the other; return their addresses."""
+    return [log_partition(verdict) for verdict in verdicts]
+
+
 def log_findings(partition: Any, findings: Sequence[Finding]) -> str:  # noqa: ANN401 - fetched, or a verdict
     """Log the findings of a partition, and what else is known of it; return its address.
 

@@ -253,7 +253,7 @@ def test_feedback_is_noted_once(server: Server) -> None:
     assert found["caller"] == "tests"
     assert server.ask("GET", f"/predictions/{'f' * 32}").status_code == 404
     report = server.ask("GET", "/ab_report").json()
-    assert report["versions"][0]["trips"] == 1
+    assert report["versions"][0]["rows"] == 1
     assert report["versions"][0]["mae"] == pytest.approx(abs(one["minutes"] - 12.0))
 
 

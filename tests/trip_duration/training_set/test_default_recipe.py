@@ -59,7 +59,7 @@ def test_the_command_line_takes_it(tmp_path: Path) -> None:
     assert (found["recipe"], found["moment"]) == (DEFAULT_RECIPE, "booked")
 
 
-def test_the_readme_names_it() -> None:
+def test_the_page_of_trips_names_it() -> None:
     """The table of the demo's options has the same default."""
-    (row,) = re.findall(r"\| `RECIPE` \|.*", (ROOT / "README.md").read_text())
+    (row,) = re.findall(r"\| `RECIPE` \|.*", (ROOT / "docs/datasets/trips.md").read_text())
     assert row.endswith(f"| `{DEFAULT_RECIPE}` |")

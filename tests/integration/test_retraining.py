@@ -28,6 +28,9 @@ from tests.integration.closed_loop import (
 from tests.integration.conftest import RunningStack, mails
 from tests.websites import Website
 
+from model_loop.orchestration.assets import assets_of
+from trip_duration.dataset import TRIPS
+
 __all__ = ["loop", "website"]
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_800)]
@@ -86,7 +89,8 @@ def test_an_event_while_one_runs_is_not_lost(loop: RunningStack) -> None:
     """Drift that is seen during a retraining starts the next one, which has nothing to learn."""
     loop.api.trigger("retraining", {**SMALL, "again": True, "promote": False})
     eventually(lambda: runs(loop, "retraining")[2]["state"] == "running", "retraining")
-    (asset,) = loop.api.get("/assets?name_pattern=drift")["assets"]
+    known = loop.api.get("/assets?name_pattern=drift")["assets"]
+    (asset,) = (each for each in known if each["name"] == assets_of(TRIPS).drift.name)
     about = {"source": loop.stack.settings.source, "service": "green"}
     for why in ("PSI(trip_distance) = 0.31", "RMSE 4.9 → 6.1"):
         body = {"asset_id": asset["id"], "extra": {**about, "why": why}}

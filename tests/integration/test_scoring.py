@@ -152,7 +152,7 @@ def test_examples_of_the_documentation(
     running: RunningStack, champion: int, tmp_path: Path
 ) -> None:
     """Both curl and the Python client, as the page has them, end with predictions."""
-    (script,) = blocks("bash")
+    (script,) = (block for block in blocks("bash") if "AIRFLOW" in block)
     environment = {
         **os.environ,
         "AIRFLOW": running.stack.airflow_url,

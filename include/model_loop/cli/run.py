@@ -19,7 +19,7 @@ from model_loop.cli.codes import ExitCode
 from model_loop.cli.console import console
 from model_loop.cli.options import AsJson
 from model_loop.datasets.declaration import read_declaration
-from model_loop.datasets.registry import datasets_folder
+from model_loop.datasets.registry import datasets_folder, find_variant
 from model_loop.errors import InvalidInputError
 from model_loop.models.catalogue import FAMILIES, get_family
 from model_loop.settings import get_settings
@@ -182,7 +182,7 @@ def _print(result: dict[str, Any], path: Path) -> None:
     if not answering:
         return
     run, port = answering[0], get_settings().serving_port
-    values = " ".join(shlex.quote(f"{name}={value}") for name, value in run["example"].items())
+    values = " ".join(_given(run["variant"], *each) for each in run["example"].items())
     out.print("Ask it:")
     out.print(f"  {prefix}model-loop predict {run['variant']} {values}")
     out.print("Over HTTP, after `model-loop tokens add me`:")
@@ -190,6 +190,15 @@ def _print(result: dict[str, Any], path: Path) -> None:
     out.print(f"  curl http://127.0.0.1:{port}/{run['variant']}/predict \\")
     out.print("    -H 'Authorization: Bearer TOKEN' \\")
     out.print(f"    -d {shlex.quote(json.dumps(run['example']))}")
+
+
+def _given(variant: str, name: str, value: Any) -> str:  # noqa: ANN401 - a value of JSON
+    """Return a value as the command line has it: numbers with the decimal sign of the table."""
+    dataset, text = find_variant(variant)[0], str(value)
+    if isinstance(value, float):
+        (column,) = (each.name for each in dataset.columns if each.field == name)
+        text = text.replace(".", dataset.reader.decimals.get(column, "."))
+    return shlex.quote(f"{name}={text}")
 
 
 def _print_run(run: dict[str, Any], result: dict[str, Any]) -> None:
@@ -209,7 +218,8 @@ def _print_run(run: dict[str, Any], result: dict[str, Any]) -> None:
         out.print(f"Set aside: {reasons}")
     for finding in run["findings"]:
         out.print(
-            f"{finding['level']} {finding['code']}: {finding['message']}. {finding['remedy']}"
+            f"{finding['level']} {finding['code']}: {finding['message'].rstrip('.')}. "
+            f"{finding['remedy']}"
         )
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
     table.add_column("model or rule", no_wrap=True)

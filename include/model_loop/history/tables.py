@@ -220,6 +220,9 @@ def _partitions(
     rows, aside, report = table.load_rows(), table.load_quarantine(), table.report
     keys = partition_keys(dataset, rows, table.partition)
     names = sorted({str(key) for key in keys})
+    times = rows[dataset.time]
+    first, last = times.min().floor("D"), times.max().floor("D") + pd.Timedelta(days=1)
+    reach = first.to_pydatetime(), last.to_pydatetime()
     aside_keys = partition_keys(dataset, aside, table.partition) if len(aside) else np.empty(0)
     dated = {name: int((aside_keys == name).sum()) for name in names}
     undated = report.rows_set_aside - sum(dated.values())
@@ -229,6 +232,9 @@ def _partitions(
         number = int(inside.sum()) + set_aside
         broken = {rule: count / report.rows_read for rule, count in report.set_aside.items()}
         bounds = bounds_of(name, dataset.partition)
+        if table.partition == WHOLE:
+            # A table begins and ends on any day: it lacks none of the days around it.
+            bounds = max(bounds[0], reach[0]), min(bounds[1], reach[1])
         sketch = sketch_of(compared, name, bounds, rows[inside], broken if len(names) == 1 else {})
         findings = table.findings if place == 0 else ()
         yield _Partition(table, name, number, set_aside, sketch, findings)

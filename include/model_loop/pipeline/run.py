@@ -15,9 +15,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from upath import UPath
 
+from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.declaration import Declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
@@ -315,12 +317,25 @@ def _example(training_set: TrainingSet) -> dict[str, Any]:
             continue
         value = row[column.name]
         if column.kind == "time":
-            found[column.field] = str(clock_times(pd.Series([float(value)])).iloc[0])
+            times = clock_times(pd.Series([float(value)]))
+            found[column.field] = str(_as_stored(training_set.dataset, column.name, times).iloc[0])
         elif column.kind == "category":
             found[column.field] = str(value)
         else:
             found[column.field] = bool(value) if column.kind == "yes_no" else float(value)
     return found
+
+
+def _as_stored(dataset: Dataset, name: str, times: pd.Series[Any]) -> pd.Series[Any]:
+    """Return times of the table on the clocks of its files, as which requests are read."""
+    time = dataset.declaration.time if dataset.declaration else None
+    if time is None or name != time.column or time.stored_in == time.time_zone:
+        return times
+    there = times.dt.tz_localize(
+        time.time_zone, ambiguous=np.ones(len(times), dtype=bool), nonexistent="shift_forward"
+    )
+    stored: pd.Series[Any] = there.dt.tz_convert(time.stored_in).dt.tz_localize(None)
+    return stored
 
 
 def _set_aside(reports: Sequence[Any]) -> dict[str, int]:

@@ -1,0 +1,51 @@
+"""The request that the last screen of a run shows is read as the row that it is of."""
+
+from __future__ import annotations
+
+import shlex
+
+import pandas as pd
+
+from model_loop.cli.run import _given
+from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declared import dataset_of
+from model_loop.datasets.registry import use_dataset
+from model_loop.pipeline.run import _as_stored
+
+DATASET = dataset_of(
+    parse_declaration(
+        """
+name = "deliveries"
+source = "deliveries.csv"
+target = "minutes"
+decimal_char = ","
+[time]
+column = "at"
+stored_in = "UTC"
+time_zone = "Europe/Berlin"
+[columns.at]
+type = "time"
+[columns.weight]
+type = "number"
+[columns.minutes]
+type = "number"
+""",
+        "deliveries.toml",
+    )
+)
+
+
+def test_numbers_have_the_decimal_sign_of_the_table() -> None:
+    """A point would be one of thousands."""
+    use_dataset(DATASET)
+    (given,) = shlex.split(_given("deliveries", "weight", 33.081))
+    assert given == "weight=33,081"
+    name, _, text = given.partition("=")
+    row = DATASET.reader.read_row({name: text, "at": "2024-09-01"}, DATASET.now)
+    assert row[0][DATASET.columns.places["weight"]] == 33.081
+
+
+def test_times_are_on_the_clocks_of_the_files() -> None:
+    """A time without an offset is read as the files have it; that of the table is another."""
+    berlin = pd.Series(pd.to_datetime(["2024-09-01 01:48:00"]))
+    assert str(_as_stored(DATASET, "at", berlin).iloc[0]) == "2024-08-31 23:48:00"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -25,6 +27,8 @@ LEAST_ROWS = 1_000
 
 #: Folder of scored chunks, below the storage root.
 SCORING_FOLDER = "scoring"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,25 @@ def columns_in(dataset: Dataset, sources: Iterable[UPath], preprocessing: str) -
     return set.intersection(*found)
 
 
+def _tell_of_absent(request: BatchRequest, source: UPath) -> None:
+    """Log the columns that a version has learned from and a file lacks: they count as missing."""
+    dataset = request.version.dataset
+    if request.preprocessing:
+        return
+    names = columns_of(source, dataset)
+    absent = sorted({*request.columns} & {*dataset.columns.names} - dataset.columns.given(names))
+    unread = [name for name in names if name not in dataset.columns.by_any_name]
+    for name in absent:
+        near = difflib.get_close_matches(name, unread, 1)
+        logger.warning(
+            "%s has no column %s, which version %d has learned from: it counts as missing.%s",
+            source,
+            name,
+            request.version.number,
+            f" Is it {near[0]}?" if near else "",
+        )
+
+
 def plan(request: BatchRequest, storage_root: str) -> list[Chunk]:
     """Cut the files of a request into at most 1,000 chunks, at least one for each file.
 
@@ -92,6 +115,8 @@ def plan(request: BatchRequest, storage_root: str) -> list[Chunk]:
     InvalidInputError
         If a file cannot be read, lacks a column or holds no row, or predictions are there already.
     """
+    for source, _ in request.files:
+        _tell_of_absent(request, source)
     jobs = [_job(request, source, output, storage_root) for source, output in request.files]
     cut = [FORMATS[job.rows.kind].cut(job, request.chunk_rows) for job in jobs]
     for job, chunks in zip(jobs, cut, strict=True):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 
 import pandas as pd
+import pytest
 
-from model_loop.cli.run import _given
+from model_loop.cli.run import _given, _print_findings
 from model_loop.datasets.declaration import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
@@ -43,6 +44,28 @@ def test_numbers_have_the_decimal_sign_of_the_table() -> None:
     name, _, text = given.partition("=")
     row = DATASET.reader.read_row({name: text, "at": "2024-09-01"}, DATASET.now)
     assert row[0][DATASET.columns.places["weight"]] == 33.081
+
+
+def test_many_findings_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of the whole table come first; of others, some are shown, with their partition."""
+    months = [f"2024-{month:02}" for month in range(1, 10)]
+    findings = [
+        {
+            "partition": partition,
+            "level": "warning",
+            "code": "rare_values",
+            "message": "Some.",
+            "remedy": "Look.",
+        }
+        for partition in (*months, "whole")
+    ]
+    _print_findings(findings)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [
+        "warning rare_values: Some. Look.",
+        "warning rare_values of 2024-01: Some. Look.",
+    ]
+    assert lines[-1].startswith("5 more: ")
 
 
 def test_times_are_on_the_clocks_of_the_files() -> None:

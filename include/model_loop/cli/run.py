@@ -8,6 +8,7 @@ import shlex
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,7 @@ from model_loop.datasets.declaration import read_declaration
 from model_loop.datasets.registry import datasets_folder, find_variant
 from model_loop.errors import InvalidInputError
 from model_loop.models.catalogue import FAMILIES, get_family
+from model_loop.partitions.keys import WHOLE
 from model_loop.settings import get_settings
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ Several = Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)]
 EVALUATIONS = 20
 #: Seconds until a tracking server that does not answer is taken for none.
 _PATIENCE = 3.0
+#: Findings that the last screen has room for.
+_MOST_SHOWN = 5
 
 
 def run_file(  # noqa: PLR0913 - one for each option
@@ -201,6 +205,21 @@ def _given(variant: str, name: str, value: Any) -> str:  # noqa: ANN401 - a valu
     return shlex.quote(f"{name}={text}")
 
 
+def _print_findings(findings: Sequence[dict[str, Any]]) -> None:
+    out = console()
+    # What holds for the whole table first; single partitions may have many.
+    found = sorted(findings, key=lambda each: each["partition"] != WHOLE)
+    for finding in found[:_MOST_SHOWN]:
+        where = "" if finding["partition"] == WHOLE else f" of {finding['partition']}"
+        out.print(
+            f"{finding['level']} {finding['code']}{where}: {finding['message'].rstrip('.')}. "
+            f"{finding['remedy']}"
+        )
+    if len(found) > _MOST_SHOWN:
+        rest = len(found) - _MOST_SHOWN
+        out.print(f"{rest} more: --json lists all of them, and so does the card of each model.")
+
+
 def _print_run(run: dict[str, Any], result: dict[str, Any]) -> None:
     out, unit = console(), result["unit"]
     out.print("")
@@ -216,11 +235,7 @@ def _print_run(run: dict[str, Any], result: dict[str, Any]) -> None:
     if run["set_aside"]:
         reasons = ", ".join(f"{rows:,} ({rule})" for rule, rows in run["set_aside"].items())
         out.print(f"Set aside: {reasons}")
-    for finding in run["findings"]:
-        out.print(
-            f"{finding['level']} {finding['code']}: {finding['message'].rstrip('.')}. "
-            f"{finding['remedy']}"
-        )
+    _print_findings(run["findings"])
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
     table.add_column("model or rule", no_wrap=True)
     for heading in ("validation RMSE", "test RMSE", "test MAE"):

@@ -444,12 +444,12 @@ def _periods(
     for name in PARTS:
         inside = places[masks[name]]
         if len(inside):
-            found[name] = Period(*(_moment(split, each) for each in (inside.min(), inside.max())))
+            found[name] = Period(*map(_moment, (inside.min(), inside.max())))
     return found
 
 
-def _moment(split: TableSplit, place: float) -> str:
-    del split
+def _moment(place: float) -> str:
+    """Return a time as ISO 8601 text, to the second."""
     return str(np.datetime64(int(place * 1e6), "us").astype("datetime64[s]"))
 
 

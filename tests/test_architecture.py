@@ -29,6 +29,7 @@ FLOW = (
     "alerts",
     "sources",
     "history",
+    "intervals",
     "training_set",
     "models",
     "charts",

@@ -57,6 +57,8 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "feature_selection/1": "models.search:FeatureSelection",
         "file_digest/1": "sources.cache:CachedDigest",
         "finding/1": "findings:Finding",
+        "interval_correction/1": "intervals.adaptive:Correction",
+        "intervals/1": "intervals.calibrated:Intervals",
         "kept_file/1": "sources.cache:CachedFile",
         "lineage/1": "tracking.lineage:Lineage",
         "metrics/1": "models.search:ErrorMetrics",

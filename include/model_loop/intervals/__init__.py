@@ -1,0 +1,1 @@
+"""Intervals around predictions that hold for later rows, as plain data of any table."""

@@ -13,16 +13,20 @@ The datasets that come with this package are measured, each with three seeds.
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 from benchmarks.results import record
 
+from model_loop.datasets.declaration import Declaration, read_declaration
 from model_loop.datasets.declared import dataset_of
-from model_loop.datasets.registry import datasets_folder, get_dataset
+from model_loop.datasets.registry import datasets_folder
 from model_loop.models.boosting import BoosterRegressor
-from model_loop.partitions.completing import text_of_declaration
-from model_loop.partitions.source import resolved_source
-from model_loop.training_set.build import ReadTable, build_table, read_source
+from model_loop.partitions.completing import complete_files, text_of_declaration
+from model_loop.partitions.source import find_files, resolved_source
 from model_loop.training_set.matrices import Targets
+from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.request import TableRequest
 from model_loop.training_set.split import split_of
 from model_loop.training_set.types import TrainingSet
@@ -40,17 +44,14 @@ def main() -> None:
     print("| Table, recipe | rule | coverage | width | test RMSE |")
     print("| --- | --- | --- | --- | --- |")
     for name in ("bikes", "flights"):
-        declared = get_dataset(name).declaration
-        assert declared is not None
-        declaration = resolved_source(declared, datasets_folder())
-        read = read_source(declaration, declaration.name)
-        for recipe in dataset_of(read.declaration).recipes:
+        declaration = completed(datasets_folder() / f"{name}.toml")
+        for recipe in dataset_of(declaration).recipes:
             for source, shares, rule in (
                 ("validation", WITHOUT, of_validation),
                 ("calibration", WITH, of_calibration),
             ):
                 found = np.array(
-                    [rule(training_set(read, recipe, shares, seed), seed) for seed in SEEDS]
+                    [rule(training_set(declaration, recipe, shares, seed), seed) for seed in SEEDS]
                 )
                 coverage, width, rmse = found.mean(axis=0)
                 table = f"{declaration.name}, {recipe}"
@@ -60,17 +61,23 @@ def main() -> None:
                 print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def training_set(read: ReadTable, recipe: str, shares: tuple[float, ...], seed: int) -> TrainingSet:
+def completed(file: Path) -> Declaration:
+    """The declaration of a file, completed by the data."""
+    declaration = resolved_source(read_declaration(file), file.parent)
+    files = find_files(declaration, declaration.name)
+    return complete_files(declaration, files, declaration.name)
+
+
+def training_set(
+    declaration: Declaration, recipe: str, shares: tuple[float, ...], seed: int
+) -> TrainingSet:
     """The training set of a recipe."""
-    dataset = dataset_of(read.declaration)
-    request = TableRequest(
-        text_of_declaration(read.declaration),
-        dataset.name,
-        recipe,
-        split_of(dataset, shares),
-        random_state=seed,
-    )
-    return build_table(request, read)
+    dataset, text = dataset_of(declaration), text_of_declaration(declaration)
+    (variant,) = dataset.variants
+    split = split_of(dataset, shares)
+    request = TableRequest(text, variant, recipe, split, random_state=seed)
+    with tempfile.TemporaryDirectory() as storage:
+        return build_training_set(request, storage_root=storage)
 
 
 def of_validation(rows: TrainingSet, seed: int) -> tuple[float, float, float]:

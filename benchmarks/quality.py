@@ -19,6 +19,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from benchmarks.calibration import completed
 from benchmarks.calibration import training_set as table_training_set
 from benchmarks.preparation import months_folder
 from benchmarks.results import record
@@ -31,15 +32,12 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import RidgeCV
 
-from model_loop.datasets.declaration import read_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import datasets_folder
 from model_loop.models.catalogue import XGBOOST
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
-from model_loop.partitions.source import resolved_source
-from model_loop.training_set.build import read_source
 from model_loop.training_set.matrices import Targets
 from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.split import SHARES
@@ -94,12 +92,11 @@ def tables(named: list[str]) -> None:
     print("| --- | --- | --- | --- | --- |")
     for name in named:
         path = datasets_folder() / f"{name}.toml" if name in TABLES else Path(name)
-        declaration = resolved_source(read_declaration(path), path.parent)
-        read = read_source(declaration, declaration.name)
-        for recipe in dataset_of(read.declaration).recipes:
+        declaration = completed(path)
+        for recipe in dataset_of(declaration).recipes:
             runs = []
             for seed in SEEDS:
-                training_set = table_training_set(read, recipe, SHARES, seed)
+                training_set = table_training_set(declaration, recipe, SHARES, seed)
                 rmse, seconds = ours(training_set, seed)
                 runs.append((rmse, flaml(training_set, seconds, seed), seconds))
                 print(f"seed {seed}: {runs[-1]}", file=sys.stderr, flush=True)

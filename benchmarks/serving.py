@@ -34,6 +34,8 @@ import numpy as np
 import pandas as pd
 import psutil
 import requests
+from benchmarks.calibration import completed
+from benchmarks.calibration import training_set as table_training_set
 from benchmarks.load import Load, Outcome
 from benchmarks.preparation import months_folder
 from benchmarks.results import record
@@ -43,24 +45,19 @@ from scipy.stats import sem, t
 from sklearn.pipeline import Pipeline
 from tests.servers import free_port, mlflow_server, wait_for
 
-from model_loop.datasets.declaration import read_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.models.catalogue import get_family
 from model_loop.models.estimators import make_booster
 from model_loop.models.search import SearchRequest
-from model_loop.partitions.completing import text_of_declaration
-from model_loop.partitions.source import resolved_source
 from model_loop.serving.http.server import make_app, serve, token_file
 from model_loop.settings import get_settings
 from model_loop.tracking.actions import Action, ActionKind
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker
-from model_loop.training_set.build import build_table, read_source
 from model_loop.training_set.preparation import build_training_set
-from model_loop.training_set.request import TableRequest
-from model_loop.training_set.split import SHARES, split_of
+from model_loop.training_set.split import SHARES
 from model_loop.training_set.types import TrainingSet
 from trip_duration.months import MonthSplit
 from trip_duration.training_set.request import TrainingSetRequest
@@ -219,13 +216,10 @@ def main() -> None:
 
 def measure_dataset(file: Path) -> None:
     """Train a model of a declared table, and measure both servers for single rows of it."""
-    declaration = resolved_source(read_declaration(file), file.parent)
-    read = read_source(declaration, declaration.name)
-    dataset = use_dataset(dataset_of(read.declaration))
-    text, recipe = text_of_declaration(read.declaration), dataset.default_recipe
-    (variant,) = dataset.variants.values()
-    request = TableRequest(text, variant.key, recipe, split_of(dataset, SHARES))
-    training_set = build_table(request, read)
+    declaration = completed(file)
+    dataset = use_dataset(dataset_of(declaration))
+    recipe, (variant,) = dataset.default_recipe, dataset.variants.values()
+    training_set = table_training_set(declaration, recipe, SHARES, seed=42)
     with tempfile.TemporaryDirectory() as place, mlflow_server(Path(place)) as tracking:
         yield_cores()
         (Path(place) / f"{dataset.name}.toml").write_text(file.read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,9 @@ import pandas as pd
 from model_loop.datasets.declaration import Declaration, parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
-from model_loop.partitions.completing import text_of_declaration
-from model_loop.partitions.source import resolved_source
-from model_loop.training_set.build import build_table, read_source
+from model_loop.partitions.completing import complete_files, text_of_declaration
+from model_loop.partitions.source import find_files, resolved_source
+from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.request import TableRequest
 from model_loop.training_set.split import split_of
 from model_loop.training_set.types import TrainingSet
@@ -87,9 +88,8 @@ def build_parcels(folder: Path, declaration: Declaration | None = None) -> Train
     """Build a training set of parcels, and let this process know the dataset."""
     given = declaration or declared(write_parcels(folder / "parcels.csv"))
     given = resolved_source(given, folder)
-    read = read_source(given, given.name)
-    dataset = use_dataset(dataset_of(read.declaration))
-    request = TableRequest(
-        text_of_declaration(read.declaration), dataset.name, "sent", split_of(dataset)
-    )
-    return build_table(request, read)
+    completed = complete_files(given, find_files(given, given.name), given.name)
+    dataset = use_dataset(dataset_of(completed))
+    request = TableRequest(text_of_declaration(completed), dataset.name, "sent", split_of(dataset))
+    with tempfile.TemporaryDirectory() as storage:
+        return build_training_set(request, storage_root=storage)

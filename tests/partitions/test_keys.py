@@ -24,8 +24,7 @@ from model_loop.partitions.keys import (
     parse_keys,
     previous_key,
 )
-from model_loop.partitions.source import resolved_source
-from model_loop.training_set.build import read_source
+from model_loop.tables.table import read_table
 
 PARTS: tuple[Part, ...] = ("month", "week", "day")
 #: On the clocks of a place, without a zone.
@@ -74,8 +73,8 @@ def test_a_table_is_cut_on_the_clocks_of_its_place(tmp_path: Path) -> None:
     cut = []
     for zone in ("America/New_York", "UTC"):
         declared = parse_declaration(f'{text}time_zone = "{zone}"\n', "t.toml")
-        read = read_source(resolved_source(declared, tmp_path), "t")
-        cut.append(keys_of(read.table.frame["at"], "month").tolist())
+        frame = read_table(declared, [str(tmp_path / "t.csv")]).frame
+        cut.append(keys_of(frame["at"], "month").tolist())
     assert cut == [["2024-01", "2024-02", "2024-03"], ["2024-02", "2024-02", "2024-03"]]
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from model_loop.datasets.declaration import parse_declaration
 from model_loop.errors import SourceError
+from model_loop.partitions.checked import keys_of_files
 from model_loop.partitions.source import find_files, resolved_source
-from model_loop.training_set.build import read_source
 
 TEXT = 'name = "t"\ntarget = "y"\npartition = "month"\nsource = "{source}"\n[time]\ncolumn = "at"\n'
 
@@ -35,10 +35,8 @@ def test_one_file_for_each_partition(folder: Path) -> None:
     ]
     (chosen,) = find_files(declared, "t", ["2024-02"])
     assert chosen.path == str(folder / "t-2024-02.csv")
-    read = read_source(declared, "t")
-    assert read.partitions_of_rows().tolist() == [
-        key for key in ("2024-01", "2024-02", "2024-03") for _ in range(2)
-    ]
+    files = find_files(declared, "t")
+    assert keys_of_files(declared, files) == ("2024-01", "2024-02", "2024-03")
 
 
 def test_a_partition_that_is_not_there_is_named(folder: Path) -> None:
@@ -56,6 +54,6 @@ def test_several_files_are_one_table(folder: Path) -> None:
     declared = resolved_source(
         parse_declaration(TEXT.replace("{source}", "t-2024-*.csv"), "t.toml"), folder
     )
-    read = read_source(declared, "t")
-    assert len(read.files) == 3
-    assert set(read.partitions_of_rows()) == {"whole"}
+    files = find_files(declared, "t")
+    assert len(files) == 3
+    assert keys_of_files(declared, files) == ("whole",)

@@ -19,9 +19,9 @@ from model_loop.errors import ContractError, InvalidInputError
 from model_loop.findings import RefusedPartitionError
 from model_loop.objects import read_object, write_object
 from model_loop.objects.trust import dump_estimator
-from model_loop.partitions.completing import text_of_declaration
-from model_loop.partitions.source import resolved_source
-from model_loop.training_set.build import EXAMPLE_ROWS, build_table, read_source
+from model_loop.partitions.completing import complete_files, text_of_declaration
+from model_loop.partitions.source import find_files, resolved_source
+from model_loop.training_set.build import EXAMPLE_ROWS
 from model_loop.training_set.data_tests import TABLE_TESTS, run_data_tests
 from model_loop.training_set.encoders.tables import feature_columns
 from model_loop.training_set.frames import model_frame
@@ -83,12 +83,25 @@ def build(
 ) -> TrainingSet:
     """Build the training set of a table that is written to a folder."""
     frame.to_csv(folder / "rides.csv", index=False)
+    return build_again(request_in(folder, text, shares), folder)
+
+
+def request_in(
+    folder: Path, text: str = DECLARATION, shares: tuple[float, ...] = SHARES
+) -> TableRequest:
+    """Return the request for the table of a folder."""
     declaration = resolved_source(parse_declaration(text, "rides.toml"), folder)
-    read = read_source(declaration, declaration.name)
-    dataset = dataset_of(read.declaration)
-    completed, recipe = text_of_declaration(read.declaration), dataset.default_recipe
-    request = TableRequest(completed, declaration.name, recipe, split_of(dataset, shares))
-    return build_table(request, read)
+    completed = complete_files(
+        declaration, find_files(declaration, declaration.name), declaration.name
+    )
+    dataset = dataset_of(completed)
+    split, recipe = split_of(dataset, shares), dataset.default_recipe
+    return TableRequest(text_of_declaration(completed), declaration.name, recipe, split)
+
+
+def build_again(request: TableRequest, folder: Path) -> TrainingSet:
+    """Build a training set of what the folder has now."""
+    return build_training_set(request, storage_root=str(folder / "store"))
 
 
 def test_every_row_is_in_a_part_or_counted(tmp_path: Path) -> None:
@@ -109,7 +122,7 @@ def test_a_table_is_built_again_from_what_is_stored(tmp_path: Path) -> None:
     reference = write_object(training_set, UPath(tmp_path / "store"), "stored")
     stored = read_object(reference)
     assert stored.digest == training_set.digest
-    again = build_training_set(stored.request, storage_root=str(tmp_path))
+    again = build_again(stored.request, tmp_path)
     assert again.digest == training_set.digest
 
 
@@ -118,7 +131,7 @@ def test_parts_stay_when_a_table_grows(tmp_path: Path) -> None:
     training_set = build(tmp_path, table())
     longer = pd.concat([table(), table().tail(50).assign(at="2025-01-01T00:00:00Z")])
     longer.to_csv(tmp_path / "rides.csv", index=False)
-    again = build_table(training_set.request)
+    again = build_again(training_set.request, tmp_path)
     assert np.array_equal(again.train_target, training_set.train_target)
     assert again.rows["test"] == training_set.rows["test"] + 50
 
@@ -128,7 +141,7 @@ def test_partitions_of_one_table_are_cut_by_its_time(tmp_path: Path) -> None:
     training_set = build(tmp_path, table())
     asked = dataclasses.replace(training_set.request, partitions=("2024-02", "2024-03"))
     asked = dataclasses.replace(asked, split=split_of(training_set.dataset))
-    some = build_table(asked)
+    some = build_again(asked, tmp_path)
     at = pd.to_datetime(table()["at"]).dt.tz_convert("America/New_York")
     assert sum(report.rows_read for report in some.cleaning) == at.dt.month.isin([2, 3]).sum()
     assert some.periods["train"].first == "2024-02-01T00:00:00"
@@ -148,9 +161,9 @@ def test_partitions_that_a_table_has_not_are_refused(
 ) -> None:
     """With those that it has."""
     table().to_csv(tmp_path / "rides.csv", index=False)
-    declaration = resolved_source(parse_declaration(text, "rides.toml"), tmp_path)
+    asked = dataclasses.replace(request_in(tmp_path, text), partitions=(partition,))
     with pytest.raises(ContractError, match=words) as error:
-        read_source(declaration, declaration.name, (partition,))
+        build_again(asked, tmp_path)
     if words != "is not cut":
         assert "from 2024-01 to 2024-06" in error.value.remedy
 
@@ -371,7 +384,7 @@ def changed(training_set: TrainingSet, folder: Path, part: str) -> TrainingSet:
     assert inside.any()
     frame.loc[inside, "count"] = 1_000 - 3 * frame.loc[inside, "count"]
     frame.to_csv(folder / "rides.csv", index=False)
-    return build_table(training_set.request)
+    return build_again(training_set.request, folder)
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])
@@ -394,7 +407,8 @@ def test_no_row_is_described_by_its_own_outcome(tmp_path: Path) -> None:
     frame["count"] = frame["count"].where(frame.index != 7, 1e6)
     frame.to_csv(tmp_path / "rides.csv", index=False)
     first, second = (
-        as_dense(each.layouts["dense"].train) for each in (before, build_table(before.request))
+        as_dense(each.layouts["dense"].train)
+        for each in (before, build_again(before.request, tmp_path))
     )
     differ = (first != second).any(axis=1)
     assert differ.any()

@@ -1,29 +1,21 @@
-"""From a declared table to a training set: read, check, split, encode."""
+"""From checked rows of a declared table to a training set: split, encode."""
 
 from __future__ import annotations
 
 import dataclasses
-import logging
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from model_loop.datasets.dataset import Dataset
-from model_loop.datasets.declaration import PARTITION, Declaration
+from model_loop.datasets.declaration import Declaration
 from model_loop.errors import ContractError, InvalidInputError
 from model_loop.findings import Finding
-from model_loop.partitions.checked import rows_of_partitions
-from model_loop.partitions.completing import complete
-from model_loop.partitions.contract import KeptRows, check_rows
+from model_loop.partitions.contract import KeptRows
 from model_loop.partitions.keys import WHOLE, bounds_of, keys_of
-from model_loop.partitions.source import find_files
 from model_loop.partitions.types import SourceFile
-from model_loop.tables.table import Table, read_table
 from model_loop.training_set.encoders.tables import as_float32, table_encoder
 from model_loop.training_set.encodings import Layout
 from model_loop.training_set.frames import clock_times, model_frame
@@ -55,84 +47,6 @@ _MOST_SHIFT = 2.0
 #: Share of validation rows that may have a category that was never seen, without a word.
 _MOST_UNSEEN = 0.5
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ReadTable:
-    """The rows of a table, and the files that they are from.
-
-    Parameters
-    ----------
-    declaration
-        Completed declaration.
-    table
-        All rows.
-    files
-        The files.
-    partitions
-        Key of the partition of each file, in their order, if each holds one.
-    """
-
-    declaration: Declaration
-    table: Table
-    files: tuple[SourceFile, ...]
-    partitions: tuple[str, ...]
-
-    def partitions_of_rows(self) -> npt.NDArray[np.object_]:
-        """Return the key of the partition of each row, as the source says, shape (rows,)."""
-        if not self.partitions:
-            return np.full(len(self.table.frame), WHOLE, dtype=object)
-        return np.array(self.partitions, dtype=object)[self.table.file_of_row]
-
-    def unreadable(self) -> dict[str, int]:
-        """Return the number of rows that could not be read, by partition."""
-        place = {file.path: number for number, file in enumerate(self.files)}
-        return Counter(
-            self.partitions[place[row.file]] if self.partitions else WHOLE
-            for row in self.table.rejected
-        )
-
-
-def read_source(
-    declaration: Declaration, variant: str, partitions: Sequence[str] = ()
-) -> ReadTable:
-    """Read the files of a table, and complete its declaration.
-
-    Parameters
-    ----------
-    declaration
-        Its sources are whole addresses.
-    variant
-        Key of the variant.
-    partitions
-        Keys of the partitions that are read; all, if empty. Of one table that is cut by its time,
-        those rows stay whose time is in one of them.
-
-    Raises
-    ------
-    InvalidInputError
-        If the declaration is a draft, a question is open, or the table has no such partition.
-    SourceError, ContractError
-        If a file is not to be had, or cannot be read.
-    """
-    require_ready(declaration)
-    files = find_files(declaration, variant, partitions)
-    table = read_table(
-        declaration, [each.path for each in files], variant=variant.partition(".")[2] or None
-    )
-    completed = complete(declaration, table.formats)
-    if PARTITION in declaration.source:
-        return ReadTable(completed, table, files, tuple(each.partition for each in files))
-    inside = rows_of_partitions(declaration, table.frame, partitions)
-    some = dataclasses.replace(
-        table,
-        frame=table.frame[inside].reset_index(drop=True),
-        file_of_row=table.file_of_row[inside],
-        row_number=table.row_number[inside],
-    )
-    return ReadTable(completed, some, files, ())
-
 
 def require_ready(declaration: Declaration) -> None:
     """Refuse to learn from a draft.
@@ -160,36 +74,6 @@ def require_ready(declaration: Declaration) -> None:
             "is not learned yet",
             "Only regression is: the target is a number.",
         )
-
-
-def build_table(request: TableRequest, read: ReadTable | None = None) -> TrainingSet:
-    """Build the training set of a declared table.
-
-    Parameters
-    ----------
-    read
-        Its rows, where they were read already.
-
-    Raises
-    ------
-    SourceError, ContractError
-        If a file is not to be had, breaks its contract, or too few rows are left.
-    """
-    declaration = request.dataset.declaration
-    if read is None and declaration is not None:
-        read = read_source(declaration, request.variant, request.partitions)
-    if read is None:
-        raise AssertionError(request.variant)
-    checked = check_rows(
-        read.declaration,
-        read.table.frame,
-        read.partitions_of_rows(),
-        unreadable=read.unreadable(),
-        limits=request.limits,
-    )
-    for report in checked.reports:
-        logger.info("%s", report)
-    return encode_table(request, read.files, checked)
 
 
 def encode_table(

@@ -36,6 +36,22 @@ TRIP = {"pickup_zone": 239, "dropoff_zone": 236, "pickup_at": "2024-03-01T08:00:
 ENTRY_POINTS = ("airflow version", "model-loop --help", "mlflow --version", "celery --version")
 #: The image's own, and one that a cluster gives out, such as OpenShift's.
 USERS = ("10001:0", "1000740000:0")
+#: A row of the table of bicycles that comes in the image.
+HOUR = {
+    "dteday": "2012-12-31",
+    "hr": 8,
+    "season": 1,
+    "yr": 1,
+    "mnth": 12,
+    "holiday": 0,
+    "weekday": 1,
+    "workingday": 1,
+    "weathersit": 1,
+    "temp": 0.3,
+    "atemp": 0.3,
+    "hum": 0.5,
+    "windspeed": 0.1,
+}
 #: Neither trained on nor judged by.
 MONTH = "2024-07"
 RUNBOOK = ROOT / "docs" / "runbook.md"
@@ -52,6 +68,8 @@ class Known(NamedTuple):
     ----------
     answer
         To the trip.
+    rentals
+        The number that is predicted for the hour.
     predictions
         Ids in the request log.
     runs
@@ -59,6 +77,7 @@ class Known(NamedTuple):
     """
 
     answer: Mapping[str, Any] = MappingProxyType({})
+    rentals: float = 0
     predictions: frozenset[str] = frozenset()
     runs: frozenset[str] = frozenset()
 
@@ -204,6 +223,16 @@ class Loop:
                 told = start(self._engine, container, secrets, Path(folder))
             print(f"    {container.name}: {told}", flush=True)  # noqa: T201 - a command
 
+    def learn_a_declared_table(self) -> None:
+        """The table that comes in the image is prepared, learned, promoted and asked."""
+        self.api.wait_for_dags({"bikes__sklearn_training", "bikes__promotion"}, self.left)
+        models = ["linear_model.LinearRegression"]
+        self._trained("bikes__sklearn_training", {"models": models, "max_evaluations": 1})
+        self._finish("bikes__promotion", {"why": "the first champion of a test"})
+        rentals = self._rentals()
+        if not 1 <= rentals <= 1_000:
+            raise LoopError(f"no sensible number of rentals: {rentals}")
+
     def roll_back(self) -> None:
         """The champion before answers again."""
         self._finish("promotion", {"action": "rollback", "service": "green"})
@@ -263,6 +292,10 @@ class Loop:
         """Return what the prediction servers say of the trip."""
         return self._predict(f"{SERVING}/predict", self._bearer)
 
+    def _rentals(self) -> float:
+        """Return what the prediction servers say of the hour."""
+        return float(self._ask(f"{SERVING}/bikes/predict", self._bearer, HOUR)["prediction"])
+
     def _remember(self) -> None:
         """Note what has to be there afterwards."""
         answer = self._answer()
@@ -270,7 +303,7 @@ class Loop:
         self._wait(
             lambda: answer["prediction_id"] in self._logged(), 60, "a prediction is not logged"
         )
-        self._known = Known(answer, self._logged(), self._runs())
+        self._known = Known(answer, self._rentals(), self._logged(), self._runs())
 
     def _compare(self) -> None:
         """Hold what is there against what was noted.
@@ -283,6 +316,8 @@ class Loop:
         answer, known = self._answer(), self._known
         if {**answer, "prediction_id": ""} != {**known.answer, "prediction_id": ""}:
             raise LoopError(f"it answers {answer}, and {known.answer} before")
+        if (rentals := self._rentals()) != known.rentals:
+            raise LoopError(f"{rentals} rentals are predicted, and {known.rentals} before")
         if missing := known.predictions - self._logged():
             raise LoopError(f"{len(missing)} predictions are not in the log any more")
         if missing := known.runs - self._runs():
@@ -325,17 +360,22 @@ class Loop:
 
     def _predict(self, url: str, login: str) -> dict[str, Any]:
         """Return the answer to the trip, as soon as there is one."""
+        answer = self._ask(url, login, TRIP)
+        _duration(answer)
+        return answer
+
+    def _ask(self, url: str, login: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the answer to a row, as soon as there is one."""
         found: list[requests.Response] = []
 
         def answered() -> bool:
             headers = {"Authorization": login}
-            found[:] = [requests.post(url, json=TRIP, headers=headers, timeout=60)]
+            found[:] = [requests.post(url, json=row, headers=headers, timeout=60)]
             return found[0].ok
 
         # A server looks for a new champion every two seconds, and loads it first.
         self._wait(answered, 60, lambda: f"{url}: {found[0].status_code} {found[0].text}")
         (answer,) = found[0].json()
-        _duration(answer)
         return dict(answer)
 
     def _wait(
@@ -387,6 +427,7 @@ PARTS: tuple[Callable[[Loop], None], ...] = (
     Loop.predict_inside_airflow,
     Loop.score,
     Loop.monitor,
+    Loop.learn_a_declared_table,
     Loop.roll_back,
     Loop.measure,
     Loop.hold,

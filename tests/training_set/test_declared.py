@@ -286,3 +286,25 @@ def test_a_partition_is_logged(tmp_path: Path) -> None:
     assert run.data.metrics["rows_quarantined"] == 2
     names = {each.path for each in tracker.client.list_artifacts(run_id)}
     assert {"profile.json", "report.json", "quarantine.parquet", "findings.json"} <= names
+
+
+def test_what_varies_from_month_to_month_refuses_none(tmp_path: Path) -> None:
+    """A relation that is another one each month, and a column that counts the months."""
+    frame = pd.concat([table(seed=seed) for seed in range(8)], ignore_index=True)
+    hours = np.random.default_rng(1).integers(0, 330 * 24, len(frame))
+    at = pd.Timestamp("2024-01-01T05:00Z") + pd.to_timedelta(hours, unit="h")
+    month = at.tz_convert("America/New_York").month
+    slope = np.random.default_rng(2).permutation(np.linspace(-3, 3, 12))[month - 1]
+    frame = frame.assign(
+        at=at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        number=month,
+        count=100 + slope * frame["warmth"].fillna(10),
+    )
+    write_months(tmp_path, frame)
+    counted = MONTHLY.replace('[columns.number]\ntype = "id"', '[columns.number]\ntype = "number"')
+    assert counted != MONTHLY
+    prepared = Prepared(tmp_path, counted)
+    verdicts = prepared.verdicts(prepared.request())
+    assert len(verdicts) == 11
+    later = [each for verdict in verdicts[5:] for each in verdict.findings]
+    assert [each for each in later if each.code != "part_of_partition"] == []

@@ -7,6 +7,7 @@ Partitions of different sources never do either.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from model_loop.history.declared import compared_table, sketch_of
 from model_loop.history.judging import judge
 from model_loop.history.sketch import Sketch
 from model_loop.history.table import ComparedTable
+from model_loop.history.variation import told, without_calendar
 from model_loop.history.verdicts import SUFFIX, verdicts_before
 from model_loop.objects import ObjectReference, read_object, write_object
 from model_loop.objects.documents import text_of
@@ -171,13 +173,14 @@ class TableHistory:
             for each in history
             if (sketch := sketches.get(each.partition) or _sketch(each)) is not None
         ]
-        names = frozenset(partition.sketch.sample)
-        found = judge(compared.limited_to(names), partition.sketch, past)
+        table = compared.limited_to(frozenset(partition.sketch.sample))
+        table = without_calendar(table, [*past, partition.sketch])
+        found = judge(table, partition.sketch, past)
+        found = told(found, past, functools.partial(judge, table))
         if partition.table.partition == WHOLE:
             # All of it came at once, and there is no other file of that time.
             found = tuple(dataclasses.replace(each, level="warning") for each in found)
         folder = self.folder / partition.table.variant / partition.key
-        name = f"{partition.table.fetched.key}-sketch"
         verdict = PartitionVerdict(
             partition.table,
             partition.key,
@@ -185,7 +188,7 @@ class TableHistory:
             partition.quarantined,
             settle((*found, *partition.findings), accepted),
             tuple(f"{each.partition} {each.digest}" for each in history),
-            write_object(partition.sketch, folder, name),
+            write_object(partition.sketch, folder, f"{partition.table.fetched.key}-sketch"),
         )
         self._keep(verdict)
         return verdict

@@ -104,7 +104,7 @@ def test_the_last_screen_says_how_to_ask(folder: Path) -> None:
         "less than the best rule without a model, mean by size",
         "EUR",
         "2 (no target)",
-        "naive median",
+        "median of all rows",
         "version 1",
         "model-loop predict rents size=",
         "model-loop serve",

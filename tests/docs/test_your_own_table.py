@@ -63,7 +63,7 @@ def test_the_page_leads_to_a_dataset(tmp_path: Path) -> None:
     follow(check, tmp_path)
     printed = follow(run, tmp_path)
     assert "Champion at the moment request: version" in printed
-    assert "naive median" in printed
+    assert "median of all rows" in printed
     assert "orders" in follow(add, tmp_path)
     follow("model-loop datasets check orders\nmodel-loop datasets remove orders", tmp_path)
 

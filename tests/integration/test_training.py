@@ -79,14 +79,14 @@ def test_every_family_has_its_report(
             path = client.download_artifacts(run_id, "errors_by_slice.csv", str(tmp_path))
             slices = pd.read_csv(path)
             assert set(slices["slice"]) == {"borough", "hour", "distance", "duration"}
-            assert family["test_rmse"] < result["compared_with"]["naive median"]["test_rmse"]
+            assert family["test_rmse"] < result["compared_with"]["median of all rows"]["test_rmse"]
         mlflow.set_tracking_uri(running.stack.mlflow_url)
         table = mlflow.artifacts.load_dict(
             f"runs:/{result['run_id']}/comparison.json",
         )
         listed = [row[0] for row in table["data"]]
         families = [family["family"] for family in result["families"]]
-        assert listed[: len(families) + 1] == [*families, "naive median"]
+        assert listed[: len(families) + 1] == [*families, "median of all rows"]
         assert "of the pair of zones" in listed[len(families) + 1]
 
 
@@ -191,7 +191,7 @@ def test_further_regressors_on_selected_columns(
     assert family["loss"] == family["validation_mae"]
     compared = result["compared_with"]
     first, *_, last = compared
-    assert (first, last) == ("naive median", f"champion (version {version})")
+    assert (first, last) == ("median of all rows", f"champion (version {version})")
     assert compared[last]["test_rmse"] == pytest.approx(other["families"][0]["test_rmse"])
     names = {item.path for item in client.list_artifacts(family["run_id"])}
     assert "feature_selection.csv" in names

@@ -145,6 +145,29 @@ def test_constants_do_without_rows(parcels: TrainingSet) -> None:
     assert rule.predict(parcels.test_rows).shape == (len(parcels.test_rows),)
 
 
+def test_a_rule_has_as_much_of_each_part_as_there_is(parcels: TrainingSet) -> None:
+    """Of a large train part, only a sample is kept; the rows of validation weigh no more for it."""
+    train, later = parcels.train_rows, parcels.validation_rows
+    assert train is not None
+    assert later is not None
+    level = parcels.train_validation_target.mean()
+    shifted = dataclasses.replace(
+        parcels, train_rows=train[::10], validation_rows=later.assign(days=later.days + 10)
+    )
+    rule = best_baseline(shifted)
+    assert isinstance(rule, ColumnRule)
+    assert rule.overall == pytest.approx(level + 10 * len(later) / (len(train) + len(later)), 0.1)
+    names = train.columns.difference(["days"])
+    constant = best_baseline(
+        dataclasses.replace(
+            shifted, train_rows=train[::10].drop(columns=names), validation_rows=later[["days"]]
+        )
+    )
+    assert isinstance(constant, ConstantRule)
+    statistic = np.median if constant.statistic == "median" else np.mean
+    assert constant.value == statistic(parcels.train_validation_target)
+
+
 def contenders(actual: np.ndarray, errors: Mapping[int, np.ndarray]) -> list[Contender]:
     """Models that are off by some errors."""
     return [

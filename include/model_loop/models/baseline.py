@@ -6,9 +6,9 @@ Python may have stronger rules of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, get_args
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from model_loop.training_set.types import TrainingSet
 #: Bands of equally many rows into which a number is cut.
 _BANDS = 20
 _PARTS: tuple[TimePart, ...] = get_args(TimePart)
+Statistic = Literal["mean", "median"]
 
 
 class Baseline(Protocol):
@@ -36,6 +37,11 @@ class Baseline(Protocol):
 
     def predict(self, rows: pd.DataFrame) -> Targets:
         """Return the target of raw rows, shape (rows,)."""
+
+
+def title_of(statistic: Statistic) -> str:
+    """Return the words for always saying a statistic of the learned rows."""
+    return f"{statistic} of all rows"
 
 
 @dataclass(frozen=True)
@@ -50,13 +56,20 @@ class ConstantRule:
         The value.
     """
 
-    statistic: str
+    statistic: Statistic
     value: float
+
+    @classmethod
+    def of(cls, statistic: Statistic, outcomes: Targets) -> ConstantRule:
+        """Learn from outcomes."""
+        return cls(
+            statistic, float(np.median(outcomes) if statistic == "median" else outcomes.mean())
+        )
 
     @property
     def title(self) -> str:
         """Return what the rule says, for people."""
-        return f"{self.statistic} of all rows"
+        return title_of(self.statistic)
 
     def predict(self, rows: pd.DataFrame) -> Targets:
         """Return the value for each row."""
@@ -140,15 +153,34 @@ def best_baseline(training_set: TrainingSet) -> Baseline:
         for rule in _rules(learned, target, columns)
     }
     best = min(errors, key=errors.__getitem__)
-    everything = pd.concat([learned, judged], ignore_index=True)
-    return next(rule for rule in _rules(everything, target, columns) if rule.title == best)
+    everything = _pooled(learned, judged, training_set.rows)
+    rule = next(each for each in _rules(everything, target, columns) if each.title == best)
+    if isinstance(rule, ConstantRule):
+        # Rows may be a sample; all of the targets are there.
+        return ConstantRule.of(rule.statistic, training_set.train_validation_target)
+    return rule
+
+
+def _pooled(train: pd.DataFrame, validation: pd.DataFrame, rows: Mapping[str, int]) -> pd.DataFrame:
+    """Put samples of both parts together, with the same share of the rows of each."""
+    shares = [len(train) / max(rows["train"], 1), len(validation) / max(rows["validation"], 1)]
+    return pd.concat(
+        [
+            part.iloc[_spread(len(part), min(shares) / share if share else 1.0)]
+            for part, share in zip((train, validation), shares, strict=True)
+        ],
+        ignore_index=True,
+    )
+
+
+def _spread(rows: int, share: float) -> npt.NDArray[np.int64]:
+    """Return the places of a share of rows, evenly spread."""
+    return np.linspace(0, rows, round(rows * share), endpoint=False).astype(np.int64)
 
 
 def _rules(rows: pd.DataFrame, target: str, columns: Sequence[Column]) -> Iterator[Baseline]:
     outcomes = rows[target].to_numpy(dtype=np.float64)
-    mean = float(outcomes.mean())
-    yield ConstantRule("mean", mean)
-    yield ConstantRule("median", float(np.median(outcomes)))
+    yield from (ConstantRule.of(statistic, outcomes) for statistic in get_args(Statistic))
     for column in columns:
         values = rows[column.name]
         if column.kind == "time":

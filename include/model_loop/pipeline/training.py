@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from model_loop.errors import StoredObjectError, optional
-from model_loop.models.baseline import baseline_errors
+from model_loop.models.baseline import baseline_errors, title_of
 from model_loop.models.catalogue import ModelFamily
 from model_loop.models.journal import KeyValueStore, TrialJournal
 from model_loop.models.progress import TrialProgress
@@ -202,7 +202,7 @@ def collect_results(
     )
     # It is the same for all: the median of the same rows on the same rows.
     errors, *_ = [family.pop("naive_test", None) for family in ranked]
-    naive = {"naive median": ErrorMetrics(**errors)} if errors else {}
+    naive = {title_of("median"): ErrorMetrics(**errors)} if errors else {}
     champion = ChampionErrors()
     rule = baseline_errors(training_set) if errors else {}
     with optional("The comparison with the champion"):

@@ -59,6 +59,14 @@ def test_settings_of_0_1_keep_their_names(monkeypatch: pytest.MonkeyPatch) -> No
         20,
         30,
     )
+    monkeypatch.setenv("MODEL_LOOP_MONTHS_SCHEDULE", "0 6 1 * *")
+    monkeypatch.setenv("MODEL_LOOP_WATCH_MONTHS", "true")
+    monkeypatch.setenv("MODEL_LOOP_RETRAINING_TRAIN_MONTHS", "5")
+    settings = all_settings()()
+    assert settings.partitions_schedule == "0 6 1 * *"
+    assert (settings.watch_partitions, settings.retraining_train_partitions) == (True, 5)
+    monkeypatch.setenv("MODEL_LOOP_WATCH_PARTITIONS", "false")
+    assert not all_settings()().watch_partitions
     monkeypatch.setenv("MODEL_LOOP_VARIANT", "bikes")
     assert all_settings()().variant == "bikes"
 

@@ -206,8 +206,8 @@ def test_nothing_runs_that_nobody_asked_for(dag: DAG) -> None:
 SWITCHED_ON = {
     "MODEL_LOOP_RETRAINING_SCHEDULE": "0 5 1 * *",
     "MODEL_LOOP_MONITORING_SCHEDULE": "0 6 * * *",
-    "MODEL_LOOP_MONTHS_SCHEDULE": "0 6 1 * *",
-    "MODEL_LOOP_WATCH_MONTHS": "true",
+    "MODEL_LOOP_PARTITIONS_SCHEDULE": "0 6 1 * *",
+    "MODEL_LOOP_WATCH_PARTITIONS": "true",
 }
 
 

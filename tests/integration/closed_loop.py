@@ -54,8 +54,8 @@ def loop(
     settings = {
         "source": website[0].url,
         "watch_poll_seconds": 6,
-        "retraining_train_months": 1,
-        "watch_months": True,
+        "retraining_train_partitions": 1,
+        "watch_partitions": True,
         "max_evaluations": 1,
         "sklearn_models": "linear_model.LinearRegression,linear_model.Lasso",
         # Ten seconds.

@@ -53,7 +53,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningS
     with website_over(folder) as site:
         settings = {
             "source": site.url,
-            "retraining_train_months": 1,
+            "retraining_train_partitions": 1,
             "retraining_schedule": "",
             "monitoring_schedule": "",
             "max_evaluations": 1,

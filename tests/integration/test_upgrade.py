@@ -41,7 +41,7 @@ def upgraded(
             "storage_root": old.storage_root,
             "sample_trips_per_month": 600,
             "retraining_schedule": "",
-            "retraining_train_months": 1,
+            "retraining_train_partitions": 1,
         }
         told = {*stack.settings.model_fields_set, *settings}
         changed = stack.settings.model_copy(update=settings)

@@ -99,8 +99,8 @@ def loop(whole_months: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         settings = {
             "source": site.url,
             "watch_poll_seconds": 6,
-            "retraining_train_months": 2,
-            "watch_months": True,
+            "retraining_train_partitions": 2,
+            "watch_partitions": True,
             "max_evaluations": 1,
         }
         stack = replace(stack, settings=stack.settings.model_copy(update=settings))

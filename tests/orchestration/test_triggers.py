@@ -292,7 +292,7 @@ def test_an_event_over_rest_is_answered_with_what_it_says(
 ) -> None:
     """By the run that the scheduler makes of it; not by the defaults of the form."""
     monkeypatch.setenv("MODEL_LOOP_ALLOWED_SOURCES", str(storage))
-    monkeypatch.setenv("MODEL_LOOP_RETRAINING_TRAIN_MONTHS", "1")
+    monkeypatch.setenv("MODEL_LOOP_RETRAINING_TRAIN_PARTITIONS", "1")
     monkeypatch.setenv("MODEL_LOOP_TRACKING_URI", tracking_database(Path(storage, "mlflow.db")))
     get_settings.cache_clear()
     for month in ("2024-01", "2024-02", "2024-03", "2024-04"):

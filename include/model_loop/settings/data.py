@@ -76,8 +76,9 @@ class DataSettings(Part):
         description="Key of the variant that commands mean where none is named, and that the "
         "prediction server answers for at its root.",
     )
-    months_schedule: str = Field(
+    partitions_schedule: str = Field(
         default="",
+        validation_alias=names("partitions_schedule", "months_schedule"),
         title="Schedule of partitions",
         description="Cron expression (UTC) such as `0 6 1 * *`, by which the DAG of the "
         "variant's partitions (of months: `<variant>_months`) prepares the newest one that is "

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from model_loop.settings.part import Part
+from model_loop.settings.part import Part, names
 
 
 class TrainingSettings(Part):
@@ -45,8 +45,9 @@ class TrainingSettings(Part):
         description="Device that XGBoost computes on: cpu, or cuda on a machine with an NVIDIA "
         "GPU.",
     )
-    watch_months: bool = Field(
+    watch_partitions: bool = Field(
         default=False,
+        validation_alias=names("watch_partitions", "watch_months"),
         title="Watch the source",
         description="Let `watch_months` look for new partitions all the time; each starts "
         "`retraining`. Without it, `new_months` looks when it is triggered. It is for the dataset "
@@ -79,8 +80,9 @@ class TrainingSettings(Part):
         description="Cron expression (UTC) such as `0 5 1 * *`; empty for new partitions and "
         "drift alone. It is for the dataset of `MODEL_LOOP_VARIANT`; others declare `schedule`.",
     )
-    retraining_train_months: int = Field(
+    retraining_train_partitions: int = Field(
         default=3,
+        validation_alias=names("retraining_train_partitions", "retraining_train_months"),
         ge=1,
         le=120,
         title="Train partitions of a retraining",

@@ -78,7 +78,7 @@ def _window_form(dataset: Dataset, section: str) -> FormFields:
     return {
         f"newest_{words.removesuffix('s')}": newest,
         f"train_{words}_count": setting_field(
-            "retraining_train_months",
+            "retraining_train_partitions",
             section,
             title=f"Number of train {many}",
             description=f"Number of {many} that a retraining learns from.",

@@ -98,8 +98,8 @@ the {one} finds it ready.
 
 **One {one}:** trigger with its partition key. **Several {many}:** backfill over their dates
 (*Trigger*, *Backfill*); they are prepared side by side, and those that are there already are left
-alone. With the setting `MODEL_LOOP_MONTHS_SCHEDULE` the one that was published last is prepared by
-itself.
+alone. With the setting `MODEL_LOOP_PARTITIONS_SCHEDULE` the one that was published last is prepared
+by itself.
 
 **If it fails:** the mail and the task's log name the {one} and the rule that it breaks. Clear the
 failed task after mending the cause, or backfill again with *failed runs*.
@@ -122,8 +122,8 @@ What is announced has been the same in two looks. One failed look is no event. W
 and not trained on within a day is announced again.
 
 `{new}` waits once, for what its form names, beside whatever else waits. `{watch}` is for the
-source of the {settings}: where `MODEL_LOOP_WATCH_MONTHS` is set, the next run waits for the next
-{one}, without end.
+source of the {settings}: where `MODEL_LOOP_WATCH_PARTITIONS` is set, the next run waits for the
+next {one}, without end.
 
 **If it fails:** the source has not answered for many looks in a row; the mail says what it said.
 The next run of `{watch}` goes on looking by itself; `{new}` is triggered again.

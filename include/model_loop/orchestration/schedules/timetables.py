@@ -116,7 +116,7 @@ def watch_schedule(dataset: Dataset) -> str | None:
 
     It is for the dataset of the settings alone.
     """
-    wanted = get_settings().watch_months and _is_of_settings(dataset)
+    wanted = get_settings().watch_partitions and _is_of_settings(dataset)
     return "@continuous" if wanted else None
 
 
@@ -137,7 +137,7 @@ def partitions_schedule(dataset: Dataset, variant: str) -> ScheduledPartitions |
         "run_offset": -1 - dataset.published_after - _labels_after(dataset, length),
         "key_format": key_format,
     }
-    expression = settings.months_schedule.strip()
+    expression = settings.partitions_schedule.strip()
     if expression and variant == settings.variant:
         return ScheduledPartitions(expression, run_immediately=_FIRST_RUN_LATE, **arguments)
     return PartitionsOnDemand(begins, **arguments)

@@ -6,18 +6,22 @@ import datetime as dt
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
-from scipy import stats
 from sqlalchemy import Engine
 from tests.serving.test_log import entry
 
+from model_loop.cli.serving import describe_comparison
 from model_loop.datasets.dataset import Moment
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.models.intervals import measured_errors, sums_by_day
 from model_loop.monitoring.labels import labelled
 from model_loop.monitoring.windows import Window, read_request_log
 from model_loop.serving.comparison.report import ab_report
+from model_loop.serving.comparison.sequential import evidence_of
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import RequestLog
 from model_loop.serving.request_log.tables import insert_predictions, open_log
@@ -89,21 +93,53 @@ def test_errors_by_version(engine: Engine) -> None:
 
 
 def test_comparison(engine: Engine) -> None:
-    """The difference has Welch's interval or a wider one, and the sample size the said power."""
+    """Days are weighed: the mean error of one version less that of the other, day by day."""
     (pair,) = ab_report(engine, "green", ended).comparisons
-    first, second = (np.abs(errors_of(version)) for version in (2, 1))
+    by_day = [
+        pd.Series(np.abs(errors_of(version))).groupby(days_of(version)).mean() for version in (2, 1)
+    ]
+    daily = (by_day[0] - by_day[1]).to_numpy()
+    evidence = evidence_of(daily)
     assert (pair.version, pair.against, pair.rows) == (2, 1, SIZES[2])
-    assert pair.difference == pytest.approx(first.mean() - second.mean())
-    welch = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
-    half, by_day = (welch.high - welch.low) / 2, (pair.interval[1] - pair.interval[0]) / 2
-    assert half < by_day < 2 * half
-    assert (pair.decided, pair.verdict) == (True, "differs")
-    effect = by_day / stats.t.isf(0.025, 9) / (half / stats.norm.isf(0.025))
-    spread = np.sqrt(first.var(ddof=1) + second.var(ddof=1)) * effect
-    power = stats.norm.sf(
-        stats.norm.isf(0.025) - pair.worthwhile / (spread / np.sqrt(pair.rows_needed))
-    )
-    assert power == pytest.approx(0.8, abs=0.01)
+    assert (pair.days, pair.open_days) == (10, 0)
+    assert pair.difference == pytest.approx(daily.mean())
+    assert pair.e_value == pytest.approx(evidence.e_value)
+    assert pair.interval == pytest.approx(evidence.interval)
+    assert evidence.decided_after
+    assert pair.decided == str(np.datetime64(evidence.decided_after - 1, "D"))
+    assert pair.verdict == "version 2 is nearer to the truth"
+
+
+def test_days_count_once_their_true_values_are_there(engine: Engine) -> None:
+    """A day that is not over, or whose labels are awaited, decides nothing; nor does a thin one."""
+    noon = 6.5 * DAY
+    (early,) = ab_report(engine, "green", ended, now=noon).comparisons
+    assert (early.days, early.open_days) == (6, 4)
+    assert early.decided is None
+    assert early.verdict == "not decided after 6 days"
+    log = RequestLog(engine)
+    log.record(entry(95_000, 20.2 * DAY, 1, 20.0))
+    log.record(entry(95_001, 20.2 * DAY, 2, 90.0))
+    log._write_all()
+    assert not log.add_feedback({f"{number:032x}": 20.0 for number in (95_000, 95_001)}, "tests")
+    (later,) = ab_report(engine, "green", ended).comparisons
+    assert (later.days, later.open_days) == (10, 1)
+
+
+def test_labels_that_take_days_are_waited_for(engine: Engine, monkeypatch: Any) -> None:
+    """By the declaration of the dataset."""
+    delay = dt.timedelta(days=2)
+    monkeypatch.setattr("model_loop.serving.comparison.report.labels_delay", lambda _: delay)
+    (pair,) = ab_report(engine, "green", ended, now=6.5 * DAY).comparisons
+    assert pair.days == 4
+
+
+def test_a_window_that_moves_along_moves_no_beginning(engine: Engine) -> None:
+    """Errors are those of the window; the comparison has all days, however it is read."""
+    whole = ab_report(engine, "green", ended)
+    recent = ab_report(engine, "green", ended, since=5 * DAY)
+    assert recent.comparisons == whole.comparisons
+    assert recent.versions[0].days == 5
 
 
 def test_what_monitoring_leaves_out_counts_for_no_version(engine: Engine, tmp_path: Path) -> None:
@@ -147,10 +183,10 @@ def test_shadow_is_compared_on_the_same_trips(tmp_path: Path) -> None:
     both = (numbers % 3 > 0) & ((numbers >= 90) | (numbers % 3 != 1))
     difference = (np.abs(shadow) - np.abs(hard))[both]
     assert (pair.version, pair.against, pair.paired, pair.rows) == (2, 1, True, both.sum())
-    assert pair.difference == pytest.approx(difference.mean())
-    low, high = stats.t.interval(0.95, 13, difference.mean(), stats.sem(difference))
-    assert high - low <= pair.interval[1] - pair.interval[0] + 1e-9 < 2 * (high - low)
-    assert pair.verdict == "differs"
+    by_day = pd.Series(difference).groupby(numbers[both] % 14).mean()
+    assert pair.difference == pytest.approx(by_day.mean())
+    assert pair.interval == pytest.approx(evidence_of(by_day.to_numpy()).interval)
+    assert (pair.days, pair.verdict) == (14, "version 2 is nearer to the truth")
     (unseen,) = report.shadows
     assert (unseen.version, unseen.rows) == (2, both.sum())
     assert unseen.mae == pytest.approx(np.abs(shadow[both]).mean())
@@ -158,15 +194,14 @@ def test_shadow_is_compared_on_the_same_trips(tmp_path: Path) -> None:
 
 
 def test_it_is_too_early_to_decide(tmp_path: Path) -> None:
-    """However clear a difference looks: the report decides once, at the sample size it names."""
+    """However clear the difference of a single day looks."""
     random = np.random.default_rng(0)
     told = (
         (entry(n, DAY, n % 2 + 1, 20 + random.normal(0, 4) * (1 + n % 2)), 20.0) for n in range(100)
     )
     (pair,) = ab_report(fill(tmp_path, told).engine, "green", ended).comparisons
-    assert not pair.interval[0] <= 0 <= pair.interval[1]
-    assert not pair.decided
-    assert pair.verdict == f"too early: 50 of {pair.rows_needed:,} rows"
+    assert (pair.interval, pair.decided, pair.e_value) == (None, None, 1)
+    assert pair.verdict == "not decided after 1 day"
 
 
 def test_versions_of_two_moments_are_never_compared(tmp_path: Path) -> None:
@@ -193,3 +228,20 @@ def test_nothing_is_known(engine: Engine, tmp_path: Path) -> None:
     assert [one.version for one in ab_report(engine, "green", ended, since=9.7 * DAY).versions] == [
         2
     ]
+
+
+def test_the_command_says_what_the_days_tell(engine: Engine) -> None:
+    """Verdict, difference with its unit and interval, days, and those that are awaited."""
+    (pair,) = ab_report(engine, "green", ended).comparisons
+    assert pair.interval
+    low, high = pair.interval
+    target = dataset_of_variant("green").target
+    assert describe_comparison(pair, target) == (
+        f"Version 2 against 1: version 2 is nearer to the truth (decided by {pair.decided}); "
+        f"difference {pair.difference:+.3f} min ({low:+.3f} to {high:+.3f}) on 10 days."
+    )
+    (early,) = ab_report(engine, "green", ended, now=7.5 * DAY).comparisons
+    words = describe_comparison(early, target)
+    assert words.startswith("Version 2 against 1: not decided after 7 days; difference ")
+    assert ", 3 more without enough true values yet; " in words
+    assert words.endswith(f" min would take about {early.days_needed} days.")

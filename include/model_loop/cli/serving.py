@@ -25,6 +25,8 @@ from model_loop.settings import get_settings
 from model_loop.tracking.actions import SWITCHES, Action
 
 if TYPE_CHECKING:
+    from model_loop.datasets.dataset import Target
+    from model_loop.serving.comparison.report import VersionComparison
     from model_loop.serving.http.tokens import TokenFile
 
 tokens = App(name="tokens", help="Bearer tokens of the prediction server: add, list, revoke.")
@@ -258,15 +260,15 @@ def ab_report(
 ) -> None:
     """Compare versions of a moment on predictions whose actual value is known.
 
-    Decide once, when both have the rows that are named: looking again and again until an interval
-    leaves out 0 finds differences that are none.
+    Days are compared, and the verdict may be read every day. Comparisons begin with the first day
+    that both versions have.
 
     Parameters
     ----------
     variant
         Variant of the model; a dataset, if it has one variant alone.
     days
-        Older predictions do not count.
+        Older predictions do not count for the errors of versions.
     as_json
         Print one JSON object, for machines.
     """
@@ -299,14 +301,28 @@ def ab_report(
     out = console()
     out.print(table)
     for pair in (*report.comparisons, *report.paired):
-        low, high = pair.interval
-        takes = f"the same {rows}" if pair.paired else f"{rows} of each"
-        name = f"Shadow {pair.version}" if pair.paired else f"Version {pair.version}"
-        out.print(
-            f"{name} less {pair.against}: {dataset.target.with_unit(f'{pair.difference:+.3f}')} "
-            f"({low:+.3f} to {high:+.3f}), {pair.verdict}; a difference of {pair.worthwhile:.3f} "
-            f"takes {pair.rows_needed:,} {takes}. Decide once, at that number."
+        out.print(describe_comparison(pair, dataset.target))
+
+
+def describe_comparison(pair: VersionComparison, target: Target) -> str:
+    """Say what the days tell of two versions."""
+    name = f"{'Shadow' if pair.paired else 'Version'} {pair.version} against {pair.against}"
+    words = f"{name}: {pair.verdict}"
+    if pair.decided:
+        words += f" (decided by {pair.decided})"
+    if pair.difference is not None:
+        words += f"; difference {target.with_unit(f'{pair.difference:+.3f}')}"
+    if pair.interval is not None:
+        words += " ({:+.3f} to {:+.3f})".format(*pair.interval)
+    words += f" on {pair.days:,} {'day' if pair.days == 1 else 'days'}"
+    if pair.open_days:
+        words += f", {pair.open_days:,} more without enough true values yet"
+    if pair.days_needed and not pair.decided:
+        words += (
+            f"; {target.with_unit(f'{pair.worthwhile:.3f}')} would take about "
+            f"{pair.days_needed:,} days"
         )
+    return f"{words}."
 
 
 def export_requests(folder: Path, *, since: dt.date | None = None, as_json: AsJson = False) -> None:

@@ -82,8 +82,8 @@ def _comparison(live: AbReport, words: Words, none: Empty) -> Chart:
         "ab_comparison",
         "Which version is nearer to the truth",
         "",
-        "Difference of the mean absolute errors (Welch) of versions of a moment. It is decided "
-        "once, when both versions have the rows that are needed.",
+        "Difference of the mean absolute errors of versions of a moment, by day. It may be read "
+        "every day: of two equal versions, at most one comparison in twenty is ever decided.",
         _table(live.comparisons, words),
         none,
     )
@@ -113,8 +113,8 @@ def _shadows(live: AbReport, words: Words, none: Empty) -> Chart:
         "ab_shadow",
         f"The shadow on the same {words.rows}",
         "",
-        "Mean absolute error of the shadow less that of the version that answered, on the rows "
-        "that both have predicted. It is decided once, when there are the rows that are needed.",
+        "Mean absolute error of the shadow less that of the version that answered, by day, on the "
+        "rows that both have predicted. It may be read every day.",
         _table(live.paired, words),
         none,
     )
@@ -124,14 +124,15 @@ def _table(pairs: Sequence[VersionComparison], words: Words) -> ChartTable:
     rows = [
         (
             f"{one.version} against {one.against}",
-            round(one.difference, 3),
-            f"{one.interval[0]:.3f} to {one.interval[1]:.3f}",
+            None if one.difference is None else round(one.difference, 3),
+            "" if one.interval is None else "{:.3f} to {:.3f}".format(*one.interval),
             one.verdict,
+            one.decided or "",
+            one.days,
             one.rows,
-            one.rows_needed,
         )
         for one in pairs
     ]
-    of_errors, several = ("difference", "95 % interval"), words.rows
-    heads = ("versions", *map(words.axis, of_errors), "verdict", several)
-    return ChartTable((*heads, f"{several} needed"), rows)
+    of_errors = map(words.axis, ("difference", "confidence sequence of 95 %"))
+    heads = ("versions", *of_errors, "verdict", "decided", "days", words.rows)
+    return ChartTable(heads, rows)

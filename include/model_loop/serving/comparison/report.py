@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from statistics import NormalDist
 from typing import Any, Protocol
 
+import numpy as np
 from sqlalchemy import ColumnElement, Engine
 
-from model_loop.datasets.dataset import Moment
+from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.registry import dataset_of_variant
+from model_loop.days import SECONDS_PER_DAY
 from model_loop.models.intervals import (
     CONFIDENCE,
     WEEK,
     DaySums,
     ErrorSums,
+    Interval,
     MeasuredErrors,
-    around,
     measured_errors,
-    quantile,
 )
+from model_loop.partitions.keys import labels_delay
 from model_loop.serving.comparison.day_sums import Pairs, answered_by_day, shadowed_by_day
+from model_loop.serving.comparison.sequential import Evidence, days_needed, evidence_of
 from model_loop.serving.request_log.tables import feedback, predictions
 from model_loop.settings import get_settings
 
 #: Moment of a version; None where it is not known.
 MomentOf = Callable[[int], Moment | None]
 
-POWER = 0.8
 #: Share of the error of the version with the most predictions that is worth finding.
 WORTHWHILE = 0.05
-
-_Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-_Z_POWER = NormalDist().inv_cdf(POWER)
+#: A day with fewer rows than this share of a usual one does not count.
+_LEAST_SHARE = 0.1
 
 
 class Judged(Protocol):
@@ -63,7 +64,7 @@ class VersionErrors(MeasuredErrors):
 
 @dataclass(frozen=True)
 class VersionComparison:
-    """Compare two versions.
+    """Compare two versions, by days whose true values are known.
 
     Parameters
     ----------
@@ -71,32 +72,41 @@ class VersionComparison:
         Compared versions; the second has the most predictions, or has answered where the first is
         its shadow.
     difference, interval
-        Mean absolute error of the first less that of the second, and its interval: of the same
-        rows where they are paired, of two samples otherwise (Welch).
+        Mean over days of the mean absolute error of the first less that of the second, and its
+        confidence sequence: it holds on all days at once, so that it may be read every day. None
+        while there are too few days.
+    e_value
+        Evidence that they differ; 1 is none, and `1 / (1 - confidence)` decides.
     decided
-        Whether there are enough rows, and the interval leaves out 0.
-    rows_needed
-        Rows of each version that it takes to find a difference of *worthwhile*, with the
-        confidence and a power of 0.8.
+        Day on which the evidence sufficed for the first time, as ``2024-03-01``; None if it never
+        has.
+    verdict
+        Conclusion in words.
+    days, rows
+        Days that count, and rows of the version that has fewer.
+    open_days
+        Days that do not count yet: their true values are still awaited, or a version has too few.
     worthwhile
         Targets; a share of the second's error.
-    verdict
-        Conclusion in words; before there are enough rows, that it is too early.
-    rows
-        Rows of the version that has fewer.
+    days_needed
+        Days that it usually takes to decide a difference of *worthwhile*; None if more than a year,
+        or if days do not tell yet.
     paired
         Whether both have predicted the same rows.
     """
 
     version: int
     against: int
-    difference: float
-    interval: tuple[float, float]
-    decided: bool
-    rows_needed: int
-    worthwhile: float
+    difference: float | None
+    interval: Interval | None
+    e_value: float
+    decided: str | None
     verdict: str
+    days: int
     rows: int
+    open_days: int
+    worthwhile: float
+    days_needed: int | None
     paired: bool = False
 
 
@@ -113,8 +123,8 @@ class AbReport:
         Errors of the versions that have answered, the one with the most rows first.
     comparisons
         Comparisons of versions that have answered, each against the first of its moment.
-    confidence, power
-        Confidence of intervals, and power of sample sizes.
+    confidence
+        Confidence of intervals and decisions.
     shadows
         Errors of versions that have predicted unseen, on rows that another one has answered.
     paired
@@ -124,7 +134,6 @@ class AbReport:
     versions: tuple[VersionErrors, ...]
     comparisons: tuple[VersionComparison, ...]
     confidence: float = CONFIDENCE
-    power: float = POWER
     shadows: tuple[VersionErrors, ...] = ()
     paired: tuple[VersionComparison, ...] = ()
 
@@ -136,56 +145,75 @@ def ab_report(
     since: float = 0.0,
     worthwhile: float = WORTHWHILE,
     judged: Judged | None = None,
+    now: float | None = None,
 ) -> AbReport:
     """Compare versions on the predictions of the log whose true value is known.
 
     The same predictions count as for monitoring. The database adds up; no row leaves it.
+    Comparisons begin with the first day that both versions have, whatever *since* says: a beginning
+    that moves along would be one more choice for each reading.
 
     Parameters
     ----------
     moment_of
         Moment of a version; None where it is not known.
     since
-        Seconds since 1970; earlier predictions do not count.
+        Seconds since 1970; earlier predictions do not count for the errors of versions.
     worthwhile
         Share of the error that a difference has to come to, to be worth finding.
     judged
         True values that count; by default, those that the dataset names.
+    now
+        Seconds since 1970; by default, those of the clock.
     """
     dataset = dataset_of_variant(service)
     if judged is None and (find := dataset.extensions.load("judged")) is not None:
         judged = find(get_settings())
-    wanted: tuple[ColumnElement[bool], ...] = (
-        predictions.c.service == service,
-        predictions.c.at >= since,
-    )
+    wanted: tuple[ColumnElement[bool], ...] = (predictions.c.service == service,)
     if judged is not None:
         wanted = (*wanted, judged.of_actual(feedback.c.actual_minutes))
-    answered = answered_by_day(engine, wanted)
-    usable = {version: sums for version, sums in answered.items() if _count(sums) > 1}
-    shadowed = {
-        (shadow, version): days
-        for (shadow, version), days in shadowed_by_day(engine, wanted).items()
-        if moment_of(shadow) is not None and moment_of(shadow) == moment_of(version)
-    }
+    recent = (*wanted, predictions.c.at >= since)
+    answered, shadowed = (
+        answered_by_day(engine, wanted),
+        _of_one_moment(shadowed_by_day(engine, wanted), moment_of),
+    )
     by_shadow: dict[int, dict[int, ErrorSums]] = defaultdict(dict)
-    for (shadow, _), days in shadowed.items():
-        for day, pair in days.items():
+    seen = shadowed
+    if since:
+        seen = _of_one_moment(shadowed_by_day(engine, recent), moment_of)
+    for (shadow, _), pairs in seen.items():
+        for day, pair in pairs.items():
             by_shadow[shadow][day] = by_shadow[shadow].get(day, ErrorSums()) + pair.shadow
+    last = _last_closed(dataset, time.time() if now is None else now)
     return AbReport(
-        _errors(answered, moment_of),
+        _errors(answered_by_day(engine, recent) if since else answered, moment_of),
         tuple(
-            _compare(one, usable[one], first, usable[first], worthwhile)
-            for first, *others in _by_moment(dataset.moments, usable, moment_of)
+            _compare((one, first), _days_apart(answered[one], answered[first]), last, worthwhile)
+            for first, *others in _by_moment(dataset.moments, answered, moment_of)
             for one in others
         ),
         shadows=_errors(by_shadow, moment_of),
         paired=tuple(
-            _pair(*versions, days, worthwhile)
-            for versions, days in shadowed.items()
-            if sum(pair.shadow.rows for pair in days.values()) > 1
+            _compare(versions, _days_together(pairs), last, worthwhile, paired=True)
+            for versions, pairs in shadowed.items()
         ),
     )
+
+
+def _of_one_moment(
+    shadowed: Mapping[tuple[int, int], dict[int, Pairs]], moment_of: MomentOf
+) -> dict[tuple[int, int], dict[int, Pairs]]:
+    return {
+        (shadow, version): days
+        for (shadow, version), days in shadowed.items()
+        if moment_of(shadow) is not None and moment_of(shadow) == moment_of(version)
+    }
+
+
+def _last_closed(dataset: Dataset, now: float) -> int:
+    """Return the latest day, as days since 1970, whose true values have arrived by now."""
+    delay = labels_delay(dataset)
+    return int((now - (delay.total_seconds() if delay else 0.0)) // SECONDS_PER_DAY) - 1
 
 
 def _by_moment(
@@ -205,119 +233,81 @@ def _errors(found: Mapping[int, DaySums], moment_of: MomentOf) -> tuple[VersionE
     )
 
 
-def _count(sums: DaySums) -> int:
-    return sum(one.rows for one in sums.values())
+@dataclass(frozen=True)
+class _Day:
+    """Mean absolute errors of two versions on a day, and the rows of the one that has fewer."""
+
+    day: int
+    error: float
+    other: float
+    rows: int
+
+
+def _days_apart(one: DaySums, other: DaySums) -> list[_Day]:
+    """Return the days on which both versions have answered, each its own rows."""
+    return [
+        _Day(
+            day,
+            one[day].absolute / one[day].rows,
+            other[day].absolute / other[day].rows,
+            min(one[day].rows, other[day].rows),
+        )
+        for day in sorted({*one} & {*other})
+    ]
+
+
+def _days_together(pairs: Mapping[int, Pairs]) -> list[_Day]:
+    """Return the days on which both versions have predicted the same rows."""
+    return [
+        _Day(
+            day,
+            pairs[day].shadow.absolute / pairs[day].shadow.rows,
+            pairs[day].answered / pairs[day].shadow.rows,
+            pairs[day].shadow.rows,
+        )
+        for day in sorted(pairs)
+    ]
 
 
 def _compare(
-    version: int, one: DaySums, against: int, other: DaySums, share: float
-) -> VersionComparison:
-    left, right = _AbsoluteErrors.of(one), _AbsoluteErrors.of(other)
-    independent = left.variance / left.rows + right.variance / right.rows
-    # The effect of a day on both versions is not a difference between them.
-    residuals = [
-        left.residual(day) / left.rows - right.residual(day) / right.rows for day in {*one, *other}
-    ]
-    error, reach, effect = _error(independent, residuals)
-    worthwhile = share * right.mean
-    # Two samples of equal size, two-sided (Cohen, 1988).
-    spread = (left.variance + right.variance) * effect
-    return _comparison(
-        (version, against),
-        left.mean - right.mean,
-        reach * error,
-        _needed(spread, worthwhile),
-        worthwhile,
-        rows=min(left.rows, right.rows),
-    )
-
-
-def _pair(shadow: int, version: int, days: Mapping[int, Pairs], share: float) -> VersionComparison:
-    rows = sum(one.shadow.rows for one in days.values())
-    difference = sum(one.difference for one in days.values()) / rows
-    squares = sum(one.squared for one in days.values())
-    variance = max(squares - rows * difference**2, 0.0) / (rows - 1)
-    residuals = [(one.difference - difference * one.shadow.rows) / rows for one in days.values()]
-    error, reach, effect = _error(variance / rows, residuals)
-    worthwhile = share * sum(one.answered for one in days.values()) / rows
-    needed = _needed(variance * effect, worthwhile)
-    return _comparison(
-        (shadow, version),
-        difference,
-        reach * error,
-        needed,
-        worthwhile,
-        rows=rows,
-        paired=True,
-    )
-
-
-def _error(independent: float, residuals: list[float]) -> tuple[float, float, float]:
-    """Return a standard error, its reach in an interval, and by what days raise the variance.
-
-    Parameters
-    ----------
-    independent
-        Variance of the difference, were rows independent.
-    residuals
-        What each day adds to the difference beyond its share. Of less than a week days say nothing,
-        and rows count as independent: both versions have had the same days.
-    """
-    count = len(residuals)
-    if count < WEEK or not independent:
-        return math.sqrt(independent), _Z, 1.0
-    by_day = count / (count - 1) * sum(one * one for one in residuals)
-    variance = max(by_day, independent)
-    return math.sqrt(variance), quantile(CONFIDENCE, count - 1), variance / independent
-
-
-def _needed(spread: float, worthwhile: float) -> int:
-    return math.ceil((_Z + _Z_POWER) ** 2 * spread / worthwhile**2) if worthwhile else 0
-
-
-def _comparison(
     versions: tuple[int, int],
-    difference: float,
-    half: float,
-    needed: int,
-    worthwhile: float,
+    days: Sequence[_Day],
+    last: int,
+    share: float,
     *,
-    rows: int,
     paired: bool = False,
 ) -> VersionComparison:
-    low, high = around(difference, half)
-    verdict = "no difference is shown" if low <= 0 <= high else "differs"
-    if rows < needed:
-        verdict = f"too early: {rows:,} of {needed:,} rows"
+    """Weigh the days in their order."""
+    # By rows alone: how many a day has tells nothing of which version is better.
+    least = _LEAST_SHARE * float(np.median([day.rows for day in days])) if days else 0.0
+    closed = [day for day in days if day.day <= last and day.rows >= least]
+    differences = [day.error - day.other for day in closed]
+    evidence = evidence_of(differences)
+    worthwhile = share * float(np.mean([day.other for day in closed])) if closed else 0.0
+    deviation = float(np.std(differences, ddof=1)) if len(differences) >= WEEK else 0.0
+    decided = closed[evidence.decided_after - 1].day if evidence.decided_after else None
     return VersionComparison(
         *versions,
-        difference=difference,
-        interval=(low, high),
-        decided=verdict == "differs",
-        rows_needed=needed,
+        difference=evidence.mean if closed else None,
+        interval=evidence.interval if math.isfinite(evidence.interval[0]) else None,
+        e_value=evidence.e_value,
+        decided=None if decided is None else str(np.datetime64(decided, "D")),
+        verdict=_verdict(versions, evidence, worthwhile),
+        days=len(closed),
+        rows=sum(day.rows for day in closed),
+        open_days=len(days) - len(closed),
         worthwhile=worthwhile,
-        verdict=verdict,
-        rows=rows,
+        days_needed=days_needed(worthwhile, deviation) if deviation else None,
         paired=paired,
     )
 
 
-@dataclass(frozen=True)
-class _AbsoluteErrors:
-    """Absolute errors of a version."""
-
-    days: DaySums
-    rows: int
-    mean: float
-    variance: float
-
-    @classmethod
-    def of(cls, days: DaySums) -> _AbsoluteErrors:
-        total = sum(days.values(), ErrorSums())
-        left = max(total.squared - total.absolute**2 / total.rows, 0.0)
-        return cls(days, total.rows, total.absolute / total.rows, left / (total.rows - 1))
-
-    def residual(self, day: int) -> float:
-        """Return by how much the sum of a day is off, had it been like all days."""
-        one = self.days.get(day, ErrorSums())
-        return one.absolute - self.mean * one.rows
+def _verdict(versions: tuple[int, int], evidence: Evidence, worthwhile: float) -> str:
+    low, high = evidence.interval
+    if evidence.decided_after is not None:
+        first, second = versions
+        better = first if evidence.mean < 0 else second
+        return f"version {better} is nearer to the truth"
+    if -worthwhile < low and high < worthwhile:
+        return "no difference that is worth finding"
+    return f"not decided after {evidence.days:,} {'day' if evidence.days == 1 else 'days'}"

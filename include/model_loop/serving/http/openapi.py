@@ -328,9 +328,9 @@ class Described:
                 "ab_report",
                 f"{self.path}/ab_report",
                 "GET",
-                "Compare versions of a moment on predictions whose true value is known. With "
-                f"intervals; decided once, when each has the {rows} that it takes. A shadow is "
-                f"compared on the {rows} that another version has answered.",
+                "Compare versions of a moment on predictions whose true value is known. By day, "
+                "with evidence that may be read every day. A shadow is compared on the "
+                f"{rows} that another version has answered.",
                 _json(_OBJECT),
                 refuses=(503,),
             ),

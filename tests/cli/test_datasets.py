@@ -267,6 +267,16 @@ def test_files_of_months_become_partitions(tmp_path: Path) -> None:
     assert run("check", "load.toml", folder=tmp_path).returncode == 0
 
 
+@pytest.mark.parametrize("command", ["check", "add"])
+def test_an_unknown_country_is_refused(tmp_path: Path, command: str) -> None:
+    """Before a DAG prepares the table."""
+    text = 'name = "a"\nsource = "a.csv"\ntarget = "y"\n[time]\ncolumn = "at"\ncountry = "XU"\n'
+    (tmp_path / "a.toml").write_text(text)
+    done = run(command, "a.toml", folder=tmp_path)
+    assert done.returncode == 2
+    assert "time.country = 'XU' is unknown. Did you mean" in " ".join(done.stderr.split())
+
+
 def checked(folder: Path, name: str = "orders.toml") -> tuple[int, dict[str, Any]]:
     """Exit code and answer of a check."""
     done = run("check", name, "--json", folder=folder)

@@ -156,6 +156,9 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         ("labels_after = 'soon'", "labels_after = 'soon' is no length of time"),
         ("labels_after = '1 month'", "labels_after = '1 month' is no length of time"),
         ("[time]\ncolumn = 'a'\ntime_zone = 'EST5'", "is no time zone of the IANA database"),
+        ("[time]\ncolumn = 'a'\ncountry = 'USA'", "country = 'USA' is no code of a country"),
+        ("[time]\ncolumn = 'a'\nsubdivision = 'NY'", "time = .* has a subdivision without"),
+        ("[time]\ncolumn = 'a'\ncontry = 'US'", "time.contry is unknown. Did you mean country"),
         ("[split]\ntime_on = 'a'\nshuffle = true", "says more than one of time_on"),
         ("[split]\nshuffle = 1", "split.shuffle = 1 is neither true nor false"),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -83,11 +84,22 @@ def rows(count: int = ROWS, seed: int = 3) -> pd.DataFrame:
     return frame
 
 
-def fitted(dataset: Dataset, recipe: str, layout: Layout) -> Pipeline:
-    """Return a model of a recipe: a forest of dense columns, a linear model of sparse ones."""
+def fitted(dataset: Dataset, recipe: str, layout: Layout, holidays: Sequence[int] = ()) -> Pipeline:
+    """Return a model of a recipe: a forest of dense columns, a linear model of sparse ones.
+
+    Parameters
+    ----------
+    holidays
+        Days since 1970 that count as holidays.
+    """
     columns = list(dataset.recipe(recipe).columns)
     learned = rows()
-    encoder = table_encoder([one for one in dataset.columns if one.name in columns], layout)
+    encoder = table_encoder(
+        [one for one in dataset.columns if one.name in columns],
+        layout,
+        holidays=holidays,
+        dated=["time_hour"],
+    )
     estimator = (
         LinearRegression()
         if layout == "sparse"

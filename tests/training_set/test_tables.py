@@ -21,7 +21,7 @@ from model_loop.objects import read_object, write_object
 from model_loop.objects.trust import dump_estimator
 from model_loop.partitions.completing import complete_files, text_of_declaration
 from model_loop.partitions.source import find_files, resolved_source
-from model_loop.training_set.build import EXAMPLE_ROWS
+from model_loop.training_set.build import EXAMPLE_ROWS, require_ready
 from model_loop.training_set.data_tests import TABLE_TESTS, run_data_tests
 from model_loop.training_set.encoders.tables import feature_columns
 from model_loop.training_set.frames import model_frame
@@ -52,6 +52,7 @@ time_zone = "America/New_York"
 [columns.number]
 type = "id"
 """
+OF_COUNTRY = DECLARATION.replace("[time]", '[time]\ncountry = "US"')
 
 
 def table(rows: int = ROWS, seed: int = 5) -> pd.DataFrame:
@@ -304,14 +305,14 @@ def test_broken_rows_are_set_aside_by_rule_and_too_many_refuse(tmp_path: Path) -
 
 def test_encoders_are_of_scikit_learn_alone(tmp_path: Path) -> None:
     """A model of a declared table loads wherever scikit-learn is installed."""
-    for splits in build(tmp_path, table()).layouts.values():
+    for splits in build(tmp_path, table(), OF_COUNTRY).layouts.values():
         unknown = skops.io.get_untrusted_types(data=dump_estimator(splits.encoder))
         assert not [name for name in unknown if not name.startswith(("sklearn.", "numpy."))]
 
 
 def test_features_lead_back_to_their_columns(tmp_path: Path) -> None:
     """Each feature is of one column, whatever the encoder makes of it."""
-    for splits in build(tmp_path, table()).layouts.values():
+    for splits in build(tmp_path, table(), OF_COUNTRY).layouts.values():
         found = feature_columns(splits.train_encoder)
         assert len(found) == splits.train.shape[1]
         assert set(found) == {"at", "weather", "warmth", "open"}
@@ -328,6 +329,36 @@ def test_times_are_seen_as_clock_and_calendar(tmp_path: Path) -> None:
     assert [names[place] for place in np.flatnonzero(np.abs(difference[0]) > 1e-6)] == [
         "time__year__at"
     ]
+
+
+def test_holidays_of_the_country_are_a_feature(tmp_path: Path) -> None:
+    """On the clocks of the place: in UTC, the fourth of July would begin four hours early."""
+    training_set = build(tmp_path, table(), OF_COUNTRY)
+    without = build(tmp_path, table())
+    times = ["2024-07-03T23:59", "2024-07-04", "2030-12-25T12:00", "2030-12-26"]
+    rows = pd.concat([training_set.example_rows.head(1)] * 4, ignore_index=True)
+    rows = rows.assign(at=np.array(times, dtype="datetime64[s]").astype(np.float64))
+    for layout, splits in training_set.layouts.items():
+        names = list(splits.encoder.get_feature_names_out())
+        flag = names.index("is_holiday__at")
+        assert as_dense(splits.encoder.transform(rows))[:, flag].tolist() == [0, 1, 1, 0]
+        local = pd.to_datetime(table()["at"]).dt.tz_convert("America/New_York")[
+            : splits.train.shape[0]
+        ]
+        free = local.dt.strftime("%m-%d").isin(["01-01", "01-15", "02-19"])
+        assert as_dense(splits.train)[:, flag].tolist() == free.astype(float).tolist()
+        names.remove("is_holiday__at")
+        plain = without.layouts[layout]
+        assert list(plain.encoder.get_feature_names_out()) == names
+        rest = np.delete(as_dense(splits.train), flag, axis=1)
+        np.testing.assert_array_equal(rest, as_dense(plain.train))
+
+
+def test_an_unknown_country_is_refused_before_a_file_is_read() -> None:
+    """Not after an hour of preparation."""
+    text = DECLARATION.replace("[time]", '[time]\ncountry = "XU"')
+    with pytest.raises(InvalidInputError, match="country = 'XU' is unknown"):
+        require_ready(parse_declaration(text, "rides.toml"))
 
 
 def test_an_example_shows_every_column(tmp_path: Path) -> None:

@@ -135,6 +135,7 @@ def check(dataset: str, *, storage: Storage = _STORAGE, as_json: AsJson = False)
     """
     from model_loop.datasets.changes import effect_of
     from model_loop.datasets.declaration import read_declaration
+    from model_loop.datasets.holidays import holidays_of
     from model_loop.datasets.registration import changes_since_added
     from model_loop.drafting.checking import check_dataset
     from model_loop.partitions.source import resolved_source
@@ -142,6 +143,7 @@ def check(dataset: str, *, storage: Storage = _STORAGE, as_json: AsJson = False)
 
     path = _path_of(dataset)
     declaration = read_declaration(path)
+    holidays_of(declaration.time)
     located = resolved_source(declaration, path.parent)
     with _busy("Reading the files whole"):
         checked = check_dataset(declaration, source_files(located))

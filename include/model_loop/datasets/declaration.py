@@ -74,6 +74,7 @@ _SYNONYMS: Mapping[str, Kind] = {
     **dict.fromkeys(("ignore", "drop", "skip"), "ignored"),
 }
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_COUNTRY = re.compile(r"[A-Z]{2}")
 _NUMBER_OF_UNIT = re.compile(r"(\d+(?:\.\d+)?) (minute|hour|day|week)s?")
 _SECONDS = {"minute": 60, "hour": 3_600, "day": 86_400, "week": 7 * 86_400}
 
@@ -88,6 +89,13 @@ def _named(value: str) -> str:
 def _time_zone(value: str) -> str:
     if value not in zoneinfo.available_timezones():
         msg = "is no time zone of the IANA database, such as America/New_York or UTC"
+        raise ValueError(msg)
+    return value
+
+
+def _country(value: str) -> str:
+    if not _COUNTRY.fullmatch(value):
+        msg = "is no code of a country (ISO 3166-1), two capital letters such as US"
         raise ValueError(msg)
     return value
 
@@ -117,6 +125,7 @@ def _time_format(value: str) -> str:
 
 Name = Annotated[str, AfterValidator(_named)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
+Country = Annotated[str, AfterValidator(_country)]
 Duration = Annotated[str, AfterValidator(_duration)]
 Permissions = Annotated[tuple[Permission, ...], Field(min_length=1, strict=False)]
 
@@ -162,14 +171,25 @@ class Time(_Strict):
     time_zone
         Time zone of the place: months, weekdays and hours are those of its clocks.
     country
-        Code (ISO 3166) of the country whose holidays count; no feature is made of it yet, see
-        docs/decisions/0032.
+        Code (ISO 3166-1) of the country whose public holidays count: whether a day is one becomes a
+        feature of each column of times.
+    subdivision
+        Code of the state or province whose own holidays count too, as the package `holidays` has
+        it.
     """
 
     column: str
     stored_in: TimeZone = "UTC"
     time_zone: TimeZone = "UTC"
-    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None
+    country: Country | None = None
+    subdivision: str | None = None
+
+    @model_validator(mode="after")
+    def _of_a_country(self) -> Self:
+        if self.subdivision is not None and self.country is None:
+            msg = "has a subdivision without its country: add country"
+            raise ValueError(msg)
+        return self
 
 
 class Task(_Strict):
@@ -469,11 +489,11 @@ def _contradictions(found: Declaration) -> Iterator[tuple[str, str, str]]:
     for name, column in found.columns.items():
         if column.known not in {None, OPEN, *found.moments}:
             key = f"columns.{name}.known = {column.known!r}"
-            yield key, unknown, _nearest(str(column.known), found.moments)
+            yield key, unknown, nearest(str(column.known), found.moments)
     for name, recipe in found.recipes.items():
         if recipe.at not in found.moments:
             key = f"recipes.{name}.at = {recipe.at!r}"
-            yield key, unknown, _nearest(recipe.at, found.moments)
+            yield key, unknown, nearest(recipe.at, found.moments)
         if found.target in (recipe.columns or ()):
             key = f"recipes.{name}.columns"
             yield key, f"holds the target {found.target!r}", "Leave it out: it is predicted."
@@ -497,7 +517,7 @@ def refusal_of(error: ValidationError, origin: str) -> InvalidInputError:
     if first["type"] == "extra_forbidden":
         known = _known_keys(path[:-1])
         return InvalidInputError(
-            f"{origin}: {key}", _counted("is unknown", count), _nearest(path[-1], known)
+            f"{origin}: {key}", _counted("is unknown", count), nearest(path[-1], known)
         )
     if first["type"] == "missing":
         return InvalidInputError(
@@ -507,7 +527,7 @@ def refusal_of(error: ValidationError, origin: str) -> InvalidInputError:
     if first["type"] == "literal_error":
         options = re.findall(r"'([^']*)'", str(first.get("ctx", {}).get("expected", "")))
         wanted = _SYNONYMS.get(str(first["input"]).lower(), str(first["input"]))
-        return InvalidInputError(given, _counted("is unknown", count), _nearest(wanted, options))
+        return InvalidInputError(given, _counted("is unknown", count), nearest(wanted, options))
     said = first["msg"].removeprefix("Value error, ")
     rule = said if said.startswith(("is ", "has ", "says ", "names ")) else f"is refused: {said}"
     rule = _TYPES.get(first["type"], rule)
@@ -531,8 +551,10 @@ def _known_keys(path: Iterable[str]) -> list[str]:
     return list(kind.model_fields)
 
 
-def _nearest(given: str, known: Any) -> str:  # noqa: ANN401 - any names
-    near = difflib.get_close_matches(given, list(known), 1, 0.5)
+def nearest(given: str, known: Iterable[str]) -> str:
+    """Return the remedy for an unknown name: the nearest of those that are known, or all."""
+    known = list(known)
+    near = difflib.get_close_matches(given, known, 1, 0.5)
     if near:
         return f"Did you mean {near[0]}?"
     return f"Choose one of: {', '.join(known)}."

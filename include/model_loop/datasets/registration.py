@@ -20,6 +20,7 @@ from model_loop.datasets.declaration import (
     read_declaration,
     source_in,
 )
+from model_loop.datasets.holidays import holidays_of
 from model_loop.datasets.registry import dataset_names, datasets_folder
 from model_loop.datasets.stubs import remove_stub, write_stub
 from model_loop.errors import InvalidInputError
@@ -89,9 +90,10 @@ def add_dataset(file: Path, storage: str, *, force: bool = False) -> Path:
     Raises
     ------
     InvalidInputError
-        If the name is taken by a dataset, or was by another table.
+        If the name is taken by a dataset, or was by another table, or its country is unknown.
     """
     declaration = read_declaration(file)
+    holidays_of(declaration.time)
     name, target = declaration.name, datasets_folder() / f"{declaration.name}.toml"
     same_file = target.is_file() and target.samefile(file)
     record = find_record(name, storage)

@@ -227,7 +227,10 @@ class _Drafting:
         return {
             "column": (self.time.name, f"{begin:%Y-%m-%d} to {end:%Y-%m-%d}"),
             "stored_in": (self.answers.stored_in or "UTC", "time zone of its values"),
-            "time_zone": (self.answers.time_zone or "UTC", "time zone of the place"),
+            "time_zone": (
+                self.answers.time_zone or "UTC",
+                'time zone of the place; with country = "US", for example, holidays count',
+            ),
         }
 
     def _split(self) -> dict[str, tuple[Value, str]]:

@@ -8,11 +8,14 @@ from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
+from sklearn.compose import ColumnTransformer
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.declaration import Declaration
+from model_loop.datasets.holidays import dated_columns, holidays_of
 from model_loop.errors import ContractError, InvalidInputError
 from model_loop.findings import Finding
+from model_loop.partitions.completing import declaration_of_text
 from model_loop.partitions.contract import KeptRows
 from model_loop.partitions.keys import WHOLE, bounds_of, keys_of
 from model_loop.partitions.types import SourceFile
@@ -54,7 +57,8 @@ def require_ready(declaration: Declaration) -> None:
     Raises
     ------
     InvalidInputError
-        If a question is open, the declaration is a draft, or its task is not learned yet.
+        If a question is open, the declaration is a draft, its country is unknown, or its task is
+        not learned yet.
     """
     if declaration.open_questions:
         raise InvalidInputError(
@@ -68,6 +72,7 @@ def require_ready(declaration: Declaration) -> None:
             "is a draft",
             'Read its file, then set status = "ready": nobody trains on a draft.',
         )
+    holidays_of(declaration.time)
     if declaration.task.kind != "regression":
         raise InvalidInputError(
             f"task.kind = {declaration.task.kind!r} of {declaration.name}",
@@ -195,15 +200,12 @@ def _layouts(
     targets: dict[PartName, Targets],
 ) -> dict[Layout, EncodedSplits]:
     names = dataset.recipe(request.recipe).columns
-    columns = [column for column in dataset.columns if column.name in names]
     learned = pd.concat([parts["train"], parts["validation"]], ignore_index=True)[[*names]]
     both = np.concatenate([targets["train"], targets["validation"]])
     found: dict[Layout, EncodedSplits] = {}
     layouts: tuple[Layout, ...] = ("sparse", "dense")
     for layout in layouts:
-        train_encoder, encoder = (
-            table_encoder(columns, layout, random_state=request.random_state) for _ in range(2)
-        )
+        train_encoder, encoder = (_encoder(request, layout) for _ in range(2))
         train = train_encoder.fit_transform(parts["train"][[*names]], targets["train"])
         found[layout] = EncodedSplits(
             train=as_float32(train),
@@ -215,6 +217,19 @@ def _layouts(
     return found
 
 
+def _encoder(request: TableRequest, layout: Layout) -> ColumnTransformer:
+    """Return the encoder of the columns of a recipe, not fitted yet."""
+    dataset, declaration = request.dataset, declaration_of_text(request.declaration)
+    names = dataset.recipe(request.recipe).columns
+    return table_encoder(
+        [column for column in dataset.columns if column.name in names],
+        layout,
+        holidays=holidays_of(declaration.time),
+        dated=dated_columns(declaration),
+        random_state=request.random_state,
+    )
+
+
 def _folds(
     request: TableRequest, folds: Sequence[tuple[pd.DataFrame, pd.DataFrame]]
 ) -> dict[Layout, tuple[EncodedFold, ...]]:
@@ -223,10 +238,9 @@ def _folds(
         return {}
     dataset = request.dataset
     names, target = [*dataset.recipe(request.recipe).columns], dataset.target.name
-    columns = [column for column in dataset.columns if column.name in names]
 
     def encoded(layout: Layout, learned: pd.DataFrame, judged: pd.DataFrame) -> EncodedFold:
-        encoder = table_encoder(columns, layout, random_state=request.random_state)
+        encoder = _encoder(request, layout)
         actual, wanted = (rows[target].to_numpy(dtype=np.float64) for rows in (learned, judged))
         return EncodedFold(
             train=as_float32(encoder.fit_transform(learned[names], actual)),

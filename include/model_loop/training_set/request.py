@@ -23,6 +23,8 @@ from model_loop.training_set.split import TableSplit
 _CONTRACT_VERSION = 2
 #: Raised whenever the same rows would be checked or encoded differently: it is part of every key.
 _TABLE_VERSION = 2
+#: The same of tables of a country: before the first, no feature was made of its holidays.
+_HOLIDAYS_VERSION = 1
 
 
 class PreparationRequest(Protocol):
@@ -160,15 +162,17 @@ class TableRequest:
     @functools.cached_property
     def key(self) -> str:
         """Digest (sha256, hex) of everything that was asked for."""
-        return _digest(asdict(self))
+        return self._digest(asdict(self))
 
     @functools.cached_property
     def content_key(self) -> str:
         """Key of the content, without the source: the digests of its files tell them apart."""
         declared = {**json.loads(self.declaration), "source": None, "variants": None}
-        return _digest({**asdict(self), "declaration": declared})
+        return self._digest({**asdict(self), "declaration": declared})
 
-
-def _digest(content: object) -> str:
-    versioned = {"request": content, "table_version": _TABLE_VERSION}
-    return hashlib.sha256(json.dumps(versioned, sort_keys=True).encode()).hexdigest()
+    def _digest(self, content: object) -> str:
+        versioned = {"request": content, "table_version": _TABLE_VERSION}
+        time = declaration_of_text(self.declaration).time
+        if time is not None and time.country is not None:
+            versioned["holidays"] = _HOLIDAYS_VERSION
+        return hashlib.sha256(json.dumps(versioned, sort_keys=True).encode()).hexdigest()

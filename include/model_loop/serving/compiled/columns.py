@@ -8,6 +8,7 @@ fitted encoder itself is asked what it makes of each of them, so that it need no
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +37,11 @@ class ColumnTables(NamedTuple):
         Values of columns that say whether a value is missing.
     phase_columns, phase_targets, phase_fills, phase_starts, phase_periods, phase_bins
         Times within a period: an angle from -π/2 to π/2, or one of so many columns that is one.
+    day_columns, day_targets
+        Times of which one column says whether they are on a holiday.
+    first_day, holidays
+        The first of the days since 1970 that are known, and whether it and each one after it are
+        holidays.
     category_columns, category_sizes, category_firsts
         Categories: size of the vocabulary, and the first of its entries in `spans`.
     spans
@@ -71,6 +77,22 @@ class ColumnTables(NamedTuple):
     values: _Floats
     width: int
     is_sparse: bool
+    # Forms of earlier versions have none.
+    day_columns: _Ints = np.zeros(0, dtype=np.int32)
+    day_targets: _Ints = np.zeros(0, dtype=np.int32)
+    first_day: int = 0
+    holidays: npt.NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
+
+
+#: Further arrays of each kind of columns, beside those of places and targets.
+_GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "number": ("fills", "shifts", "scales"),
+        "flag": ("given", "missing"),
+        "phase": ("fills", "starts", "periods"),
+        "day": (),
+    }
+)
 
 
 def sound_width(tables: ColumnTables, columns: int) -> int | None:
@@ -81,27 +103,37 @@ def sound_width(tables: ColumnTables, columns: int) -> int | None:
     columns
         Values of a row.
     """
-    groups = {
-        "number": ("fills", "shifts", "scales"),
-        "flag": ("given", "missing"),
-        "phase": ("fills", "starts", "periods"),
-    }
-    scalars: tuple[Any, Any] = (tables.width, tables.is_sparse)
-    if not isinstance(scalars[0], int) or not isinstance(scalars[1], bool):
-        return None
-    for group, further in groups.items():
-        sources, targets = getattr(tables, f"{group}_columns"), getattr(tables, f"{group}_targets")
-        if not _are_places(sources, columns) or not _are_places(targets, tables.width):
-            return None
-        values = [getattr(tables, f"{group}_{name}") for name in further]
-        if any(one.dtype != np.float64 or one.shape != sources.shape for one in values):
-            return None
-    bins = tables.phase_bins
-    if bins.dtype != np.int32 or bins.shape != tables.phase_targets.shape or (bins < 0).any():
-        return None
-    if (tables.phase_targets + np.maximum(bins, 1) > tables.width).any():
-        return None
-    return tables.width if _are_categories(tables, columns) else None
+    scalars: tuple[Any, ...] = (tables.width, tables.first_day, tables.is_sparse)
+    fits = (
+        [type(one) for one in scalars] == [int, int, bool]
+        and all(_is_group(tables, group, columns) for group in _GROUPS)
+        and _are_bins(tables)
+        and tables.holidays.dtype == np.bool_
+        and tables.holidays.ndim == 1
+        and _are_categories(tables, columns)
+    )
+    return tables.width if fits else None
+
+
+def _is_group(tables: ColumnTables, group: str, columns: int) -> bool:
+    sources, targets = getattr(tables, f"{group}_columns"), getattr(tables, f"{group}_targets")
+    values = [getattr(tables, f"{group}_{name}") for name in _GROUPS[group]]
+    return (
+        _are_places(sources, columns)
+        and _are_places(targets, tables.width)
+        and sources.shape == targets.shape
+        and all(one.dtype == np.float64 and one.shape == sources.shape for one in values)
+    )
+
+
+def _are_bins(tables: ColumnTables) -> bool:
+    bins, targets = tables.phase_bins, tables.phase_targets
+    return bool(
+        bins.dtype == np.int32
+        and bins.shape == targets.shape
+        and (bins >= 0).all()
+        and (targets + np.maximum(bins, 1) <= tables.width).all()
+    )
 
 
 def _are_places(places: npt.NDArray[Any], most: int) -> bool:

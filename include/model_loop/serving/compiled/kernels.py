@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from model_loop.days import SECONDS_PER_DAY
 from model_loop.scoring.rows import Rows
 from model_loop.serving.compiled.columns import ColumnTables
 from model_loop.serving.compiled.flat import Linear, Trees
@@ -54,7 +55,7 @@ def predict_linear(rows: Rows, tables: ColumnTables, linear: Linear, out: Any) -
 
 
 @machine_code
-def encode(row: Any, tables: ColumnTables, absent: Any, columns: Any) -> None:  # noqa: ANN401, C901 - machine code has its own types; one loop for each kind of column
+def encode(row: Any, tables: ColumnTables, absent: Any, columns: Any) -> None:  # noqa: ANN401, C901, PLR0912 - machine code has its own types; one loop for each kind of column
     """Write the columns of the design matrix for one row.
 
     Parameters
@@ -87,6 +88,13 @@ def encode(row: Any, tables: ColumnTables, absent: Any, columns: Any) -> None:  
             columns[tables.phase_targets[which] + min(int(part * bins), bins - 1)] = 1.0
         else:
             columns[tables.phase_targets[which]] = part * math.pi - math.pi / 2
+    for which in range(len(tables.day_columns)):
+        # Written so that a missing time is on no holiday.
+        day = np.floor(row[tables.day_columns[which]] / SECONDS_PER_DAY) - tables.first_day
+        if 0 <= day < len(tables.holidays) and tables.holidays[int(day)]:
+            columns[tables.day_targets[which]] = 1.0
+        elif not tables.is_sparse:
+            columns[tables.day_targets[which]] = 0.0
     for which in range(len(tables.category_columns)):
         value = row[tables.category_columns[which]]
         size = tables.category_sizes[which]

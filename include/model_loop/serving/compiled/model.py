@@ -152,9 +152,11 @@ class CompiledModel:
 
 def _part(parts: Any, name: str, kinds: Mapping[str, Any]) -> Any:  # noqa: ANN401 - one of our named tuples
     kind = kinds[str(parts[name])]
-    values = (parts[f"{name}.{key}"] for key in kind._fields)
+    # A field that an earlier version had not has a default.
+    names = [key for key in kind._fields if f"{name}.{key}" in parts]
+    values = {key: parts[f"{name}.{key}"] for key in names}
     # Numbers come back as arrays without a dimension.
-    return kind(*(value if value.ndim else value.item() for value in values))
+    return kind(**{key: one if one.ndim else one.item() for key, one in values.items()})
 
 
 def _coded(rows: Rows, codes: list[tuple[int, dict[str, float]]]) -> Rows:

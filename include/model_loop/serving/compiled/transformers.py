@@ -16,8 +16,10 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import (
+    Binarizer,
     FunctionTransformer,
     KBinsDiscretizer,
+    MaxAbsScaler,
     MinMaxScaler,
     OneHotEncoder,
     OrdinalEncoder,
@@ -26,6 +28,7 @@ from sklearn.preprocessing import (
 )
 
 from model_loop.datasets.columns import Columns
+from model_loop.days import SECONDS_PER_DAY
 from model_loop.serving.compiled.columns import ColumnTables, Vocabulary
 from model_loop.serving.compiled.errors import NotCompiledError
 
@@ -64,6 +67,14 @@ class _Phase:
     bins: int = 0
 
 
+@dataclass(frozen=True)
+class _Day:
+    """A column that says whether a time is on one of some days."""
+
+    column: int
+    days: tuple[int, ...]
+
+
 @dataclass
 class _Parts:
     """Parts of the design matrix that were found, each with its column there."""
@@ -71,6 +82,7 @@ class _Parts:
     numbers: list[tuple[int, _Number]] = field(default_factory=list)
     flags: list[tuple[int, _Flag]] = field(default_factory=list)
     phases: list[tuple[int, _Phase]] = field(default_factory=list)
+    days: list[tuple[int, _Day]] = field(default_factory=list)
     #: Columns and values that each category sets, by the place of its column.
     categories: dict[int, list[dict[int, float]]] = field(default_factory=dict)
 
@@ -175,6 +187,8 @@ def _add_numbers(parts: _Parts, part: Any, places: Sequence[int], where: slice) 
     for one in made:
         if isinstance(one, _Phase):
             parts.phases.append((target, one))
+        elif isinstance(one, _Day):
+            parts.days.append((target, one))
         elif isinstance(one, _Flag):
             parts.flags.append((target, one))
         else:
@@ -203,6 +217,8 @@ def _after(step: Any, made: list[Any]) -> list[Any]:  # noqa: ANN401 - a transfo
         return [
             phase for _, union_part in step.transformer_list for phase in _phases(union_part, made)
         ]
+    if isinstance(step, FrozenEstimator) and all(one == _Number(one.column) for one in made):
+        return _days(step.estimator, made)
     raise NotCompiledError(f"{type(step).__name__} has no compiled form")
 
 
@@ -262,6 +278,39 @@ def _phases(part: Any, made: list[_Number]) -> list[_Phase]:  # noqa: ANN401 - a
     ]
 
 
+def _days(part: Any, made: list[_Number]) -> list[_Day]:  # noqa: ANN401 - a transformer
+    """Describe times on a holiday or none; see `training_set.encoders.tables`."""
+    steps = [*_steps(part)]
+    kinds = [MaxAbsScaler, FunctionTransformer, OrdinalEncoder, Binarizer]
+    if [type(step) for step in steps] != kinds:
+        raise NotCompiledError(f"times by {type(part).__name__} have no compiled form")
+    scaler, whole, ordinal, above = steps
+    known = (
+        (scaler.scale_ == SECONDS_PER_DAY).all()
+        and whole.func is np.floor
+        and (ordinal.handle_unknown, ordinal.unknown_value) == ("use_encoded_value", -1)
+        and -1 <= above.threshold < 0
+    )
+    if not known:
+        raise NotCompiledError("days by other numbers have no compiled form")
+    return [
+        _Day(one.column, tuple(map(int, days)))
+        for one, days in zip(made, ordinal.categories_, strict=True)
+    ]
+
+
+def _holidays(parts: _Parts) -> tuple[int, npt.NDArray[np.bool_]]:
+    """Return the first holiday, and whether it and each day up to the last are holidays."""
+    known = {day.days for _, day in parts.days}
+    if len(known) > 1:
+        raise NotCompiledError("holidays of several countries have no compiled form")
+    days = np.array([*known], dtype=np.int64).ravel()
+    first, beyond = (int(days.min()), int(days.max()) + 1) if len(days) else (0, 0)
+    table = np.zeros(beyond - first, dtype=np.bool_)
+    table[days - first] = True
+    return first, table
+
+
 def _joined(parts: _Parts, vocabulary: Vocabulary, width: int, *, is_sparse: bool) -> ColumnTables:
     """Return what was found as arrays."""
     spans, targets, values, firsts = [0], list[int](), list[float](), list[int]()
@@ -273,6 +322,7 @@ def _joined(parts: _Parts, vocabulary: Vocabulary, width: int, *, is_sparse: boo
             spans.append(len(targets))
         # The next column begins with an entry of its own.
     numbers, flags, phases = parts.numbers, parts.flags, parts.phases
+    first_day, holidays = _holidays(parts)
     return ColumnTables(
         number_columns=_ints(one.column for _, one in numbers),
         number_targets=_ints(target for target, _ in numbers),
@@ -297,6 +347,10 @@ def _joined(parts: _Parts, vocabulary: Vocabulary, width: int, *, is_sparse: boo
         values=_floats(values),
         width=int(width),
         is_sparse=is_sparse,
+        day_columns=_ints(one.column for _, one in parts.days),
+        day_targets=_ints(target for target, _ in parts.days),
+        first_day=first_day,
+        holidays=holidays,
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from model_loop.days import SECONDS_PER_DAY
 from model_loop.scoring.rows import Rows
 from model_loop.serving.compiled.columns import ColumnTables
 from model_loop.serving.compiled.flat import Linear, Trees
@@ -58,6 +59,11 @@ def encode(rows: Rows, tables: ColumnTables, absent: float) -> _Floats:
             columns[every, target + np.minimum((phase * bins).astype(np.int64), bins - 1)] = 1.0
         else:
             columns[:, target] = phase * np.pi - np.pi / 2
+    days = np.floor(rows[:, tables.day_columns] / SECONDS_PER_DAY) - tables.first_day
+    known = (days >= 0) & (days < len(tables.holidays))
+    free = np.zeros(days.shape)
+    free[known] = tables.holidays[days[known].astype(np.int64)]
+    put(tables.day_targets, free)
     for which, size in enumerate(tables.category_sizes.tolist()):
         values = rows[:, tables.category_columns[which]]
         known = (values >= 0) & (values < size)

@@ -18,8 +18,10 @@ from sklearn.impute import SimpleImputer
 from sklearn.model_selection import KFold
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import (
+    Binarizer,
     FunctionTransformer,
     KBinsDiscretizer,
+    MaxAbsScaler,
     MinMaxScaler,
     OneHotEncoder,
     OrdinalEncoder,
@@ -43,7 +45,12 @@ _MONDAY = 4 * SECONDS_PER_DAY
 
 
 def table_encoder(
-    columns: Sequence[Column], layout: Layout, *, random_state: int = 42
+    columns: Sequence[Column],
+    layout: Layout,
+    *,
+    holidays: Sequence[int] = (),
+    dated: Sequence[str] = (),
+    random_state: int = 42,
 ) -> ColumnTransformer:
     """Return the encoder of some columns, not fitted yet.
 
@@ -52,6 +59,10 @@ def table_encoder(
     layout
         ``sparse``: scaled numbers, one column for each category, and smooth functions of times,
         for linear models. ``dense``: a few numbers for each column, for trees.
+    holidays
+        Days since 1970 that are holidays. Whether a time is on one is a feature; none, if empty.
+    dated
+        Columns of times that have this feature.
     random_state
         Seed of the folds of target encodings.
     """
@@ -60,6 +71,8 @@ def table_encoder(
         for kind in ("number", "category", "yes_no", "time")
     }
     parts = _sparse(names) if layout == "sparse" else _dense(names, random_state)
+    days = [name for name in names["time"] if name in dated and holidays]
+    parts.append(("is_holiday", _holidays(days, holidays), days))
     return ColumnTransformer(
         [part for part in parts if part[2]], sparse_threshold=1.0 if layout == "sparse" else 0.0
     )
@@ -143,6 +156,26 @@ def _phase(columns: int, period: float, start: float = 0.0, bins: int = 0) -> Fr
         )
         phase = Pipeline([*phase.steps, ("bins", cut)])
     return FrozenEstimator(phase)
+
+
+def _holidays(columns: Sequence[str], holidays: Sequence[int]) -> Pipeline | None:
+    """Return 1 for times on a holiday, and 0 for others and missing ones.
+
+    None for no column.
+
+    The days are data of the encoder: later versions of calendars change nothing of a model.
+    """
+    if not columns:
+        return None
+    days = np.repeat(np.array(holidays, dtype=np.float64)[:, np.newaxis], len(columns), axis=1)
+    ordinal = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    steps = [
+        MaxAbsScaler().fit(pd.DataFrame({name: [float(SECONDS_PER_DAY)] for name in columns})),
+        _function(np.floor),
+        ordinal.fit(days),
+        Binarizer(threshold=-0.5).fit(days),
+    ]
+    return make_pipeline(_function(np.positive), FrozenEstimator(make_pipeline(*steps)))
 
 
 def _function(function: np.ufunc) -> FunctionTransformer:

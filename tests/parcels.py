@@ -15,7 +15,7 @@ from model_loop.partitions.completing import complete_files, text_of_declaration
 from model_loop.partitions.source import find_files, resolved_source
 from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.request import TableRequest
-from model_loop.training_set.split import split_of
+from model_loop.training_set.split import SHARES, split_of
 from model_loop.training_set.types import TrainingSet
 
 TOML = """
@@ -84,12 +84,16 @@ def declared(source: Path, name: str = "parcels", **changes: str) -> Declaration
     return parse_declaration(text, "parcels.toml")
 
 
-def build_parcels(folder: Path, declaration: Declaration | None = None) -> TrainingSet:
+def build_parcels(
+    folder: Path, declaration: Declaration | None = None, shares: tuple[float, ...] = SHARES
+) -> TrainingSet:
     """Build a training set of parcels, and let this process know the dataset."""
     given = declaration or declared(write_parcels(folder / "parcels.csv"))
     given = resolved_source(given, folder)
     completed = complete_files(given, find_files(given, given.name), given.name)
     dataset = use_dataset(dataset_of(completed))
-    request = TableRequest(text_of_declaration(completed), dataset.name, "sent", split_of(dataset))
+    request = TableRequest(
+        text_of_declaration(completed), dataset.name, "sent", split_of(dataset, shares)
+    )
     with tempfile.TemporaryDirectory() as storage:
         return build_training_set(request, storage_root=storage)

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from model_loop.errors import ReportedError
+from model_loop.errors import ReportedError, StoredObjectError
 from model_loop.models.catalogue import XGBOOST, get_family
 from model_loop.models.search import ErrorMetrics, Trial
 from model_loop.orchestration.forms import training_form
 from model_loop.orchestration.steps import training
 from model_loop.settings import get_settings
+from model_loop.tracking.deployments import registered_name
+from model_loop.tracking.intervals import find_intervals
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.trials import TrialLogger
 from model_loop.training_set.products import TrainingSetStore
@@ -64,6 +66,30 @@ def test_a_family_run_says_all_that_a_fit_needs(
     assert run.data.params == {name: str(value) for name, value in logged.items()}
     assert get_family(XGBOOST).fixed
     assert tuned.best.rounds
+
+
+def test_a_version_has_its_intervals(
+    here: Tracker, sample_training_set: TrainingSet, tmp_path: Path
+) -> None:
+    """They lie beside it as data, and what they hold on test rows are metrics of its run."""
+    product = TrainingSetStore(f"file://{tmp_path}").publish(sample_training_set)
+    params = {name: field.resolve() for name, field in training_form(TRIPS).items()}
+    params |= {"max_evaluations": 1}
+    run: Any = SimpleNamespace(dag_id="sklearn_training", run_id="intervals")
+    family = "linear_model.LinearRegression"
+    tuned = training.tune_family(family, product, "parent", params, run, Nothing())
+    trained = training.train_family(tuned, product, params)
+    result = training.register_family(trained, product, params, run)
+    assert trained.calibration is not None
+    name = registered_name(sample_training_set.variant)
+    found = find_intervals(here, name, result["version"])
+    assert found == trained.calibration.intervals
+    logged = here.client.get_run(result["run_id"]).data.metrics
+    assert logged.items() >= dict(trained.calibration.metrics).items()
+    assert "interval_coverage_90_test" in logged
+    here.client.log_text(result["run_id"], '{"format": "intervals/9"}', "intervals.json")
+    with pytest.raises(StoredObjectError, match="The intervals of version"):
+        find_intervals(here, name, result["version"])
 
 
 def test_what_failed_does_not_run_for_ever(here: Tracker) -> None:

@@ -29,6 +29,7 @@ from model_loop.serving.compiled.compiler import compile_model
 from model_loop.serving.compiled.flat import Linear
 from model_loop.serving.compiled.model import NotCompiledError
 from model_loop.tracking.deployments import Deployment
+from model_loop.tracking.intervals import find_intervals
 from model_loop.tracking.lineage import find_lineage
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import load_registered
@@ -112,6 +113,7 @@ def test_a_version_has_its_lineage_and_its_profile(old: Served, number: int) -> 
     assert isinstance(profile, VersionProfile)
     sample = find_sample(old.versions.tracker, "trip_duration_green", number)
     assert sample is not None
+    assert find_intervals(old.versions.tracker, "trip_duration_green", number) is None
     assert old.versions.moment(number) == (
         "booked" if told["tags"]["recipe"] == "booking" else "ended"
     )

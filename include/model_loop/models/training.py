@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
 from model_loop.errors import optional
+from model_loop.models.calibrating import Calibration, calibrate_model
 from model_loop.models.catalogue import XGBOOST, ModelFamily, get_family
 from model_loop.models.estimators import Regressor, make_booster, make_sklearn
 from model_loop.models.evaluation import Evaluation, evaluate
@@ -40,6 +41,8 @@ class TrainedModel:
     explanation
         Explanation on a sample of the test rows; None where there are none, or where it could not
         be made.
+    calibration
+        Intervals; None where they could not be made, and of models of earlier versions.
     """
 
     tuned: TuningResult
@@ -47,6 +50,7 @@ class TrainedModel:
     seconds: float
     evaluation: Evaluation | None
     explanation: Explanation | None
+    calibration: Calibration | None = None
 
     @property
     def test(self) -> ErrorMetrics | None:
@@ -59,6 +63,8 @@ def train(
     training_set: TrainingSet,
     request: SearchRequest,
     family: ModelFamily | None = None,
+    *,
+    calibrated: bool = True,
 ) -> TrainedModel:
     """Fit the best settings on train and validation, and judge the result on the test rows.
 
@@ -69,6 +75,8 @@ def train(
     ----------
     family
         Tuned family, where it is not in the catalogue.
+    calibrated
+        Whether the model gets intervals, which take one more fit: on the train rows alone.
     """
     family = tuned.family_of(family or get_family(tuned.family))
     started = time.monotonic()
@@ -97,7 +105,11 @@ def train(
     explanation = None
     with optional("The explanation"), step(f"{family.name}: explaining some test {noun}"):
         explanation = explain(model, training_set, random_state=request.random_state)
-    return TrainedModel(tuned, model, seconds, evaluation, explanation)
+    calibration = None
+    if calibrated:
+        with optional("The intervals"), step(f"{family.name}: calibrating intervals"):
+            calibration = calibrate_model(model, tuned, training_set, request, family)
+    return TrainedModel(tuned, model, seconds, evaluation, explanation, calibration)
 
 
 def _estimator(family: ModelFamily, tuned: TuningResult, request: SearchRequest) -> Regressor:

@@ -43,6 +43,7 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "batch_rows/1": "scoring.batch.source:Rows",
         "batch_kept_result/1": "scoring.batch.results:KeptResult",
         "bins/1": "monitoring.features:Bins",
+        "calibration/1": "models.calibrating:Calibration",
         "check/1": "models.gate:Check",
         "cut/1": "models.slices:Cut",
         "dataset_record/1": "datasets.registration:DatasetRecord",

@@ -136,6 +136,8 @@ def register_family(
         metrics |= trained.test.named("test")
     if trained.evaluation:
         metrics |= trained.evaluation.naive.named("naive_test")
+    if trained.calibration:
+        metrics |= trained.calibration.metrics
     tracker.log(run_id, metrics=metrics)
     log_model_report(tracker, run_id, trained, training_set)
     log_lineage(tracker, run_id, lineage_of(trained, training_set, request, family))

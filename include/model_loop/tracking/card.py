@@ -12,6 +12,7 @@ from typing import Any
 
 from model_loop.charts.words import Words
 from model_loop.models.baseline import baseline_errors
+from model_loop.models.calibrating import LEVELS
 from model_loop.models.search import ErrorMetrics
 from model_loop.models.training import TrainedModel
 from model_loop.sources.origin import source_label
@@ -42,6 +43,7 @@ def model_card(trained: TrainedModel, training_set: TrainingSet, run_id: str = "
             f"({_text(recipe.title)})."
         ),
         *_errors(trained, training_set, words),
+        *_intervals(trained, words),
         *_slices(trained, words),
         *_columns(training_set),
         *_data(training_set, words),
@@ -73,6 +75,40 @@ def _errors(trained: TrainedModel, training_set: TrainingSet, words: Words) -> I
 
 def _measured(metrics: ErrorMetrics) -> tuple[str, str, str]:
     return f"{metrics.rmse:.4g}", f"{metrics.mae:.4g}", f"{metrics.r2:.3f}"
+
+
+def _intervals(trained: TrainedModel, words: Words) -> Iterator[str]:
+    calibration = trained.calibration
+    if calibration is None:
+        return
+    intervals, metrics = calibration.intervals, calibration.metrics
+    of = {
+        "validation": "validation rows, by the model of the train rows alone",
+        "folds": "rows of each fold, by the models of the others",
+        "calibration": "calibration rows, which the model has not learned from",
+    }[intervals.part]
+    days = f" ({' to '.join(intervals.days)})" if intervals.days else ""
+    yield f"## Intervals\n\nFrom the residuals of {intervals.rows:,} {of}{days}."
+    if trained.evaluation is None:
+        return
+    yield f"On the test {words.rows}, from which nothing was learned:"
+    yield _table(
+        ("level", "coverage", words.axis("mean width"), words.axis("interval score")),
+        (
+            (
+                f"{level:g} %",
+                *(
+                    f"{metrics[name]:{form}}" if name in metrics else ""
+                    for name, form in (
+                        (f"interval_coverage_{level:g}_test", ".1%"),
+                        (f"interval_width_{level:g}_test", ".4g"),
+                        (f"interval_score_{level:g}_test", ".4g"),
+                    )
+                ),
+            )
+            for level in LEVELS
+        ),
+    )
 
 
 def _slices(trained: TrainedModel, words: Words) -> Iterator[str]:

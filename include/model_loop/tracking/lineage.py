@@ -196,7 +196,7 @@ def reproduce(
     data = fitting.FitData.of(training_set, lineage.family, lineage.search)
     best = dataclasses.replace(lineage.best, metrics=_refit(lineage, data))
     tuned = TuningResult(lineage.family.name, best, (best,), 0.0, data.columns)
-    test = train(tuned, training_set, lineage.search, lineage.family).test
+    test = train(tuned, training_set, lineage.search, lineage.family, calibrated=False).test
     pairs = [("validation", lineage.best.metrics, best.metrics), ("test", lineage.test, test)]
     return Reproduction(
         metrics=tuple(

@@ -23,10 +23,11 @@ from model_loop.models.search import ErrorMetrics
 from model_loop.models.training import TrainedModel
 from model_loop.sources.origin import is_generated, source_label
 from model_loop.tracking.card import model_card
+from model_loop.tracking.intervals import write_intervals
 from model_loop.tracking.judging import seen_test_data
 from model_loop.tracking.learned import Learned, learned_by
 from model_loop.tracking.lines import OtherLineError
-from model_loop.tracking.names import CUTS, FIGURES, MODEL_CARD, NUMBERS
+from model_loop.tracking.names import CUTS, FIGURES, INTERVALS, MODEL_CARD, NUMBERS
 from model_loop.tracking.registry import Load, load_registered
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.versions import ModelVersions
@@ -69,6 +70,8 @@ def write_model_report(
         evaluation.predictions.to_parquet(folder / "test_predictions.parquet", index=False)
         content = {"test": asdict(evaluation.metrics), "naive": asdict(evaluation.naive)}
         (folder / "test_metrics.json").write_text(json.dumps(content, indent=1))
+    if trained.calibration is not None:
+        write_intervals(folder / INTERVALS, trained.calibration.intervals)
     if trained.explanation is not None:
         _write_explanation(folder, trained.explanation)
 

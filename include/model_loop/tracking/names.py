@@ -10,6 +10,8 @@ FIGURES = "figures.html"
 NUMBERS = "numbers.json"
 #: The card of a model, for people.
 MODEL_CARD = "model_card.md"
+#: The intervals of a model; see `intervals.calibrated.Intervals`.
+INTERVALS = "intervals.json"
 #: The rules by which test rows were cut into slices; see `models.slices.Cut`.
 CUTS = "slices.json"
 #: Evidently's report of a window.

@@ -21,7 +21,7 @@ from model_loop.partitions.keys import WHOLE, bounds_of, keys_of
 from model_loop.partitions.types import SourceFile
 from model_loop.training_set.encoders.tables import as_float32, table_encoder
 from model_loop.training_set.encodings import Layout
-from model_loop.training_set.frames import clock_times, model_frame
+from model_loop.training_set.frames import as_numbers, clock_times, model_frame
 from model_loop.training_set.matrices import Targets
 from model_loop.training_set.request import TableRequest
 from model_loop.training_set.split import (
@@ -134,7 +134,16 @@ def encode_table(
             {name: tuple(dict.fromkeys(keys[mask].tolist())) for name, mask in masks.items()}
         ),
         folds=MappingProxyType(folds),
+        validation_times=_times(dataset, parts["validation"]),
     )
+
+
+def _times(dataset: Dataset, rows: pd.DataFrame) -> Targets | None:
+    """Return the times of rows in seconds since 1970; None where a row has none."""
+    if dataset.time is None or dataset.time not in rows:
+        return None
+    times = as_numbers(rows[dataset.time])
+    return times if np.isfinite(times).all() else None
 
 
 def _beside(dataset: Dataset) -> list[str]:

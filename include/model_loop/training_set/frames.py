@@ -26,7 +26,7 @@ def model_frame(columns: Columns, rows: pd.DataFrame) -> pd.DataFrame:
     changed = {
         column.name: _as_category(rows[column.name])
         if column.kind == "category"
-        else _as_number(rows[column.name])
+        else as_numbers(rows[column.name])
         for column in columns
         if column.name in rows
     }
@@ -51,7 +51,8 @@ def clock_times(values: pd.Series[Any]) -> pd.Series[Any]:
     return pd.Series(times, index=values.index)
 
 
-def _as_number(values: pd.Series[Any]) -> npt.NDArray[np.float64]:
+def as_numbers(values: pd.Series[Any]) -> npt.NDArray[np.float64]:
+    """Return numbers as they are, and times as seconds since 1970, NaN where missing."""
     if values.dtype.kind == "M":
         times = values.to_numpy().astype("datetime64[us]")
         seconds = times.astype(np.int64) / _MICROSECONDS

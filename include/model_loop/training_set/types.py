@@ -125,6 +125,9 @@ class TrainingSet:
         None where there are none.
     parts
         Keys of the partitions that each part has rows of; empty of months, whose request says it.
+    validation_times
+        Times of the validation rows, seconds since 1970 on the clocks of the table, shape (rows,);
+        None where some have none, and in training sets of earlier versions.
     folds
         Folds of the train and validation rows by which settings are chosen, by layout; empty where
         the validation part is large enough for that.
@@ -152,6 +155,7 @@ class TrainingSet:
     folds: Mapping[Layout, tuple[EncodedFold, ...]] = field(
         default_factory=lambda: MappingProxyType({})
     )
+    validation_times: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         """Make the arrays read-only: many tasks and trials share them."""

@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 from model_loop.errors import InvalidInputError
 from model_loop.findings import Finding
 from model_loop.training_set.encodings import Layout
+from model_loop.training_set.frames import as_numbers
 from model_loop.training_set.matrices import Targets
 from model_loop.training_set.products import TrainingSetProduct
 from model_loop.training_set.types import EncodedSplits, TrainingSet
@@ -22,7 +23,7 @@ from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
 from trip_duration.months import Month
 from trip_duration.recipes import get_recipe
-from trip_duration.services import DURATION, get_service
+from trip_duration.services import DURATION, PICKUP_TIME, get_service
 from trip_duration.source.fetching import check_months, fetch_month
 from trip_duration.source.freshness import is_unchanged
 from trip_duration.source.types import RawMonth
@@ -144,6 +145,7 @@ def _training_set(
     reference = _reference(split, columns, request.random_state)
     minutes = {"train": _minutes(split.train), "validation": _minutes(split.validation)}
     example = split.validation[columns].head(EXAMPLE_TRIPS).copy()
+    times = as_numbers(split.validation[PICKUP_TIME]) if PICKUP_TIME in columns else None
     layouts = {layout: _encode(split, request, layout) for layout in _layouts(request)}
     return TrainingSet(
         request=request,
@@ -158,6 +160,7 @@ def _training_set(
         strays=split.strays,
         reference_rows=reference,
         findings=tuple(findings),
+        validation_times=times,
     )
 
 

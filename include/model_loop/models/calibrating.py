@@ -1,0 +1,167 @@
+"""Intervals of a model: from which rows, and what they hold on later ones.
+
+The rows are those of validation, predicted by the best settings fitted on the train rows alone
+(docs/decisions/0030). Where folds choose, each row is predicted by a fit of other rows; where the
+split has a share of calibration, the final model predicts it. The test rows are measured, and
+nothing is learned from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from model_loop.days import SECONDS_PER_DAY
+from model_loop.intervals.calibrated import Intervals
+from model_loop.intervals.calibration import ROWS_OF_GRID, calibrate
+from model_loop.intervals.grid import DEFAULT_LEVEL
+from model_loop.intervals.measures import measure_intervals
+from model_loop.intervals.residuals import Residuals, digest_of
+from model_loop.intervals.scores import Numbers
+from model_loop.models.fitting import Fit, FitData, prepare
+from model_loop.training_set.frames import as_numbers
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+    from model_loop.models.catalogue import ModelFamily
+    from model_loop.models.search import SearchRequest, TuningResult
+    from model_loop.training_set.matrices import Targets
+    from model_loop.training_set.types import TrainingSet
+
+#: Days in which the weight of a row falls by half.
+HALF_LIFE = 90.0
+#: Levels that are measured.
+LEVELS = (80.0, DEFAULT_LEVEL)
+#: Share of the days of calibration, the first ones, whose intervals are measured on the others.
+_EARLIER = 2 / 3
+#: Rows of the other days below which a coverage says nothing.
+_LATER_ROWS = 100
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Intervals of a model, and what they hold.
+
+    Parameters
+    ----------
+    intervals
+        The intervals.
+    metrics
+        By name: coverage (a share), width and interval score of each level on the test rows, and
+        coverage on the last days of the residuals by intervals of the days before them.
+    """
+
+    intervals: Intervals
+    metrics: Mapping[str, float]
+
+
+def calibrate_model(
+    model: Pipeline,
+    tuned: TuningResult,
+    training_set: TrainingSet,
+    request: SearchRequest,
+    family: ModelFamily,
+) -> Calibration:
+    """Make the intervals of a model that was fitted on train and validation, and measure them."""
+    residuals = residuals_of(model, tuned, training_set, request, family)
+    intervals = intervals_of(residuals, training_set)
+    metrics = _of_later_days(residuals, training_set)
+    if len(training_set.test_rows):
+        predicted = np.asarray(model.predict(training_set.test_inputs), dtype=np.float64)
+        times = _times(training_set.test_rows, training_set)
+        metrics |= _measured(intervals, predicted, times, training_set.test_target, "test")
+    return Calibration(intervals, metrics)
+
+
+def residuals_of(
+    model: Pipeline,
+    tuned: TuningResult,
+    training_set: TrainingSet,
+    request: SearchRequest,
+    family: ModelFamily,
+) -> Residuals:
+    """Return the residuals that the intervals of a model are made of."""
+    train, validation = training_set.train_target, training_set.validation_target
+    judged = digest_of(training_set.test_target)
+    held = training_set.calibration_rows
+    if held is not None:
+        actual = held[training_set.target.name].to_numpy(dtype=np.float64)
+        predicted = np.asarray(model.predict(held[list(training_set.recipe.columns)]))
+        learned = (train, validation, training_set.train_validation_target)
+        times = _times(held, training_set)
+        return Residuals("calibration", actual, predicted, _digests(*learned), judged, times)
+    data = prepare(family, FitData.of(training_set, family, request), request)
+    fit = Fit(family, tuned.best.settings, data, request)
+    fit.advance()
+    predicted = np.asarray(fit.fitted().predicted, dtype=np.float64)
+    if data.folds:
+        return Residuals("folds", data.judged_target, predicted, (), judged)
+    times = training_set.validation_times
+    return Residuals("validation", validation, predicted, _digests(train), judged, times)
+
+
+def intervals_of(residuals: Residuals, training_set: TrainingSet) -> Intervals:
+    """Return intervals as they suit the dataset: its bounds, and the hours that requests bring."""
+    dataset = training_set.dataset
+    return calibrate(
+        residuals,
+        half_life=HALF_LIFE,
+        by_hour=dataset.time in training_set.recipe.columns,
+        lowest=dataset.target.above,
+        highest=dataset.target.highest,
+    )
+
+
+def _of_later_days(residuals: Residuals, training_set: TrainingSet) -> dict[str, float]:
+    """Measure intervals of the first days of residuals on those after them, if both suffice."""
+    if residuals.times is None:
+        return {}
+    days = residuals.times // SECONDS_PER_DAY
+    earlier = days < days.min() + _EARLIER * (days.max() + 1 - days.min())
+    if earlier.sum() < ROWS_OF_GRID or (~earlier).sum() < _LATER_ROWS:
+        return {}
+    first, later = (
+        replace(
+            residuals,
+            actual=residuals.actual[rows],
+            predicted=residuals.predicted[rows],
+            times=residuals.times[rows],
+        )
+        for rows in (earlier, ~earlier)
+    )
+    intervals = intervals_of(first, training_set)
+    return _measured(intervals, later.predicted, later.times, later.actual, "validation")
+
+
+def _measured(
+    intervals: Intervals, predicted: Numbers, times: Numbers | None, actual: Targets, part: str
+) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for level in LEVELS:
+        low, high = intervals.at(level).limits_of(predicted, times)
+        held = measure_intervals(low, high, actual, level)
+        values = {"coverage": held.coverage, "width": held.width, "score": held.score}
+        found |= {
+            f"interval_{name}_{level:g}_{part}": value
+            for name, value in values.items()
+            if np.isfinite(value)
+        }
+    return found
+
+
+def _times(rows: pd.DataFrame, training_set: TrainingSet) -> Numbers | None:
+    """Return the times of rows in seconds since 1970; None where a row has none."""
+    time = training_set.dataset.time
+    if time is None or time not in rows:
+        return None
+    times = as_numbers(rows[time])
+    return times if np.isfinite(times).all() else None
+
+
+def _digests(*rows: Targets) -> tuple[str, ...]:
+    return tuple(map(digest_of, rows))

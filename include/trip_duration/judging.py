@@ -84,7 +84,7 @@ def judged_rows(
 
 def _seen(training_set: TrainingSet, contenders: Sequence[Learned]) -> dict[Month, list[int]]:
     """Find the test months that were learned from, with the versions that did."""
-    digests = {raw.month: raw.digest for raw in training_set.months}
+    digests = {raw.month: raw.digest for raw in training_set.files}
     found: dict[Month, list[int]] = {}
     for month in training_set.request.split.test:
         versions = [

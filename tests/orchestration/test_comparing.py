@@ -114,7 +114,7 @@ def test_each_month_is_decoded_twice(published: Path, monkeypatch: pytest.Monkey
             partition_log.log_partition(verdict)
         built = preparation.encode_partitions(verdicts, asked)
         # A month that was checked before is not checked again.
-        assert sorted(readings) == sorted(times * [raw.month for raw in built.months])
+        assert sorted(readings) == sorted(times * [raw.month for raw in built.files])
 
 
 def seen_on_page(make_sources: MakeSources, month: str) -> Page:

@@ -84,7 +84,7 @@ def test_a_model_is_made_again_from_its_lineage(parcels: TrainingSet) -> None:
     again = reproduce(lineage, storage_root="", timeout_seconds=1.0)
     assert again.agrees
     assert {name for name, *_ in again.metrics} >= {"validation_rmse", "test_rmse"}
-    fewer = dataclasses.replace(lineage, months=())
+    fewer = dataclasses.replace(lineage, files=())
     with pytest.raises(ContractError, match="has 1 files for this request, and had 0"):
         reproduce(fewer, storage_root="", timeout_seconds=1.0)
 
@@ -93,7 +93,7 @@ def learned(parcels: TrainingSet, **changes: object) -> Learned:
     """What a version has learned that was trained on another split of the same table."""
     split = dataclasses.replace(parcels.request.split, **changes)
     request = dataclasses.replace(parcels.request, split=split)
-    digests = frozenset(file.digest for file in parcels.months)
+    digests = frozenset(file.digest for file in parcels.files)
     return Learned(1, frozenset(), digests, "folder", request)
 
 

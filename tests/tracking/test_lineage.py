@@ -60,7 +60,7 @@ def test_a_version_leads_back(tracker: Tracker, sample_training_set: TrainingSet
     )
     log_lineage(tracker, run_id, lineage_of(trained, sample_training_set, SEARCH))
     found = find_lineage(tracker, "reproducible", registered.version)
-    assert found.months == sample_training_set.months
+    assert found.files == sample_training_set.files
     assert found.training_set == sample_training_set.digest
     assert found.best == trained.tuned.best
     assert found.search == SEARCH

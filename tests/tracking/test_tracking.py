@@ -100,7 +100,7 @@ def test_run_leads_back_to_its_data(
     inputs = {each.dataset.name: each for each in run.inputs.dataset_inputs}
     assert set(inputs) == {"green_2024-01", "green_2024-02", "green_2024-03"}
     january = inputs["green_2024-01"]
-    assert january.dataset.digest == sample_training_set.months[0].digest[:36]
+    assert january.dataset.digest == sample_training_set.files[0].digest[:36]
     assert january.tags[0].value == "training"
 
 

@@ -77,7 +77,7 @@ def test_same_months_from_elsewhere_are_the_same_product(
     store = TrainingSetStore(str(tmp_path))
     published = store.publish(sample_training_set)
     elsewhere = dataclasses.replace(sample_request(), source="https://example.com/months")
-    months = [dataclasses.replace(month, url="elsewhere") for month in sample_training_set.months]
+    months = [dataclasses.replace(month, url="elsewhere") for month in sample_training_set.files]
     assert store.find(elsewhere, months) == published
     changed = [dataclasses.replace(months[0], digest="0" * 64), *months[1:]]
     assert store.find(elsewhere, changed) is None

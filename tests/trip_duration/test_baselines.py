@@ -32,7 +32,7 @@ GREEN = get_service("green")
 def learned_trips(training_set: TrainingSet, root: str) -> pd.DataFrame:
     """Read the train and validation trips from their months, another way than the rule does."""
     store, service = CheckedMonthStore(root), get_service("green")
-    months = [store.check(raw, service, ContractLimits()) for raw in training_set.months[:2]]
+    months = [store.check(raw, service, ContractLimits()) for raw in training_set.files[:2]]
     selection = Selection(training_set.recipe.columns, training_set.request.rules)
     trips = pd.concat([clean_month(month, service, selection) for month in months])
     return trips[trips.pickup_datetime < "2024-03-01"]

@@ -104,8 +104,8 @@ def show(key: str, *, storage: Storage = _STORAGE, as_json: AsJson = False) -> N
     out = console()
     for name in _SHOWN:
         out.print(f"{name:<9} {described[name]}")
-    for month in described["months"]:
-        out.print(_partition_line(month))
+    for file in described["months"]:
+        out.print(_partition_line(file))
 
 
 @Parameter(name="*")
@@ -164,12 +164,12 @@ def _row(product: TrainingSetProduct) -> Sequence[str]:
     )
 
 
-def _partition_line(month: dict[str, Any]) -> str:
+def _partition_line(file: dict[str, Any]) -> str:
     """A partition, what it is for, its digest, and where it comes from."""
-    known = [f"ETag {month['etag']}"] if month["etag"] else []
-    known += [f"of {month['last_modified']}"] if month["last_modified"] else []
+    headers = [f"ETag {file['etag']}"] if file["etag"] else []
+    headers += [f"of {file['last_modified']}"] if file["last_modified"] else []
     return "  ".join(
-        (month["month"], f"{month['use']:<10}", month["digest"][:_KEY_SHOWN], month["url"], *known)
+        (file["month"], f"{file['use']:<10}", file["digest"][:_KEY_SHOWN], file["url"], *headers)
     )
 
 
@@ -204,16 +204,16 @@ def _described(product: TrainingSetProduct, verified: dict[str, float]) -> dict[
         "uri": product.reference.uri,
         "months": [
             {
-                "month": month.month,
-                "use": uses.get(month.month, "all"),
-                "digest": month.digest,
-                "bytes": month.size,
-                "data_source": month.data_source,
-                "url": month.url,
-                "etag": month.etag,
-                "last_modified": month.last_modified,
+                "month": file.partition,
+                "use": uses.get(file.partition, "all"),
+                "digest": file.digest,
+                "bytes": file.size,
+                "data_source": file.data_source,
+                "url": file.url,
+                "etag": file.etag,
+                "last_modified": file.last_modified,
             }
-            for month in product.months
+            for file in product.files
         ],
     }
 

@@ -115,8 +115,13 @@ def print_reproduction(reproduction: Reproduction, lineage: Lineage, *, as_json:
                 "agrees": reproduction.agrees,
                 "training_set": lineage.training_set,
                 "months": [
-                    {name: getattr(month, name) for name in ("month", "url", "etag", "digest")}
-                    for month in lineage.months
+                    {
+                        "month": file.partition,
+                        "url": file.url,
+                        "etag": file.etag,
+                        "digest": file.digest,
+                    }
+                    for file in lineage.files
                 ],
                 "metrics": {name: [then, now] for name, then, now in reproduction.metrics},
                 "changed": {name: [then, now] for name, then, now in reproduction.changed},
@@ -124,8 +129,8 @@ def print_reproduction(reproduction: Reproduction, lineage: Lineage, *, as_json:
         )
         return
     out = console()
-    for month in lineage.months:
-        out.print(f"{month.month}: {month.url}, sha256 {month.digest}")
+    for file in lineage.files:
+        out.print(f"{file.partition}: {file.url}, sha256 {file.digest}")
     table = Table(box=None, header_style="bold")
     table.add_column("metric")
     for heading in ("then", "now"):

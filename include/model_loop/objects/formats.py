@@ -61,7 +61,7 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "interval_correction/1": "intervals.adaptive:Correction",
         "intervals/1": "intervals.calibrated:Intervals",
         "kept_file/1": "sources.cache:CachedFile",
-        "lineage/1": "tracking.lineage:Lineage",
+        "lineage/2": "tracking.lineage:Lineage",
         "metrics/1": "models.search:ErrorMetrics",
         "model_family/1": "models.catalogue:ModelFamily",
         "monitoring_finding/1": "monitoring.levels:WindowFinding",
@@ -89,8 +89,8 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "thresholds/1": "monitoring.levels:Thresholds",
         "trained_model/1": "models.training:TrainedModel",
         "training_answer/1": "training_set.products:RequestRecord",
-        "training_product/1": "training_set.products:TrainingSetProduct",
-        "training_set/2": "training_set.types:TrainingSet",
+        "training_product/2": "training_set.products:TrainingSetProduct",
+        "training_set/3": "training_set.types:TrainingSet",
         "trial/1": "models.search:Trial",
         "tuning_result/1": "models.search:TuningResult",
         "verdict/1": "models.gate:GateVerdict",
@@ -100,16 +100,9 @@ _OURS: Mapping[str, str] = MappingProxyType(
 )
 
 
-def _rows_of_trips(fields: Fields) -> Fields:
-    """Rename the fields of a training set that was of trips by its type."""
-    renamed = {
-        "train_minutes": "train_target",
-        "validation_minutes": "validation_target",
-        "test_trips": "test_rows",
-        "example_trips": "example_rows",
-        "reference_trips": "reference_rows",
-    }
-    return {renamed.get(name, name): value for name, value in fields.items()}
+def _renamed(**names: str) -> Callable[[Fields], Fields]:
+    """Return a function that renames fields, each of which has had the name of the keyword."""
+    return lambda fields: {names.get(name, name): value for name, value in fields.items()}
 
 
 def _tables_of_errors(fields: Fields) -> Fields:
@@ -117,21 +110,6 @@ def _tables_of_errors(fields: Fields) -> Fields:
     zones = fields.get("zones")
     kept = {name: value for name, value in fields.items() if name != "zones"}
     return kept if zones is None else {**kept, "tables": {"$dict": {"zones": zones}}}
-
-
-def _added_of_minutes(fields: Fields) -> Fields:
-    """Rename the field of SHAP values that was in minutes by its name."""
-    return {"added" if name == "minutes" else name: value for name, value in fields.items()}
-
-
-def _number_of_rows(fields: Fields) -> Fields:
-    """Rename a number of rows that was one of trips."""
-    return {"rows" if name == "trips" else name: value for name, value in fields.items()}
-
-
-def _variant_of_profile(fields: Fields) -> Fields:
-    """Rename the variant of a profile, which was one of trips."""
-    return {"variant" if name == "service" else name: value for name, value in fields.items()}
 
 
 def _rows_at_the_source(fields: Fields) -> Fields:
@@ -146,12 +124,24 @@ def _rows_at_the_source(fields: Fields) -> Fields:
 FORMER: Mapping[str, tuple[str, Callable[[Fields], Fields]]] = MappingProxyType(
     {
         "batch_job/1": ("batch_job/2", _rows_at_the_source),
-        "day_spread/1": ("day_spread/2", _number_of_rows),
+        "day_spread/1": ("day_spread/2", _renamed(trips="rows")),
         "evaluation/1": ("evaluation/2", _tables_of_errors),
-        "shap_profile/1": ("shap_profile/2", _number_of_rows),
-        "shap_values/1": ("shap_values/2", _added_of_minutes),
-        "training_set/1": ("training_set/2", _rows_of_trips),
-        "version_profile/1": ("version_profile/2", _variant_of_profile),
+        "lineage/1": ("lineage/2", _renamed(months="files")),
+        "shap_profile/1": ("shap_profile/2", _renamed(trips="rows")),
+        "shap_values/1": ("shap_values/2", _renamed(minutes="added")),
+        "training_product/1": ("training_product/2", _renamed(months="files")),
+        "training_set/1": (
+            "training_set/2",
+            _renamed(
+                train_minutes="train_target",
+                validation_minutes="validation_target",
+                test_trips="test_rows",
+                example_trips="example_rows",
+                reference_trips="reference_rows",
+            ),
+        ),
+        "training_set/2": ("training_set/3", _renamed(months="files")),
+        "version_profile/1": ("version_profile/2", _renamed(service="variant")),
     }
 )
 

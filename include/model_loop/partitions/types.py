@@ -39,16 +39,6 @@ class SourceFile:
     etag: str | None = None
     last_modified: str | None = None
 
-    @property
-    def month(self) -> str:
-        """Return the key of the partition, by the name that files of months have."""
-        return self.partition
-
-    @property
-    def service(self) -> str:
-        """Return the variant, by the name that files of months have."""
-        return self.variant
-
 
 @dataclass(frozen=True)
 class PartitionReport:

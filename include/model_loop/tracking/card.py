@@ -169,7 +169,7 @@ def _data(training_set: TrainingSet, words: Words) -> Iterator[str]:
         ),
     )
     yield _table(
-        ("file", "sha256"), ((file.url, f"`{file.digest}`") for file in training_set.months)
+        ("file", "sha256"), ((file.url, f"`{file.digest}`") for file in training_set.files)
     )
     yield f"Settings and family were chosen by {_text(training_set.chosen_by)}."
     yield "\n".join(f"- {_text(str(report))}" for report in training_set.cleaning)

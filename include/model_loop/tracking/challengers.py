@@ -257,7 +257,7 @@ def standard_version(versions: ModelVersions, moment: Moment) -> int:
 
 def _training_set(lineage: Lineage, storage_root: str, timeout_seconds: float) -> TrainingSet:
     store = TrainingSetStore(storage_root)
-    product = store.find(lineage.data, lineage.months)
+    product = store.find(lineage.data, lineage.files)
     if product is not None:
         return product.load()
     built = build_training_set(

@@ -134,7 +134,7 @@ def seen_test_data(learned: Learned, training_set: TrainingSet) -> str:
         if rows is None or not rows.any():
             return ""
         return f"{rows.sum():,} of the test {training_set.dataset.rows[0]}"
-    digests = {file.month: file.digest for file in training_set.months}
+    digests = {file.partition: file.digest for file in training_set.files}
     test = training_set.partitions("test")
     return ", ".join(each for each in test if learned.has_seen(each, digests[each]))
 
@@ -146,7 +146,7 @@ def _learned_rows(training_set: TrainingSet, contender: Learned) -> npt.NDArray[
     if theirs is None or not isinstance(request, TableRequest):
         return None
     if theirs.split == request.split:
-        same = {file.digest for file in training_set.months} == contender.digests
+        same = {file.digest for file in training_set.files} == contender.digests
         # Chance puts a row elsewhere when others come before it; no other rule does.
         seeded = theirs.random_state == request.random_state and same
         if seeded or request.split.rule != "shuffle":

@@ -86,12 +86,12 @@ def learned_by(tracker: Tracker, name: str, version: int) -> Learned:
         lineage = None
     if lineage is None:
         return Learned(version, data_source=source_of(found.tags))
-    request, source = lineage.data, data_source_of(lineage.months)
+    request, source = lineage.data, data_source_of(lineage.files)
     if isinstance(request, TableRequest):
-        digests = frozenset(file.digest for file in lineage.months)
+        digests = frozenset(file.digest for file in lineage.files)
         return Learned(version, frozenset(), digests, source, request)
     partitions = frozenset(map(str, (*request.split.train, *request.split.validation)))
-    digests = frozenset(file.digest for file in lineage.months if file.month in partitions)
+    digests = frozenset(file.digest for file in lineage.files if file.partition in partitions)
     return Learned(version, partitions, digests, source)
 
 

@@ -50,9 +50,8 @@ class Lineage:
         Digest of every number of the training set.
     data
         Requested training set: source, partitions, recipe, encoding, rules.
-    months
-        The files: address, ETag, size and digest of each. Lineages have this name since the first
-        version.
+    files
+        The files: address, ETag, size and digest of each.
     family, search, best
         Family and search, and the trial that was chosen, with its validation errors.
     test
@@ -66,7 +65,7 @@ class Lineage:
     training_set: str
     #: `TrainingSetRequest` of months, or `TableRequest`.
     data: Any
-    months: tuple[Any, ...]
+    files: tuple[Any, ...]
     family: ModelFamily
     search: SearchRequest
     best: Trial
@@ -106,7 +105,7 @@ def lineage_of(
     return Lineage(
         training_set=training_set.digest,
         data=training_set.request,
-        months=training_set.months,
+        files=training_set.files,
         family=trained.tuned.family_of(family or get_family(trained.tuned.family)),
         search=search,
         best=trained.tuned.best,
@@ -217,16 +216,16 @@ def _refit(lineage: Lineage, data: fitting.FitData) -> ErrorMetrics:
 
 
 def _require_same(lineage: Lineage, training_set: TrainingSet) -> None:
-    if len(lineage.months) != len(training_set.months):
+    if len(lineage.files) != len(training_set.files):
         raise ContractError(
             f"The source {training_set.request.source}",
-            f"has {len(training_set.months)} files for this request, and had {len(lineage.months)}",
+            f"has {len(training_set.files)} files for this request, and had {len(lineage.files)}",
             "Restore the files of then, or train a new version.",
         )
-    for then, now in zip(lineage.months, training_set.months, strict=True):
+    for then, now in zip(lineage.files, training_set.files, strict=True):
         if then.digest != now.digest:
             raise ContractError(
-                f"{now.month} of {now.service} ({now.url})",
+                f"{now.partition} of {now.variant} ({now.url})",
                 f"has changed since: its sha256 was {then.digest} and is {now.digest}",
                 "Give the original file with --source, or train a new version.",
             )

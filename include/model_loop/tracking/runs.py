@@ -219,7 +219,7 @@ def training_set_tags(training_set: TrainingSet) -> dict[str, str]:
         "encoding": request.encoding,
         # Digest of the training data, and the key of `model-loop products show`.
         "training_set": training_set.digest,
-        "training_set_key": product_key(request, training_set.months),
+        "training_set_key": product_key(request, training_set.files),
         **{f"{part}_rows": digest for part, digest in training_set.rows_digests.items()},
         "TRAIN_DATA": ",".join(training_set.partitions("train")),
         "VAL_DATA": ",".join(training_set.partitions("validation")),
@@ -244,15 +244,15 @@ def dataset_inputs(training_set: TrainingSet) -> list[DatasetInput]:
     return [
         DatasetInput(
             Dataset(
-                name=f"{file.service}_{file.month}",
+                name=f"{file.variant}_{file.partition}",
                 # MLflow holds 36 characters of a digest; the tags hold it whole.
                 digest=file.digest[:36],
                 source_type=file.data_source,
                 source=file.url,
             ),
-            tags=[InputTag("mlflow.data.context", contexts.get(file.month, "training"))],
+            tags=[InputTag("mlflow.data.context", contexts.get(file.partition, "training"))],
         )
-        for file in training_set.months
+        for file in training_set.files
     ]
 
 

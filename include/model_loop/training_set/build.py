@@ -116,7 +116,7 @@ def encode_table(
     ]
     return TrainingSet(
         request=request,
-        months=tuple(files),
+        files=tuple(files),
         cleaning=checked.reports,
         layouts=MappingProxyType(encoded),
         train_target=targets["train"],

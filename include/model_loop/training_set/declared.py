@@ -106,7 +106,7 @@ class TablePreparation:
         request: TableRequest = product.request
         declaration = declaration_of_text(request.declaration)
         files = find_files(declaration, request.variant, request.partitions)
-        return [file.digest for file in files] == [file.digest for file in product.months]
+        return [file.digest for file in files] == [file.digest for file in product.files]
 
     def fetch(
         self, request: TableRequest, partition: str, *, storage_root: str, timeout_seconds: float

@@ -1,6 +1,6 @@
 """Finished training sets, kept so that the next consumer need not rebuild them.
 
-A product's key says what it is made of: the digests of its months, what was asked for, and the
+A product's key says what it is made of: the digests of its files, what was asked for, and the
 versions of contract and cleaning. A second index leads from a request to the product that was last
 found to answer it, with the time when the source was last looked at: its age.
 """
@@ -54,7 +54,7 @@ class TrainingSetProduct:
         Time of publication, in seconds since the epoch.
     request
         Request for the training set.
-    months
+    files
         The files that went in.
     rows
         Number of rows in each part.
@@ -70,7 +70,7 @@ class TrainingSetProduct:
     #: `PreparationRequest`; code of the dataset knows which.
     request: Any
     #: `SourceFile`, or as the dataset has it.
-    months: tuple[Any, ...]
+    files: tuple[Any, ...]
     rows: Mapping[str, int]
     reference: ObjectReference
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
@@ -97,8 +97,8 @@ class TrainingSetProduct:
 
     @property
     def data_source(self) -> str:
-        """Source of the months: ``sample`` as soon as one of them is generated."""
-        return data_source_of(self.months)
+        """Source of the files: ``sample`` as soon as one of them is generated."""
+        return data_source_of(self.files)
 
     def load(self) -> TrainingSet:
         """Read the training set.
@@ -112,9 +112,9 @@ class TrainingSetProduct:
         return loaded
 
 
-def product_key(request: PreparationRequest, months: Sequence[HasDigest]) -> str:
+def product_key(request: PreparationRequest, files: Sequence[HasDigest]) -> str:
     """Digest (sha256, hex) of everything that a training set is made of."""
-    content = [request.content_key, request.contract_version, [month.digest for month in months]]
+    content = [request.content_key, request.contract_version, [file.digest for file in files]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
@@ -156,14 +156,14 @@ class TrainingSetStore:
         asked
             Request that it answers, where that has left open what its own request says.
         """
-        request, months = training_set.request, training_set.months
-        key = product_key(request, months)
+        request, files = training_set.request, training_set.files
+        key = product_key(request, files)
         product = TrainingSetProduct(
             key=key,
             digest=training_set.digest,
             created=time.time(),
             request=request,
-            months=months,
+            files=files,
             rows=training_set.rows,
             reference=write_object(training_set, self.folder, key[:16]),
             parts=training_set.parts,
@@ -193,10 +193,10 @@ class TrainingSetStore:
         return self.get(answer.product)
 
     def find(
-        self, request: PreparationRequest, months: Sequence[HasDigest]
+        self, request: PreparationRequest, files: Sequence[HasDigest]
     ) -> TrainingSetProduct | None:
-        """The product that is made of these very months, however old it is."""
-        return self.get(product_key(request, months))
+        """The product that is made of these very files, however old it is."""
+        return self.get(product_key(request, files))
 
     def get(self, key: str) -> TrainingSetProduct | None:
         """A product by its key; None if it, or its object, is gone."""
@@ -222,7 +222,7 @@ class TrainingSetStore:
             If no product, or more than one, has such a key or digest.
         """
         products = self.products()
-        # Products of the same months and another request may hold the very same training set.
+        # Products of the same files and another request may hold the very same training set.
         found = [one for one in products if one.key.startswith(key)] or [
             one for one in products if one.digest.startswith(key)
         ]

@@ -91,7 +91,7 @@ def _unused_files(
     root: UPath, kept: Iterable[TrainingSetProduct], horizon: float
 ) -> Iterator[UPath]:
     """Files of months that no kept training set names and that are not recent."""
-    named = {(month.service, month.month) for product in kept for month in product.months}
+    named = {(file.variant, file.partition) for product in kept for file in product.files}
     for folder in (root / name for name in _MONTH_FOLDERS):
         for path in folder.rglob("*") if folder.exists() else ():
             if path.is_file() and not _is_named(path, named) and path.stat().st_mtime < horizon:
@@ -100,4 +100,4 @@ def _unused_files(
 
 def _is_named(path: UPath, named: set[tuple[str, str]]) -> bool:
     text = str(path)
-    return any(f"/{service}/" in text and month in text for service, month in named)
+    return any(f"/{variant}/" in text and partition in text for variant, partition in named)

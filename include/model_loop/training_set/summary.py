@@ -30,5 +30,5 @@ def summarize(training_set: TrainingSet) -> dict[str, Any]:
         "layouts": layouts,
         "strays": training_set.strays,
         "digest": training_set.digest,
-        "months": {month.month: month.digest for month in training_set.months},
+        "months": {file.partition: file.digest for file in training_set.files},
     }

@@ -95,7 +95,7 @@ class TrainingSet:
     ----------
     request
         Request for the training set.
-    months
+    files
         The files that went in, with their digests.
     cleaning
         Rows that were left out of each file, and the reasons.
@@ -136,7 +136,7 @@ class TrainingSet:
     #: `PreparationRequest`; code of the dataset knows which.
     request: Any
     #: `SourceFile`, or as the dataset's own preparation has it.
-    months: tuple[Any, ...]
+    files: tuple[Any, ...]
     #: `PartitionReport`, or as the dataset's own preparation has it.
     cleaning: tuple[Any, ...]
     layouts: Mapping[Layout, EncodedSplits]
@@ -226,7 +226,7 @@ class TrainingSet:
     @property
     def data_source(self) -> str:
         """Source of the files: ``sample`` as soon as one of them is generated."""
-        return data_source_of(self.months)
+        return data_source_of(self.files)
 
     @functools.cached_property
     def rows_digests(self) -> dict[str, str]:
@@ -269,8 +269,8 @@ class TrainingSet:
     def digest(self) -> str:
         """Digest (sha256, hex) of what went in and of every number that came out."""
         digest = hashlib.sha256(self.request.content_key.encode())
-        for month in self.months:
-            digest.update(month.digest.encode())
+        for file in self.files:
+            digest.update(file.digest.encode())
         for name, array in sorted(self._arrays().items()):
             digest.update(f"{name} {array.dtype} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)

@@ -71,7 +71,7 @@ def check_request(request: TrainingSetRequest, *, timeout_seconds: float) -> Non
 
 def is_current(product: TrainingSetProduct, *, timeout_seconds: float) -> bool:
     """Return whether a training set is made of what the source has now, so needs no rebuild."""
-    return all(is_unchanged(raw, timeout_seconds=timeout_seconds) for raw in product.months)
+    return all(is_unchanged(raw, timeout_seconds=timeout_seconds) for raw in product.files)
 
 
 def fetch(
@@ -149,7 +149,7 @@ def _training_set(
     layouts = {layout: _encode(split, request, layout) for layout in _layouts(request)}
     return TrainingSet(
         request=request,
-        months=tuple(months),
+        files=tuple(months),
         cleaning=tuple(reports),
         layouts=MappingProxyType(layouts),
         train_target=minutes["train"],

@@ -60,7 +60,7 @@ def _same_file(
     training_set: TrainingSet, month: Month, storage_root: str, timeout_seconds: float
 ) -> RawMonth:
     """Find the file of a month that went into the training set."""
-    then: RawMonth = next(raw for raw in training_set.months if raw.month == str(month))
+    then: RawMonth = next(raw for raw in training_set.files if raw.month == str(month))
     if UPath(then.path).exists() and _named(then, storage_root).digest == then.digest:
         return then
     request = training_set.request

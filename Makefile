@@ -26,7 +26,7 @@ DEMO_OPTIONS = \
 	$(if $(EVALUATIONS),--evaluations "$(EVALUATIONS)") \
 	$(if $(MODELS),--models "$(MODELS)")
 
-.PHONY: help demo up down status logs airflow mail install test test-rest test-stacks test-mutants test-mutation test-faults test-loop test-production test-production-faults test-containers secrets audit lint bench docs site constraints clean distclean
+.PHONY: help demo up down status logs airflow mail install test test-rest test-stacks test-mutants test-coverage test-mutation test-faults test-loop test-production test-production-faults test-containers secrets audit lint bench docs site constraints clean distclean
 
 help: ## List all commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,11 @@ test-stacks: $(VENV)/.installed-dev ## Run those that wait for Airflow: retraini
 
 test-mutants: $(VENV)/.installed-dev ## Put small faults into the code, one after another: tests have to fail
 	@$(BIN)/python -m tests.mutants
+
+# For an hour or so; the lines that were not executed are in build/coverage/report.txt.
+test-coverage: $(VENV)/.installed-dev ## Show which lines of the loop the tests of declared tables execute
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet -c $(CONSTRAINTS) --group coverage
+	@$(BIN)/python -m tests.coverage_of_tables
 
 # ROOM=gate chooses one of tests/mutation.toml; CHANGED=origin/main the modules that were changed since;
 # MINUTES=8 ends it.
@@ -160,7 +165,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 constraints: | $(VENV)/bin/uv ## Pin the newest versions that work together
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --group mutation --group docs \
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --group mutation --group coverage --group docs \
 		--upgrade --no-header --no-annotate pyproject.toml -o $(CONSTRAINTS)
 
 clean: install ## Stop everything and remove its state

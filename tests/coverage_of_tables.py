@@ -16,9 +16,9 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-#: Tests in which no trip comes up. Of rooms that read any table, such as `tables`, all tests.
+#: Tests of declared tables; those of servers ask trips beside them. Of rooms that read any table,
+#: such as `tables`, all tests.
 TESTS = (
-    "tests/cli/test_bikes_commands.py",
     "tests/cli/test_datasets.py",
     "tests/cli/test_last_screen.py",
     "tests/cli/test_run.py",
@@ -31,9 +31,6 @@ TESTS = (
     "tests/monitoring/test_bikes.py",
     "tests/monitoring/test_declared.py",
     "tests/orchestration/test_factory.py",
-    "tests/orchestration/test_form_checks.py",
-    "tests/orchestration/test_retraining.py",
-    "tests/orchestration/test_watched.py",
     "tests/partitions",
     "tests/scoring/test_absent_columns.py",
     "tests/scoring/test_predict_command.py",

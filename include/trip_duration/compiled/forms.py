@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from model_loop.scoring.rows import Rows
 from model_loop.serving.compiled.columns import Vocabulary
-from model_loop.serving.compiled.encoders import Kernel
+from model_loop.serving.compiled.encoders import Kernel, kernel_of
 from model_loop.serving.compiled.flat import Linear, Trees
 from trip_duration.columns import TRIP_COLUMNS
 from trip_duration.compiled.flat import DenseTables, SparseTables
@@ -77,12 +76,7 @@ class TripForms:
 
     def kernel(self, tables: Any, flat: Any, *, machine_code: bool) -> Kernel | None:  # noqa: ANN401 - as stored
         """Return the function that predicts; None for linear models of dense columns."""
-        name = _CODE.get((type(tables), type(flat)))
-        if name is None:
-            return None
-        code = importlib.import_module(f"{__package__}.{'kernels' if machine_code else 'vectors'}")
-        kernel: Kernel = getattr(code, name)
-        return kernel
+        return kernel_of(_CODE.get((type(tables), type(flat))), __name__, machine_code=machine_code)
 
     def sound_width(self, tables: Any) -> int | None:  # noqa: ANN401 - as stored
         """Return the number of columns that tables make; None if they do not fit together."""

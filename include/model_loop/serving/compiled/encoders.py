@@ -25,6 +25,23 @@ _ODD_SHARE = 0.1
 _TIMES = (946_684_800, 4_102_444_799)
 
 
+def kernel_of(name: str | None, beside: str, *, machine_code: bool) -> Kernel | None:
+    """Return a function that predicts, by its name; None without one.
+
+    Parameters
+    ----------
+    beside
+        Name of a module that has the modules `kernels` and `vectors` beside it.
+    """
+    if name is None:
+        return None
+    # Only one of them is needed, and one of them is large.
+    package = beside.rpartition(".")[0]
+    code = importlib.import_module(f"{package}.{'kernels' if machine_code else 'vectors'}")
+    kernel: Kernel = getattr(code, name)
+    return kernel
+
+
 class EncoderForms(Protocol):
     """The compiled forms of a dataset's encoders.
 
@@ -79,13 +96,7 @@ class ColumnForms:
 
     def kernel(self, tables: Any, flat: Any, *, machine_code: bool) -> Kernel | None:  # noqa: ANN401 - as above
         """Return the function that predicts."""
-        name = _CODE.get((type(tables), type(flat)))
-        if name is None:
-            return None
-        # Only one of them is needed, and one of them is large.
-        code = importlib.import_module(f"{__package__}.{'kernels' if machine_code else 'vectors'}")
-        kernel: Kernel = getattr(code, name)
-        return kernel
+        return kernel_of(_CODE.get((type(tables), type(flat))), __name__, machine_code=machine_code)
 
     def sound_width(self, tables: Any) -> int | None:  # noqa: ANN401 - as above
         """Return the number of columns that tables make; None if they do not fit together."""

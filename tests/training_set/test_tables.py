@@ -21,6 +21,7 @@ from model_loop.objects import read_object, write_object
 from model_loop.objects.trust import dump_estimator
 from model_loop.partitions.completing import complete_files, text_of_declaration
 from model_loop.partitions.source import find_files, resolved_source
+from model_loop.training_set import request
 from model_loop.training_set.build import EXAMPLE_ROWS, require_ready
 from model_loop.training_set.data_tests import TABLE_TESTS, run_data_tests
 from model_loop.training_set.encoders.tables import feature_columns
@@ -352,6 +353,22 @@ def test_holidays_of_the_country_are_a_feature(tmp_path: Path) -> None:
         assert list(plain.encoder.get_feature_names_out()) == names
         rest = np.delete(as_dense(splits.train), flag, axis=1)
         np.testing.assert_array_equal(rest, as_dense(plain.train))
+
+
+def test_training_sets_of_a_country_are_told_from_those_without_its_holidays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A set that was stored before there was the feature is built again, and no other one."""
+    table().to_csv(tmp_path / "rides.csv", index=False)
+
+    def keys(text: str) -> tuple[str, str]:
+        made = request_in(tmp_path, text)
+        return made.key, made.content_key
+
+    plain, of_country = keys(DECLARATION), keys(OF_COUNTRY)
+    monkeypatch.setattr(request, "_HOLIDAYS_VERSION", 2)
+    assert keys(DECLARATION) == plain
+    assert not {*keys(OF_COUNTRY)} & {*of_country}
 
 
 def test_an_unknown_country_is_refused_before_a_file_is_read() -> None:

@@ -93,8 +93,6 @@ def encode(row: Any, tables: ColumnTables, absent: Any, columns: Any) -> None:  
         day = np.floor(row[tables.day_columns[which]] / SECONDS_PER_DAY) - tables.first_day
         if 0 <= day < len(tables.holidays) and tables.holidays[int(day)]:
             columns[tables.day_targets[which]] = 1.0
-        elif not tables.is_sparse:
-            columns[tables.day_targets[which]] = 0.0
     for which in range(len(tables.category_columns)):
         value = row[tables.category_columns[which]]
         size = tables.category_sizes[which]

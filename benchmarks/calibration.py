@@ -22,8 +22,9 @@ from benchmarks.results import record
 from model_loop.datasets.declaration import Declaration, read_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import datasets_folder
+from model_loop.datasets.stored import text_of_declaration
 from model_loop.models.boosting import BoosterRegressor
-from model_loop.partitions.completing import complete_files, text_of_declaration
+from model_loop.partitions.completing import complete_files
 from model_loop.partitions.source import find_files, resolved_source
 from model_loop.training_set.matrices import Targets
 from model_loop.training_set.preparation import build_training_set

@@ -47,6 +47,7 @@ from tests.servers import free_port, mlflow_server, wait_for
 
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
+from model_loop.datasets.stored import text_of_dataset
 from model_loop.models.catalogue import get_family
 from model_loop.models.estimators import make_booster
 from model_loop.models.search import SearchRequest
@@ -232,6 +233,7 @@ def measure_dataset(file: Path) -> None:
             name=promoter.name,
             example=training_set.example_rows,
             tags={"moment": moment, "recipe": recipe},
+            declaration=text_of_dataset(training_set.dataset),
         )
         promoter.act(Action("promote", variant.key, 1), f"promote/{uuid.uuid4()}")
         rows = training_set.test_rows[list(dataset.recipe(recipe).columns)]

@@ -11,7 +11,8 @@ import pandas as pd
 from model_loop.datasets.declaration import Declaration, parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
-from model_loop.partitions.completing import complete_files, text_of_declaration
+from model_loop.datasets.stored import text_of_declaration
+from model_loop.partitions.completing import complete_files
 from model_loop.partitions.source import find_files, resolved_source
 from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.request import TableRequest

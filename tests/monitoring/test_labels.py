@@ -116,10 +116,10 @@ def test_a_file_of_labels_is_noted_as_feedback(tmp_path: Path, trips: pd.DataFra
     file = tmp_path / "labels.csv"
     file.write_text(f"prediction_id;duration\n{0:032d};7.5\n{2:032d};8\n{9:032d};1\n")
     labels = read_labels([str(file)], TRIPS)
-    report = add_labels(log.engine, "green", labels, DAY.start, "labels add")
+    report = add_labels(log.engine, "green", lambda _: labels, DAY.start, "labels add")
     assert (report.predictions, report.matched, report.unmatched) == (3, 2, 1)
     np.testing.assert_array_equal(read(log).actual, [7.5, np.nan, 8.0])
-    again = add_labels(log.engine, "green", labels, DAY.start, "labels add")
+    again = add_labels(log.engine, "green", lambda _: labels, DAY.start, "labels add")
     assert (again.told, again.matched, again.unmatched) == (2, 0, 1)
 
 

@@ -18,7 +18,7 @@ from tests.tracking.deaths import Death, Killed
 from tests.tracking.right import Cell, Move, Seen, Side, State, seen, standing_seen
 from tests.variants import made_up
 
-from model_loop.datasets.dataset import Moment
+from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.reading import Row
 from model_loop.errors import InvalidInputError
 from model_loop.models.gate import Check, GateVerdict
@@ -53,6 +53,11 @@ KEYS = tuple(f"rider {number}" for number in range(20))
 
 #: What a move makes of its cells: the version that is meant and the states after it, or a refusal.
 Plan = Callable[[dict[Cell, State]], tuple[int | None, dict[Cell, State]] | None]
+
+
+def _read(_dataset: Dataset) -> list[Row]:
+    """Return a row of nothing, as any dataset reads it."""
+    return [Row([], ())]
 
 
 class SeenByServer(MlflowRegistry):
@@ -131,12 +136,10 @@ class Moving(RuleBasedStateMachine):
             standing = side.standing
             if standing.champion is None or not standing.enabled:
                 with pytest.raises(RequestRefusedError):
-                    choose(TRIPS, self.server.now, [Row([], ())], KEYS[0], moment)
+                    choose(TRIPS, self.server.now, _read, KEYS[0], moment)
                 continue
             for key in KEYS:
-                chosen = choose(
-                    TRIPS, self.server.now, [Row([], ())], key, moment
-                ).predictor.version
+                chosen = choose(TRIPS, self.server.now, _read, key, moment).predictor.version
                 challenger = standing.challenger
                 is_shared = challenger and place_of(key, challenger) < standing.share
                 assert chosen == (challenger if is_shared else standing.champion)

@@ -13,11 +13,12 @@ from upath import UPath
 from model_loop.datasets.declaration import Declaration, parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
+from model_loop.datasets.stored import text_of_declaration
 from model_loop.errors import ContractError, InvalidInputError
 from model_loop.findings import RefusedPartitionError
 from model_loop.history.tables import PartitionVerdict
 from model_loop.partitions import checked as checked_tables
-from model_loop.partitions.completing import complete_files, text_of_declaration
+from model_loop.partitions.completing import complete_files
 from model_loop.partitions.contract import RULE
 from model_loop.partitions.source import find_files, resolved_source
 from model_loop.tracking.partitions import log_table

@@ -15,11 +15,12 @@ from upath import UPath
 
 from model_loop.datasets.declaration import parse_declaration
 from model_loop.datasets.declared import dataset_of
+from model_loop.datasets.stored import text_of_declaration
 from model_loop.errors import ContractError, InvalidInputError
 from model_loop.findings import RefusedPartitionError
 from model_loop.objects import read_object, write_object
 from model_loop.objects.trust import dump_estimator
-from model_loop.partitions.completing import complete_files, text_of_declaration
+from model_loop.partitions.completing import complete_files
 from model_loop.partitions.source import find_files, resolved_source
 from model_loop.training_set import request
 from model_loop.training_set.build import EXAMPLE_ROWS, require_ready

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import functools
 import json
 from pathlib import Path
 
@@ -47,13 +48,13 @@ def add(
     from model_loop.monitoring.labels import add_labels, read_labels
     from model_loop.serving.request_log.tables import open_log
 
-    settings, (dataset, chosen) = get_settings(), choose_variant(variant)
+    settings, (_, chosen) = get_settings(), choose_variant(variant)
     engine = open_log(settings.request_log_url, settings.serving_folder)
     since = dt.datetime.now(dt.UTC) - dt.timedelta(days=days)
     told = {}
     for file in files:
-        known = read_labels([str(file)], dataset)
-        told[str(file)] = add_labels(engine, chosen.key, known, since, "labels add")
+        read = functools.partial(read_labels, [str(file)])
+        told[str(file)] = add_labels(engine, chosen.key, read, since, "labels add")
     if as_json:
         content = {file: dataclasses.asdict(report) for file, report in told.items()}
         print(json.dumps(content))  # noqa: T201 - the command's answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -14,8 +14,7 @@ from rich.table import Table
 
 from model_loop.cli.codes import ExitCode
 from model_loop.cli.console import console
-from model_loop.cli.options import AsJson, Variant
-from model_loop.datasets.registry import choose_variant
+from model_loop.cli.options import AsJson, Variant, trained_variant
 from model_loop.errors import InvalidInputError, require_within
 from model_loop.monitoring.levels import Level, as_row, gravest_first, thresholds_of, worst
 from model_loop.settings import get_settings
@@ -51,7 +50,7 @@ class VersionOptions:
         from model_loop.tracking.versions import ModelVersions
 
         tracker = Tracker(_settings.tracking_uri, f"{_settings.experiment}-promotion")
-        return ModelVersions(tracker, choose_variant(self.variant)[1].key)
+        return ModelVersions(tracker, trained_variant(self.variant, tracker.tracking_uri)[1].key)
 
     def predictors(self) -> list[Predictor]:
         """The versions, loaded.
@@ -171,8 +170,10 @@ def _published(predictor: Predictor, partition: str, source: str | None) -> Wind
     declared = predictor.version.dataset.declaration
     address = source or (declared.source if declared else settings.source)
     limits = (settings.storage_root, settings.request_timeout_seconds)
-    found = read_published(PublishedSource(variant, address, *limits), partition)
-    window = Window.of_partition(variant, partition)
+    found = read_published(
+        PublishedSource(variant, address, *limits, predictor.version.dataset), partition
+    )
+    window = replace(Window.of_partition(variant, partition), trained=predictor.version.dataset)
     return window_of_published(window, found, predictor.columns, predictor)
 
 
@@ -182,6 +183,7 @@ def _logged(days: float, predictor: Predictor, versions: ModelVersions) -> Windo
 
     settings, now = get_settings(), dt.datetime.now(tz=dt.UTC)
     window = Window.of_days(predictor.version.service, now - dt.timedelta(days=days), now)
+    window = replace(window, trained=predictor.version.dataset)
     found = read_request_log(open_log(settings.request_log_url, settings.serving_folder), window)
     moment = versions.moment(predictor.version.number)
     return found.asked_at(moment, versions.known_moment)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.dataset import Variant as DatasetVariant
 from model_loop.datasets.registry import choose_variant, datasets_in_python
 from model_loop.errors import InvalidInputError
 from model_loop.models.catalogue import FAMILIES, get_family
@@ -207,3 +208,20 @@ class SearchOptions(arguments_of(SearchRequest)):  # type: ignore[misc]  # made 
             If a value is out of bounds.
         """
         return build(SearchRequest, vars(self))
+
+
+def trained_variant(name: str, tracking_uri: str) -> tuple[Dataset, DatasetVariant]:
+    """Find a variant, of a dataset whose file is broken or gone by its registered versions.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none.
+    """
+    try:
+        return choose_variant(name)
+    except InvalidInputError:
+        from model_loop.serving.models.registry import use_missing_datasets
+
+        use_missing_datasets(tracking_uri)
+        return choose_variant(name)

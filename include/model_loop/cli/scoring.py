@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from model_loop.cli.codes import ExitCode
 from model_loop.cli.console import console, print_error
-from model_loop.cli.options import AsJson, Variant
+from model_loop.cli.options import AsJson, Variant, trained_variant
 from model_loop.datasets.reading import RefusedRowsError
-from model_loop.datasets.registry import choose_variant, dataset_of_variant
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import InvalidInputError
 from model_loop.settings import get_settings
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from model_loop.datasets.reading import Row
     from model_loop.scoring.batch.job import Chunk, JobResult
     from model_loop.scoring.batch.planning import BatchRequest
-    from model_loop.scoring.predictor import Predictor
+    from model_loop.scoring.predictor import Predictor, RegisteredVersion
 
 _settings = get_settings()
 
@@ -62,22 +62,26 @@ class ScoreOptions:
     overwrite: Annotated[bool, Parameter(negative=())] = False
     storage: Annotated[str, Parameter(show_default=False)] = _settings.storage_root
 
-    def predictor(self, given: Collection[str]) -> Predictor:
-        """The version that is to answer rows with these columns.
+    def predictor(self, given: Callable[[Dataset], Collection[str]]) -> Predictor:
+        """The version that is to answer rows; see `find_predictor`.
 
         Raises
         ------
         InvalidInputError
             If there is none.
         """
-        key = choose_variant(self.variant)[1].key
+        key = trained_variant(self.variant, self.tracking_uri)[1].key
         return _choose(key, given, self.model, self.moment, self.tracking_uri)[0]
 
 
 def _choose(
-    key: str, given: Collection[str], model: str | None, moment: str | None, tracking_uri: str
+    key: str,
+    given: Callable[[Dataset], Collection[str]],
+    model: str | None,
+    moment: str | None,
+    tracking_uri: str,
 ) -> tuple[Predictor, Moment]:
-    """Return the version that is to answer rows with some columns, and its moment.
+    """Return the version that is to answer rows, and its moment; see `find_predictor`.
 
     Raises
     ------
@@ -132,8 +136,9 @@ def score(
     named = find_inputs(place(input_))
     outputs = choose_outputs(named, None if output is None else place(output))
     inputs = [without_links(one) for one in named]
-    given = columns_in(choose_variant(options.variant)[0], inputs, _settings.scoring_preprocessing)
-    predictor = options.predictor(given)
+    predictor = options.predictor(
+        lambda dataset: columns_in(dataset, inputs, _settings.scoring_preprocessing)
+    )
     request = BatchRequest(
         files=list(zip(inputs, outputs, strict=True)),
         version=predictor.version,
@@ -218,33 +223,49 @@ def predict(
     as_json
         Print one JSON object, for machines.
     """
-    table, variant = choose_variant(dataset)
+    table, variant = trained_variant(dataset, tracking_uri)
     records = [_record(table, values)] if values else _records(table)
+    from model_loop.scoring.questions import answer, given_columns, in_words
+
     try:
-        rows = _read(table, records)
+        predictor, at = _choose(
+            variant.key,
+            lambda dataset: given_columns(dataset, _read(dataset, records)),
+            model,
+            moment,
+            tracking_uri,
+        )
+        trained = _require_dataset(predictor.version, table)
+        rows, answers = answer(predictor, _read(trained, records), at)
     except RefusedRowsError as error:
         if as_json:
             print(json.dumps({"error": error.fields()}))  # noqa: T201 - for machines
         for each in error.problems:
             print_error(InvalidInputError(each.subject, each.rule, each.advice()))
         sys.exit(ExitCode.REFUSED)
-    from model_loop.scoring.questions import answer, given_columns, in_words
-
-    given = given_columns(table, rows)
-    predictor, at = _choose(variant.key, given, model, moment, tracking_uri)
-    if predictor.version.dataset != table:
-        raise InvalidInputError(
-            f"Model {model!r}",
-            f"is of the dataset {predictor.version.dataset.name}, not of {table.name}",
-            f"Name the dataset: model-loop predict {predictor.version.service} …",
-        )
-    rows, answers = answer(predictor, rows, at)
     if as_json:
         told = {"model": predictor.version.name, "model_version": predictor.version.number}
         print(json.dumps({**told, "moment": at, "predictions": answers}))  # noqa: T201 - for machines
         return
     for row, one in zip(rows, answers, strict=True):
-        console().print(in_words(table, row, one))
+        console().print(in_words(trained, row, one))
+
+
+def _require_dataset(version: RegisteredVersion, table: Dataset) -> Dataset:
+    """Return the dataset as a version was trained on it.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is another one than the named.
+    """
+    if version.dataset.name != table.name:
+        raise InvalidInputError(
+            f"Version {version.number} of {version.name}",
+            f"is of the dataset {version.dataset.name}, not of {table.name}",
+            f"Name the dataset: model-loop predict {version.service} …",
+        )
+    return version.dataset
 
 
 def _read(table: Dataset, records: Sequence[Any]) -> list[Row]:

@@ -16,7 +16,7 @@ from rich import box
 from rich.table import Table
 
 from model_loop.cli.console import console
-from model_loop.cli.options import AsJson, Variant
+from model_loop.cli.options import AsJson, Variant, trained_variant
 from model_loop.datasets.registry import choose_variant, dataset_of_variant
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import require_within
@@ -235,7 +235,7 @@ def traffic(
 
     wanted = Action(
         kind=action,  # type: ignore[arg-type]  # checked there
-        service=choose_variant(variant)[1].key,
+        service=trained_variant(variant, _settings.tracking_uri)[1].key,
         version=version,
         who=getpass.getuser(),
         why=why,
@@ -282,7 +282,7 @@ def ab_report(
     engine = open_log(settings.request_log_url, settings.serving_folder)
     since = time.time() - days * SECONDS_PER_DAY
     tracker = Tracker(settings.tracking_uri, f"{settings.experiment}-promotion")
-    dataset, chosen = choose_variant(variant)
+    dataset, chosen = trained_variant(variant, settings.tracking_uri)
     moment_of = ModelVersions(tracker, chosen.key).known_moment
     report = compare(engine, chosen.key, moment_of, since)
     rows = dataset.rows[0]

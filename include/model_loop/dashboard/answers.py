@@ -10,7 +10,7 @@ from model_loop.charts.formatting import short
 from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.questions import Questions
 from model_loop.datasets.dataset import Dataset, Moment
-from model_loop.datasets.reading import Row
+from model_loop.datasets.reading import RefusedRowsError, Row
 from model_loop.scoring.assumptions import compute_missing, tell_assumed
 from model_loop.scoring.rows import as_rows
 from model_loop.tracking.deployments import PARTS, Part, alias_of
@@ -19,13 +19,23 @@ from model_loop.tracking.names import NUMBERS
 if TYPE_CHECKING:
     from model_loop.serving.models.manager import ActiveModels
     from model_loop.serving.models.predictor import ServedVersion
+    from model_loop.serving.models.traffic import Read
 
 CONFIDENCE = 90
 
 
-def answers_of(sources: PageSources, live: ActiveModels, row: Row) -> list[dict[str, Any]]:
-    """Predict a row by each version, with the interval of its residuals."""
-    known, dataset = sources.look("registry"), sources.dataset
+def answers_of(sources: PageSources, live: ActiveModels, read: Read) -> list[dict[str, Any]]:
+    """Predict a row by each version, with the interval of its residuals.
+
+    Each version reads the row by the declaration that it was trained on.
+
+    Raises
+    ------
+    RefusedRowsError
+        If the declaration of the champion refuses the row, or no version is ready.
+    """
+    known = sources.look("registry")
+    read(sources.dataset)
     found = []
     for alias, (part, moment, predictor) in _ready(live).items():
         answer = {
@@ -34,6 +44,12 @@ def answers_of(sources: PageSources, live: ActiveModels, row: Row) -> list[dict[
             "moment": moment,
             "version": predictor.version,
         }
+        dataset = predictor.dataset(sources.declared)
+        try:
+            (row, *_) = read(dataset)
+        except RefusedRowsError as error:
+            found.append({**answer, "why": f"It cannot read this: {error.given} {error.rule}."})
+            continue
         if lacking := predictor.lacking(dataset.columns, [row], computed=True):
             found.append({**answer, "why": f"It needs {lacking}."})
             continue
@@ -50,6 +66,7 @@ def answers_of(sources: PageSources, live: ActiveModels, row: Row) -> list[dict[
                 **answer,
                 "family": short(version.family) if version else "",
                 "prediction": predicted,
+                "unit": dataset.target.unit,
                 "assumed": tell_assumed(dataset, complete) if complete.assumed else {},
                 **bands,
             }
@@ -58,17 +75,19 @@ def answers_of(sources: PageSources, live: ActiveModels, row: Row) -> list[dict[
 
 
 def reasons_of(
-    questions: Questions, sources: PageSources, live: ActiveModels, alias: str, row: Row
+    questions: Questions, sources: PageSources, live: ActiveModels, alias: str, read: Read
 ) -> dict[str, Any]:
     """Explain a version's prediction of a row, with a figure."""
     if alias not in (there := _ready(live)):
         return {"why": f"There is no {alias}."}
     predictor, words = there[alias][-1], sources.words
-    values = _complete(sources.dataset, predictor, row).cells
+    dataset = predictor.dataset(sources.declared)
+    (row, *_) = read(dataset)
+    values = _complete(dataset, predictor, row).cells
     found = questions.explain(sources.service, predictor.version, values, predictor.columns)
     if "features" not in found:
         return found
-    titles = {column.name: column.title for column in sources.dataset.columns}
+    titles = {column.name: column.title for column in dataset.columns}
     named = ((titles.get(name) or name, added) for name, added in found["features"].items())
     parts = sorted(named, key=lambda item: -abs(item[1]))
     return {

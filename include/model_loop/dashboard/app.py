@@ -28,7 +28,7 @@ from model_loop.dashboard.tabs import tab_of
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.registry import dataset_of_variant, sound_datasets
 from model_loop.errors import ModelLoopError, WorkerError
-from model_loop.serving.http.requests import RequestRefusedError, read_request
+from model_loop.serving.http.requests import RequestRefusedError, open_request
 from model_loop.tracking.names import EVIDENTLY_HTML
 
 _MOST_BYTES = 16_384
@@ -117,7 +117,7 @@ class Dashboard:
         """
         dataset = dataset_of_variant(key)
         sources = self._sources.get(key)
-        if sources is None or sources.dataset is not dataset:
+        if sources is None or sources.declared is not dataset:
             sources = self._sources[key] = self.make_sources(key)
         return sources
 
@@ -166,7 +166,7 @@ class Dashboard:
                 404, f"Variant {key!r}", "is not answered by this server", "Ask one that does."
             )
         body = await _body(request)
-        (row, *_) = read_request(sources.dataset, body, 1).rows
+        opened = open_request(sources.dataset, body, 1)
         live = service.live
         if not live.looked:
             service.start()
@@ -174,10 +174,10 @@ class Dashboard:
         alias = request.query_params.get("why")
         if alias:
             found = await asyncio.to_thread(
-                reasons_of, self.questions, sources, live.now, alias, row
+                reasons_of, self.questions, sources, live.now, alias, opened.read
             )
             return JSONResponse(found, headers=_SAFE)
-        answers = await asyncio.to_thread(answers_of, sources, live.now, row)
+        answers = await asyncio.to_thread(answers_of, sources, live.now, opened.read)
         return JSONResponse({"answers": answers}, headers=_SAFE)
 
     async def evidently(self, request: Request) -> Response:

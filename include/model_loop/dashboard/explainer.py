@@ -14,6 +14,7 @@ from model_loop.scoring.rows import as_rows, to_frame
 from model_loop.serving.models.store import ModelStore
 from model_loop.settings import Settings
 from model_loop.tracking.registry import LoadedModel, read_model
+from model_loop.tracking.trained import dataset_of_version
 
 #: Models that are kept in memory.
 _KEPT = 2
@@ -36,10 +37,12 @@ class Models:
         self, service: str, version: int, row: list[Value | None], columns: list[str]
     ) -> dict[str, Any]:
         """Explain the prediction of a row by a version of a variant; see `scoring.rows`."""
-        dataset, variant = find_variant(service)
+        name = find_variant(service)[1].model_name
+        loaded = self._loaded(name, version)
+        dataset = dataset_of_version(name, version, loaded.declaration)
         rows = as_rows(dataset, [[np.nan if value is None else value for value in row]])
         frame = to_frame(dataset, rows, columns)
-        reasons = reasons_of(self._loaded(variant.model_name, version).model, frame)
+        reasons = reasons_of(loaded.model, frame)
         if reasons is None:
             return {"why": "This kind of model cannot be taken apart into what each column adds."}
         return asdict(reasons)

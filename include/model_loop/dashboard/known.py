@@ -99,6 +99,9 @@ class PageSources:
     predict
         Address of its predictions on this server, such as ``flights/predict``; empty if this
         server does not answer for it.
+    trained
+        Returns the dataset as the champion was trained on it, in whose words and units the pages
+        are; None where no version is served here.
     """
 
     service: str
@@ -113,13 +116,19 @@ class PageSources:
     thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
     pages: DatasetPages | None = None
     predict: str = ""
+    trained: Callable[[], Dataset] | None = None
 
     @functools.cached_property
-    def dataset(self) -> Dataset:
-        """Dataset of the variant, with its words and units."""
+    def declared(self) -> Dataset:
+        """Dataset of the variant as it is declared now."""
         return dataset_of_variant(self.service)
 
-    @functools.cached_property
+    @property
+    def dataset(self) -> Dataset:
+        """Dataset of the variant, with the words and units of its champion."""
+        return self.trained() if self.trained else self.declared
+
+    @property
     def words(self) -> Words:
         """Words of charts."""
         return Words.of(self.dataset)

@@ -13,6 +13,7 @@ from model_loop.monitoring.profile import find_sample
 from model_loop.scoring.assumptions import time_text
 from model_loop.scoring.rows import Rows, from_frame
 from model_loop.tracking.runs import Tracker
+from model_loop.tracking.trained import dataset_of_version, registered_declaration
 
 #: Values of a category that are offered.
 _OFFERED = 60
@@ -20,10 +21,12 @@ _OFFERED = 60
 
 def learned_columns(tracker: Tracker, service: str, version: int) -> dict[str, LearnedColumn]:
     """Return what a version has learned from, by field of requests; empty if no rows are kept."""
-    dataset, variant = find_variant(service)
-    sample = find_sample(tracker, variant.model_name, version)
+    name = find_variant(service)[1].model_name
+    sample = find_sample(tracker, name, version)
     if sample is None or sample.empty:
         return {}
+    declaration = registered_declaration(tracker.client, name, version)
+    dataset = dataset_of_version(name, version, declaration)
     names = [name for name in dataset.columns.names if name in sample]
     rows = from_frame(dataset, sample, names)
     example = max(rows[:100], key=lambda row: sum(1 for _ in _known(row)))

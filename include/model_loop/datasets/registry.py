@@ -77,6 +77,21 @@ def get_dataset(name: str) -> Dataset:
     raise AssertionError(name)
 
 
+def file_problem(name: str) -> str:
+    """Return why a dataset is not declared now, in words; empty if it is."""
+    path = datasets_folder() / f"{name}.toml"
+    if name in _in_python():
+        return ""
+    try:
+        changed = path.stat()
+        _read(path, changed.st_mtime_ns, changed.st_size)
+    except OSError:
+        return f"{path} is gone"
+    except ModelLoopError as error:
+        return f"{error.given} {error.rule}"
+    return ""
+
+
 def find_variant(key: str) -> tuple[Dataset, Variant]:
     """Find a variant of any dataset by its key.
 

@@ -47,11 +47,14 @@ class Inputs:
         Predictions of the version itself, shape (predictions,).
     shap
         SHAP values by feature of some of the rows; None where there are none.
+    dataset
+        Dataset as the version was trained on it; the present one by default.
     """
 
     rows: pd.DataFrame
     predicted: Targets
     shap: pd.DataFrame | None = None
+    dataset: Dataset | None = None
 
 
 def shap_of_window(
@@ -85,7 +88,8 @@ def drift_findings(
     thresholds
         Thresholds by metric.
     """
-    rows, count, dataset = inputs.rows, len(inputs.rows), dataset_of_variant(profile.variant)
+    rows, count = inputs.rows, len(inputs.rows)
+    dataset = inputs.dataset or dataset_of_variant(profile.variant)
     several = dataset.rows[0]
     if count < least_rows:
         return no_findings(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,14 @@ import pandas as pd
 from sqlalchemy import Engine
 
 from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.stored import dataset_of_text
 from model_loop.errors import InvalidInputError
-from model_loop.monitoring.windows import Window, WindowRows, read_request_log
+from model_loop.monitoring.windows import (
+    Window,
+    WindowRows,
+    declarations_within,
+    read_request_log,
+)
 from model_loop.scoring.answers import IDENTIFIER
 from model_loop.serving.request_log.queries import note_feedback
 from model_loop.tables.raw import read_raw
@@ -122,14 +128,20 @@ def read_labels(files: Sequence[str], dataset: Dataset) -> pd.DataFrame:
 
 
 def add_labels(
-    engine: Engine, variant: str, labels: pd.DataFrame, since: dt.datetime, caller: str
+    engine: Engine,
+    variant: str,
+    read: Callable[[Dataset], pd.DataFrame],
+    since: dt.datetime,
+    caller: str,
 ) -> LabelReport:
     """Note the true values of logged predictions, as feedback does.
 
+    Predictions are matched by the keys of the declaration that their version was trained on.
+
     Parameters
     ----------
-    labels
-        See `match_labels`.
+    read
+        Returns the labels as a dataset reads them, see `read_labels`.
     since
         Moment (UTC) from which predictions are looked through.
     caller
@@ -138,18 +150,32 @@ def add_labels(
     Raises
     ------
     InvalidInputError
-        See `match_labels`.
+        If no declaration reads the labels or matches by them; see `match_labels`.
     sqlalchemy.exc.SQLAlchemyError
         If the database does not answer.
     """
     window = Window.of_days(variant, since, dt.datetime.now(dt.UTC))
-    asked = read_request_log(engine, window)
-    labelled_rows, report = match_labels(asked, labels, asked.dataset)
-    new = np.isnan(asked.actual) & ~np.isnan(labelled_rows.actual)
-    values = dict(zip(asked.ids[new].tolist(), labelled_rows.actual[new].tolist(), strict=True))
-    if values:
-        note_feedback(engine, values, caller)
-    return report
+    reports, refused = [], None
+    for text in declarations_within(engine, window) or [""]:
+        scope = replace(window, trained=dataset_of_text(text) if text else None)
+        asked = read_request_log(engine, scope)
+        asked = asked.where(np.asarray(asked.declared == text))
+        try:
+            matched, report = match_labels(asked, read(scope.dataset), scope.dataset)
+        except InvalidInputError as error:
+            refused = refused or error
+            reports.append(LabelReport(len(asked), 0, 0, 0, 0, elsewhere=len(asked)))
+            continue
+        new = np.isnan(asked.actual) & ~np.isnan(matched.actual)
+        values = dict(zip(asked.ids[new].tolist(), matched.actual[new].tolist(), strict=True))
+        if values:
+            note_feedback(engine, values, caller)
+        reports.append(report)
+    if refused is not None and all(each.elsewhere == each.predictions for each in reports):
+        raise refused
+    return LabelReport(
+        *(sum(getattr(each, name.name) for each in reports) for name in fields(LabelReport))
+    )
 
 
 def match_labels(

@@ -85,9 +85,8 @@ def look_for_drift(
         if predictor.pipeline and profile.shap is not None and len(asked) >= rules.least_rows
         else None
     )
-    findings = drift_findings(
-        profile, Inputs(asked, predicted, shap), rules.thresholds, rules.least_rows
-    )
+    inputs = Inputs(asked, predicted, shap, rows.dataset)
+    findings = drift_findings(profile, inputs, rules.thresholds, rules.least_rows)
     if folder is not None and rules.report and len(asked) >= rules.least_rows:
         sample = find_sample(versions.tracker, version.name, version.number)
         if sample is not None:

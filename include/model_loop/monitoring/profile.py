@@ -21,7 +21,6 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from model_loop.datasets.dataset import Dataset
-from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import ContractError, StoredObjectError
 from model_loop.models.explanation import shap_by_feature, shap_rows
 from model_loop.models.intervals import DaySpread, sums_by_day
@@ -218,7 +217,7 @@ def make_reference(
             "Build it again from its partitions: model-loop profile-version.",
         )
     request, test = training_set.request, training_set.test_rows
-    dataset, seed = dataset_of_variant(request.service), request.random_state
+    dataset, seed = training_set.dataset, request.random_state
     columns = list(training_set.recipe.columns if columns is None else columns)
     learned = learned[columns]
     # Without any test rows, those that it has learned from stand in for them.

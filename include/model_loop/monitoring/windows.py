@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sqlalchemy import Engine, select
+from sqlalchemy import ColumnElement, Engine
 
 from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.registry import dataset_of_variant
+from model_loop.datasets.stored import dataset_of_text
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import InvalidInputError
 from model_loop.partitions.keys import labels_delay, span_of
@@ -26,7 +27,8 @@ from model_loop.scoring.answers import IDENTIFIER, PREDICTION, VERSION
 from model_loop.scoring.columns import check_rows
 from model_loop.scoring.predictor import Predictor
 from model_loop.serving.request_log.inputs import read_inputs
-from model_loop.serving.request_log.tables import feedback, predictions
+from model_loop.serving.request_log.queries import logged_rows
+from model_loop.serving.request_log.tables import declarations, predictions
 from model_loop.training_set.frames import clock_times, model_frame
 from model_loop.training_set.matrices import Targets
 
@@ -52,6 +54,9 @@ class Window:
     label
         For people, and unique among the windows of a variant: ``2024-02``, ``2024-02-01 to
         2024-02-08``.
+    trained
+        The dataset as the watched version was trained on it, by which its rows are read; the
+        present one by default.
 
     Raises
     ------
@@ -63,6 +68,7 @@ class Window:
     start: dt.datetime
     end: dt.datetime
     label: str
+    trained: Dataset | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check the times."""
@@ -99,8 +105,8 @@ class Window:
 
     @property
     def dataset(self) -> Dataset:
-        """Dataset of the variant."""
-        return dataset_of_variant(self.variant)
+        """Dataset by which the rows are read."""
+        return self.trained or dataset_of_variant(self.variant)
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,9 @@ class WindowRows:
     asked
         Seconds since 1970 at which they were asked for, shape (rows,); None where rows have times
         of their own.
+    declared
+        Stored declaration by which each was read, shape (rows,), empty for the present one; None
+        of rows that are not from the request log.
     """
 
     window: Window
@@ -138,6 +147,7 @@ class WindowRows:
     ids: npt.NDArray[np.object_]
     actual: Targets
     asked: npt.NDArray[np.float64] | None = None
+    declared: npt.NDArray[np.object_] | None = None
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -158,6 +168,7 @@ class WindowRows:
             ids=self.ids[wanted],
             actual=self.actual[wanted],
             asked=None if self.asked is None else self.asked[wanted],
+            declared=None if self.declared is None else self.declared[wanted],
         )
 
     def days(self) -> Days:
@@ -234,34 +245,80 @@ class WindowRows:
 def read_request_log(engine: Engine, window: Window) -> WindowRows:
     """Read all predictions within a window, by every version, with their feedback so far.
 
+    Rows that another declaration has read than that of the window are brought into its columns and
+    onto its clocks; a column that has another name or type there is unknown.
+
     Raises
     ------
     sqlalchemy.exc.SQLAlchemyError
         If the database does not answer.
     """
-    log, dataset = predictions.c, dataset_of_variant(window.variant)
-    query = (
-        select(predictions, feedback.c.actual_minutes)
-        .join(feedback, feedback.c.prediction_id == log.prediction_id, isouter=True)
-        .where(
-            log.service == window.variant,
-            log.at >= window.start.timestamp(),
-            log.at < window.end.timestamp(),
-        )
-        .order_by(log.at, log.prediction_id)
-    )
+    log = predictions.c
+    query = logged_rows().where(*_within(window)).order_by(log.at, log.prediction_id)
     with engine.connect() as connection:
         found = pd.read_sql(query, connection)
     return WindowRows(
         window=window,
         source="request_log",
-        rows=_asked(dataset, found),
+        rows=_asked_by_all(window, found),
         predicted=found["minutes"].to_numpy(dtype=np.float64),
         versions=found["version"].to_numpy(dtype=np.int64),
         ids=found["prediction_id"].to_numpy(dtype=object),
         actual=found["actual_minutes"].to_numpy(dtype=np.float64),
         asked=found["at"].to_numpy(dtype=np.float64),
+        declared=found["text"].fillna("").to_numpy(dtype=object),
     )
+
+
+def declarations_within(engine: Engine, window: Window) -> list[str]:
+    """Return the stored declarations by which the predictions of a window were read.
+
+    The empty text stands for the present one.
+    """
+    texts = logged_rows().where(*_within(window)).with_only_columns(declarations.c.text).distinct()
+    with engine.connect() as connection:
+        return sorted({text or "" for text in connection.scalars(texts)})
+
+
+def _within(window: Window) -> tuple[ColumnElement[bool], ...]:
+    log = predictions.c
+    return (
+        log.service == window.variant,
+        log.at >= window.start.timestamp(),
+        log.at < window.end.timestamp(),
+    )
+
+
+def _asked_by_all(window: Window, found: pd.DataFrame) -> pd.DataFrame:
+    """Return what was asked, in the columns of the window's dataset."""
+    texts, parts = found["text"].fillna(""), []
+    for text in texts.unique():
+        some = found[(texts == text).to_numpy()]
+        own = dataset_of_text(text) if text else window.trained or window.dataset
+        parts.append(_in_columns_of(window.dataset, own, _asked(own, some)))
+    if not parts:
+        return _asked(window.dataset, found)
+    return (pd.concat(parts) if len(parts) > 1 else parts[0]).sort_index()
+
+
+def _in_columns_of(dataset: Dataset, own: Dataset, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows that one declaration has read in the columns of another, on its clocks."""
+    if own.reader == dataset.reader:
+        return rows
+    theirs = {column.name: column for column in own.columns}
+    made: dict[str, Any] = {}
+    for column in dataset.columns:
+        other = theirs.get(column.name)
+        values: Any = rows.get(column.name)
+        if other is None or (other.kind, other.text) != (column.kind, column.text):
+            values = pd.Series(np.nan, rows.index, dtype=object if column.text else np.float64)
+        elif column.kind == "time" and own.time_zone != dataset.time_zone:
+            local = values.dt.tz_localize(own.time_zone, ambiguous="NaT", nonexistent="NaT")
+            values = local.dt.tz_convert(dataset.time_zone).dt.tz_localize(None)
+        if column.kind == "time":
+            values = values.astype("datetime64[us]")
+        made[column.name] = values
+    return pd.DataFrame(made, index=rows.index)
 
 
 def _asked(dataset: Dataset, found: pd.DataFrame) -> pd.DataFrame:
@@ -271,7 +328,7 @@ def _asked(dataset: Dataset, found: pd.DataFrame) -> pd.DataFrame:
         asked = found[fields]
     else:
         given = [read_inputs(dataset, {"inputs": text}) for text in found["inputs"]]
-        asked = pd.DataFrame(given, columns=fields, dtype=object)
+        asked = pd.DataFrame(given, columns=fields, dtype=object, index=found.index)
     made: dict[str, Any] = {}
     for column in dataset.columns:
         values = asked[column.field]
@@ -298,7 +355,7 @@ def of_rows(
     predictor
         The version that predicts them; None leaves them without predictions.
     """
-    dataset, count = dataset_of_variant(window.variant), len(rows)
+    dataset, count = window.dataset, len(rows)
     times = () if dataset.time is None else (dataset.time,)
     asked = rows[list(dict.fromkeys((*times, *columns)))]
     return WindowRows(
@@ -336,7 +393,7 @@ def of_scored(
     InvalidInputError
         If a column is lacking, or it is no output of batch scoring.
     """
-    dataset = dataset_of_variant(window.variant)
+    dataset = window.dataset
     if PREDICTION not in scored:
         # Files of before 0.2 have the older name alone.
         scored = scored.rename(columns={f"predicted_{dataset.target.former}": PREDICTION})

@@ -15,13 +15,12 @@ from upath import UPath
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.declaration import PARTITION, Declaration
-from model_loop.datasets.declared import dataset_of
+from model_loop.datasets.stored import dataset_of_text, declaration_of_text
 from model_loop.errors import ContractError
 from model_loop.findings import Finding
 from model_loop.objects import ObjectReference, read_object, write_object
 from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.objects.store import write_bytes
-from model_loop.partitions.completing import declaration_of_text
 from model_loop.partitions.contract import KeptRows, TableLimits, check_rows
 from model_loop.partitions.keys import WHOLE, keys_of
 from model_loop.partitions.source import identify
@@ -64,7 +63,7 @@ class FetchedTable:
     @property
     def dataset(self) -> Dataset:
         """Dataset, as the completed declaration has it."""
-        return dataset_of(declaration_of_text(self.declaration))
+        return dataset_of_text(self.declaration)
 
     @property
     def digest(self) -> str:

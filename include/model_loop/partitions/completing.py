@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model_loop.datasets.declaration import ColumnDeclaration, Declaration
-from model_loop.errors import ContractError, StoredObjectError
+from model_loop.errors import ContractError
 from model_loop.partitions.types import SourceFile
 from model_loop.tables.table import formats_of_files
 from model_loop.tables.values import ColumnFormat
-
-#: Number of the stored form of a declaration.
-_FORMAT = "declaration/1"
 
 
 def complete_files(
@@ -77,25 +73,3 @@ def _completed(column: ColumnDeclaration, column_format: ColumnFormat) -> Column
     if column.missing_values is None:
         found["missing_values"] = tuple(sorted(column_format.missing))
     return column.model_copy(update=found)
-
-
-def text_of_declaration(declaration: Declaration) -> str:
-    """Return a declaration as JSON with the number of its format, as it is stored."""
-    content = declaration.model_dump(mode="json", exclude_defaults=True)
-    return json.dumps({"format": _FORMAT, **content}, separators=(",", ":"))
-
-
-def declaration_of_text(text: str) -> Declaration:
-    """Read a stored declaration.
-
-    Raises
-    ------
-    StoredObjectError
-        If it is of another format.
-    """
-    content = json.loads(text)
-    if content.pop("format", None) != _FORMAT:
-        raise StoredObjectError(
-            "A stored declaration", "is of a format that is not known", "Train anew."
-        )
-    return Declaration.model_validate_json(json.dumps(content))

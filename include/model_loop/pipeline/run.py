@@ -23,6 +23,7 @@ from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.declaration import Declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
+from model_loop.datasets.stored import text_of_declaration
 from model_loop.errors import InvalidInputError
 from model_loop.findings import DoubtfulDataWarning
 from model_loop.models.catalogue import FAMILIES, get_family
@@ -30,7 +31,7 @@ from model_loop.models.gate import GateVerdict
 from model_loop.models.gate_rules import GateRules
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import train
-from model_loop.partitions.completing import complete_files, text_of_declaration
+from model_loop.partitions.completing import complete_files
 from model_loop.partitions.contract import TableLimits
 from model_loop.partitions.source import find_files, resolved_source
 from model_loop.pipeline.state import FileStore

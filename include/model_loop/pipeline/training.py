@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from model_loop.datasets.stored import text_of_dataset
 from model_loop.errors import StoredObjectError, optional
 from model_loop.models.baseline import baseline_errors, title_of
 from model_loop.models.catalogue import ModelFamily
@@ -158,6 +159,7 @@ def register_family(
         example=training_set.example_rows,
         tags={"MODEL": family.name, **training_set_tags(training_set)},
         optional=training_set.dataset.optional,
+        declaration=text_of_dataset(training_set.dataset),
     )
     with optional("The compiled form"):
         columns = training_set.recipe.columns

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.registry import dataset_of_variant, find_variant, variants
+from model_loop.datasets.stored import dataset_of_text
 from model_loop.errors import InvalidInputError
 from model_loop.tracking.deployments import (
     Standings,
@@ -19,6 +20,7 @@ from model_loop.tracking.deployments import (
     version_of_alias,
 )
 from model_loop.tracking.registry import Load, LoadedModel, Predicts, load_registered
+from model_loop.tracking.trained import dataset_of_version
 from model_loop.tracking.versions import ModelVersions
 from model_loop.training_set.matrices import Targets
 
@@ -37,19 +39,25 @@ class RegisteredVersion:
         Key of the variant of the model; see `datasets.registry`.
     number
         Number of the version.
+    declaration
+        The stored declaration that it was trained on, once it is loaded; empty where rows are read
+        by the present one.
     """
 
     service: str
     number: int
+    declaration: str = field(default="", repr=False)
 
     @property
     def name(self) -> str:
         """Name of the registered model."""
-        return find_variant(self.service)[1].model_name
+        return self.dataset.variants[self.service].model_name
 
     @property
     def dataset(self) -> Dataset:
-        """Dataset of the variant."""
+        """Dataset by which rows are read: as it was declared when the version was trained."""
+        if self.declaration:
+            return dataset_of_text(self.declaration)
         return find_variant(self.service)[0]
 
 
@@ -209,7 +217,7 @@ def choose_versions(versions: ModelVersions) -> list[RegisteredVersion]:
 
 def find_predictor(
     versions: ModelVersions,
-    given: Collection[str],
+    given: Callable[[Dataset], Collection[str]],
     *,
     number: int | None = None,
     moment: Moment | None = None,
@@ -221,16 +229,21 @@ def find_predictor(
     champion that has all the columns that it needs; if there is none, the earliest one for which
     what is missing can be computed.
 
+    Parameters
+    ----------
+    given
+        Returns the columns that the rows have, by names in frames, as a version's dataset reads
+        them. A champion whose dataset refuses them is passed over.
+
     Raises
     ------
     InvalidInputError
         See `choose_version`; also if no version is named, and every champion needs a column that is
-        not given.
+        not given, or the datasets of all of them refuse the rows.
     """
     if number is not None:
         return load_predictor(versions, choose_version(versions, number), load)
-    dataset = dataset_of_variant(versions.service)
-    columns, standings = dataset.columns, versions.standings()
+    dataset, standings = versions.dataset, versions.standings()
     led = [one for one in dataset.moments if standings[one].champion is not None]
     asked = [moment] if moment else led
     able = [one for one in asked if standings[one].enabled]
@@ -238,9 +251,16 @@ def find_predictor(
         # Says what there is not.
         choose_version(versions, moment=moment)
     lacking, computing = [], []
+    refused: InvalidInputError | None = None
     for one in able:
         predictor = load_predictor(versions, choose_version(versions, moment=one), load)
-        missing = {*predictor.columns} & columns.required - {*given}
+        columns = predictor.version.dataset.columns
+        try:
+            there = {*given(predictor.version.dataset)}
+        except InvalidInputError as error:
+            refused = refused or error
+            continue
+        missing = {*predictor.columns} & columns.required - there
         if not missing:
             return predictor
         if missing <= columns.computed:
@@ -248,6 +268,8 @@ def find_predictor(
         lacking.append((one, predictor.version.number, ", ".join(sorted(missing))))
     if computing:
         return computing[0]
+    if refused is not None:
+        raise refused
     needs = "; ".join(
         f"version {version}, the champion at the moment {name}, needs {what}"
         for name, version, what in lacking
@@ -275,7 +297,9 @@ def load_predictor(
     InvalidInputError, StoredObjectError
         If it cannot be loaded safely.
     """
-    loaded = load(versions.tracker, version.name, version.number)
+    loaded = load(versions.tracker, versions.name, version.number)
+    dataset_of_version(versions.name, version.number, loaded.declaration)
+    version = replace(version, declaration=loaded.declaration)
     columns = loaded.inputs
     if not columns and isinstance(loaded, LoadedModel):
         # Models of before there were signatures name their recipe.

@@ -48,6 +48,12 @@ class ServerMetrics:
             ("variant", "version", "part"),
             registry=self._registry,
         )
+        self._unread = Counter(
+            f"{_PREFIX}_unread",
+            "Rows that a version on trial cannot read by its declaration.",
+            ("variant", "version", "part"),
+            registry=self._registry,
+        )
         # Looking up labels costs more than counting.
         self._known_requests: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._known_predictions: dict[tuple[str, int, str], Counter] = {}
@@ -69,6 +75,10 @@ class ServerMetrics:
             known = self._predictions.labels(variant, version, part)
             self._known_predictions[variant, version, part] = known
         known.inc(rows)
+
+    def unread(self, variant: str, version: int, part: str, rows: int) -> None:
+        """Count rows that a version on trial was to predict, and cannot read."""
+        self._unread.labels(variant, version, part).inc(rows)
 
     def by_status(self) -> dict[int, int]:
         """Requests answered, by HTTP status."""

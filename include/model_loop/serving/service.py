@@ -8,14 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model_loop.datasets.dataset import Moment
-from model_loop.datasets.reading import Row
+from model_loop.datasets.dataset import Dataset, Moment
+from model_loop.datasets.reading import RefusedRowsError, Row
 from model_loop.datasets.registry import find_variant
+from model_loop.datasets.stored import digest_of_text
 from model_loop.scoring.assumptions import compute_missing
 from model_loop.scoring.identifiers import new_id
 from model_loop.serving.metrics import ServerMetrics
 from model_loop.serving.models.manager import ModelManager
-from model_loop.serving.models.traffic import choose
+from model_loop.serving.models.predictor import ServedVersion
+from model_loop.serving.models.traffic import Read, choose
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import RequestLog
 
@@ -31,6 +33,8 @@ class PredictedRows(NamedTuple):
         One of each for every row.
     rows
         The rows, with what was assumed of each.
+    dataset
+        The dataset by which the version has read them.
     """
 
     version: int
@@ -38,6 +42,7 @@ class PredictedRows(NamedTuple):
     predictions: Sequence[float]
     ids: Sequence[str]
     rows: Sequence[Row]
+    dataset: Dataset
 
 
 class PredictionService:
@@ -60,10 +65,15 @@ class PredictionService:
     ) -> None:
         self.service = service
         self.dataset, self.variant = find_variant(service)
-        self._dtype = object if self.dataset.columns.texts else np.float64
         self.live = live
         self.log = log
         self.metrics = metrics
+
+    @property
+    def answering(self) -> Dataset:
+        """The dataset by which the earliest champion reads; the present one without a champion."""
+        champion = self.live.now.champion
+        return champion.dataset(self.dataset) if champion else self.dataset
 
     def start(self) -> None:
         """Begin to watch the versions and to write the log; a second call changes nothing."""
@@ -77,7 +87,7 @@ class PredictionService:
 
     def predict(
         self,
-        rows: Sequence[Row],
+        read: Read,
         key: str | None,
         caller: str,
         started: float,
@@ -87,6 +97,8 @@ class PredictionService:
 
         Parameters
         ----------
+        read
+            Returns the rows as a dataset reads them.
         moment
             The moment that the request names.
         started
@@ -97,19 +109,42 @@ class PredictionService:
         RequestRefusedError
             See `choose`.
         InvalidInputError
-            If a value that is missing cannot be computed.
+            If the rows are refused, or a value that is missing cannot be computed.
         """
-        chosen = choose(self.dataset, self.live.now, rows, key, moment)
-        predictor, part = chosen.predictor, chosen.part
-        if chosen.computes:
-            rows = compute_missing(self.dataset, rows)
+        chosen = choose(self.dataset, self.live.now, read, key, moment)
+        predictor, part, dataset = chosen.predictor, chosen.part, chosen.dataset
+        rows = compute_missing(dataset, chosen.rows) if chosen.computes else chosen.rows
         values = [row[0] for row in rows]
-        predictions = predictor.predict(np.array(values, dtype=self._dtype)).tolist()
+        dtype = object if dataset.columns.texts else np.float64
+        predictions = predictor.predict(np.array(values, dtype=dtype)).tolist()
         at = time.time()
         latency = (time.perf_counter() - started) * 1_000
         ids = [new_id(at) for _ in predictions]
         version, service, log = predictor.version, self.service, self.log
-        for one, row, value in zip(ids, values, predictions, strict=True):
-            log.record(Entry(one, at, service, version, part, caller, key, value, latency, row))
+        digest = log.declare(predictor.declaration) if predictor.declaration else ""
+        told = (at, service, version, part, caller, key)
+        entries = [
+            Entry(one, *told, value, latency, row, digest)
+            for one, row, value in zip(ids, values, predictions, strict=True)
+        ]
+        shadow = self.live.now.shadow
+        if shadow is not None and shadow.dataset(self.dataset) is not dataset:
+            entries = self._shadowed(shadow, read, entries)
+        log.record_many(entries)
         self.metrics.predicted(service, version, part, len(ids))
-        return PredictedRows(version, chosen.moment, predictions, ids, rows)
+        if chosen.unread_by is not None:
+            self.metrics.unread(service, chosen.unread_by.version, "challenger", len(ids))
+        return PredictedRows(version, chosen.moment, predictions, ids, rows, dataset)
+
+    def _shadowed(self, shadow: ServedVersion, read: Read, entries: list[Entry]) -> list[Entry]:
+        """Return entries with the rows as a shadow of another declaration reads them."""
+        digest = digest_of_text(shadow.declaration)
+        try:
+            rows = read(shadow.dataset(self.dataset))
+        except RefusedRowsError:
+            self.metrics.unread(self.service, shadow.version, "shadow", len(entries))
+            return entries
+        return [
+            entry._replace(shadowed=(digest, row.cells))
+            for entry, row in zip(entries, rows, strict=True)
+        ]

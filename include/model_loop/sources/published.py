@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from upath import UPath
 
@@ -74,17 +74,21 @@ class PublishedSource:
         Where digests of files are kept.
     timeout_seconds
         Timeout of one request.
+    trained
+        The dataset as a version was trained on it, by which files are read; the present one by
+        default.
     """
 
     variant: str
     source: str
     storage_root: str
     timeout_seconds: float
+    trained: Dataset | None = field(default=None, repr=False, compare=False)
 
     @property
     def dataset(self) -> Dataset:
-        """Dataset of the variant."""
-        return find_variant(self.variant)[0]
+        """Dataset by which files are read."""
+        return self.trained or find_variant(self.variant)[0]
 
     @property
     def is_one_table(self) -> bool:

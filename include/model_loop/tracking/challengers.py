@@ -32,6 +32,7 @@ from model_loop.tracking.lineage import Lineage, find_lineage
 from model_loop.tracking.lines import OtherLineError
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import Answering, Load, load_registered
+from model_loop.tracking.trained import dataset_of_version, incomparable
 from model_loop.tracking.versions import ModelVersions
 from model_loop.training_set.data_tests import DataTestResult, run_data_tests
 from model_loop.training_set.preparation import build_training_set
@@ -40,6 +41,12 @@ from model_loop.training_set.types import TrainingSet
 
 #: Remark of verdict, mail and history on a champion that cannot be read after an upgrade.
 NOT_KNOWN = "not known how version {version} predicts these {rows}"
+
+#: The rule that a champion of another declaration breaks, with the remedy.
+SAME_DECLARATION = (
+    "the target, unit, columns and clocks of the champion; promote it without the gate if the "
+    "change is meant"
+)
 
 _TIMED_PREDICTIONS = 20
 
@@ -95,6 +102,9 @@ def judge_version(
 ) -> GateVerdict:
     """Compare a version with the champion on those test rows that neither has learned from.
 
+    A champion of another declaration cannot be compared where the target, its unit, a column or the
+    clocks are others: the verdict is negative, and names what differs.
+
     A champion of generated rows is no measure for a model of published ones: such a challenger is
     judged against the baseline, and so is one of generated rows, which a champion of published
     ones gives way to only where that is accepted.
@@ -127,11 +137,15 @@ def judge_version(
     theirs = _learned(promoter, champion)
     sources = compare_sources(ours, theirs, accept_generated=accept_generated)
     models = {version: load(promoter.tracker, promoter.name, version)}
-    contenders, unread = [ours], ""
+    contenders, unread, other = [ours], "", ""
     if theirs is not None and sources.comparable:
         try:
-            models[theirs.version] = load(promoter.tracker, promoter.name, theirs.version)
-            contenders.append(theirs)
+            loaded = load(promoter.tracker, promoter.name, theirs.version)
+            trained = dataset_of_version(promoter.name, theirs.version, loaded.declaration)
+            other = incomparable(training_set.dataset, trained, loaded.inputs)
+            if not other:
+                models[theirs.version] = loaded
+                contenders.append(theirs)
         except OtherLineError as error:
             unread = (
                 f"{NOT_KNOWN.format(version=theirs.version, rows=noun)}: {error.given} {error.rule}"
@@ -148,6 +162,11 @@ def judge_version(
     if unread:
         checks.append(Check("champion", passed=True, found=unread, wanted="to be compared"))
         remarks = (unread, *remarks)
+    if other:
+        # Callers would get another number for the same request, which is for a person to decide.
+        found = f"version {champion} was trained on another declaration: {other}"
+        checks.append(Check("declaration", passed=False, found=found, wanted=SAME_DECLARATION))
+        remarks = (found, *remarks)
     if rows.rows.empty:
         checks += data_checks(tests)
     else:

@@ -32,6 +32,8 @@ DISABLED_TAG = "disabled"
 RETIRED_TAG = "retired"
 #: Tag of a version: the moment at which it can be asked.
 MOMENT_TAG = "moment"
+#: Tag of a version: digest of the declaration that it was trained on, see `datasets.stored`.
+DECLARATION_TAG = "declaration"
 #: Tag of a version that was trained elsewhere: where it comes from.
 BROUGHT_IN = "brought_in_from"
 
@@ -114,13 +116,16 @@ def declared_moment(tags: Mapping[str, str], dataset: Dataset) -> Moment | None:
     """Return the moment of a version by its tags; None where they do not tell.
 
     Versions that were registered before moments were declared have the tag of their recipe alone.
+    Where a version was trained on another declaration, its columns tell at which moment of the
+    present one it can be asked.
 
     Raises
     ------
     InvalidInputError
-        If the tag names no moment of the dataset.
+        If the tag names no moment of the dataset, and was not written with a declaration.
     """
-    if MOMENT_TAG in tags:
+    renamed = DECLARATION_TAG in tags and tags.get(MOMENT_TAG) not in dataset.moments
+    if MOMENT_TAG in tags and not renamed:
         # Somebody else may have written it, however long it is.
         return dataset.check_moment(_short(tags[MOMENT_TAG]))
     recipe = dataset.recipes.get(tags.get("recipe", ""))

@@ -30,6 +30,7 @@ from model_loop.tracking.lines import OtherLineError
 from model_loop.tracking.names import CUTS, FIGURES, INTERVALS, MODEL_CARD, NUMBERS
 from model_loop.tracking.registry import Load, load_registered
 from model_loop.tracking.runs import Tracker
+from model_loop.tracking.trained import dataset_of_version, incomparable
 from model_loop.tracking.versions import ModelVersions
 from model_loop.training_set.types import TrainingSet
 
@@ -148,6 +149,9 @@ def champion_errors(
         champion = load(tracker, name, version)
     except OtherLineError as error:
         return ChampionErrors(notes={title: f"not known: {error.given} {error.rule}"})
+    trained = dataset_of_version(name, version, champion.declaration)
+    if why := incomparable(dataset, trained, champion.inputs):
+        return ChampionErrors(notes={title: f"not compared: {why}"})
     lacking = sorted(set(champion.inputs) - set(rows.columns))
     if lacking:
         why = f"it asks for {', '.join(lacking)}, which this training set does not hold"

@@ -8,7 +8,7 @@ import io
 import logging
 import tempfile
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -20,8 +20,10 @@ from mlflow.models import Model, ModelSignature, infer_signature
 from mlflow.types.schema import AnyType, ColSpec, Schema, TensorSpec
 from sklearn.pipeline import Pipeline
 
+from model_loop.datasets.stored import digest_of_text
 from model_loop.errors import InvalidInputError, StoredObjectError
 from model_loop.objects.trust import dump_estimator, load_estimator, trusted_types
+from model_loop.tracking.deployments import DECLARATION_TAG
 from model_loop.tracking.downloads import registered_address
 from model_loop.tracking.lines import (
     SKLEARN,
@@ -33,6 +35,7 @@ from model_loop.tracking.lines import (
 )
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.shipped import FURTHER_REQUIREMENTS, ship_code, shipped_packages
+from model_loop.tracking.trained import DECLARATION
 
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
 #: The class of ours that holds a model of XGBoost's, as models of today and before 0.2 name it.
@@ -74,6 +77,7 @@ def register_model(
     example: pd.DataFrame,
     tags: dict[str, str],
     optional: Collection[str] = (),
+    declaration: str = "",
 ) -> RegisteredModel:
     """Log a model that takes raw rows, and register it.
 
@@ -87,12 +91,20 @@ def register_model(
         Tags of the version.
     optional
         Columns that the model can do without.
+    declaration
+        The stored declaration by which its rows are read, see `datasets.stored`; empty where the
+        dataset is written in Python.
     """
     existing = _one_version(tracker, name, run_id)
     if existing is None:
         mlflow.set_tracking_uri(tracker.tracking_uri)
         made_by = {f"{library}_version": found for library, found in installed_versions().items()}
-        with mlflow.start_run(run_id=run_id), _description(model, example, optional) as described:
+        if declaration:
+            made_by[DECLARATION_TAG] = digest_of_text(declaration)
+        with (
+            mlflow.start_run(run_id=run_id),
+            _description(model, example, optional, declaration) as described,
+        ):
             logged = mlflow.sklearn.log_model(model, name="model", **described)
             # MLflow tells of each version on the error stream, which a task's log takes for errors.
             with contextlib.redirect_stderr(io.StringIO()) as told:
@@ -139,11 +151,14 @@ class Answering:
         Names of the columns that its signature asks for; empty if it has none.
     megabytes
         Size as stored.
+    declaration
+        The stored declaration that it was trained on; empty where none is stored with it.
     """
 
     model: Predicts
     inputs: tuple[str, ...]
     megabytes: float
+    declaration: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -221,7 +236,14 @@ def read_model(folder: Path, what: str) -> LoadedModel:
     frame = example if isinstance(example, pd.DataFrame) else None
     with _named(what):
         model = load_estimator(stored)
-    return LoadedModel(model, tuple(names), len(stored) / 1e6, frame)
+    return LoadedModel(
+        model, tuple(names), len(stored) / 1e6, frame, declaration=declaration_in(described)
+    )
+
+
+def declaration_in(described: Model) -> str:
+    """Return the stored declaration that an MLflow model was trained on; empty if it has none."""
+    return str((described.metadata or {}).get(DECLARATION, ""))
 
 
 @contextlib.contextmanager
@@ -243,7 +265,7 @@ def save_model(
 
 @contextlib.contextmanager
 def _description(
-    model: Pipeline, example: pd.DataFrame, optional: Collection[str]
+    model: Pipeline, example: pd.DataFrame, optional: Collection[str], declaration: str = ""
 ) -> Iterator[dict[str, Any]]:
     """Prepare the files that are kept beside a model.
 
@@ -257,6 +279,7 @@ def _description(
         # Inferring them would import and run the model in a fresh process for ten seconds.
         "pip_requirements": _requirements(FURTHER_REQUIREMENTS if ours else ()),
         "skops_trusted_types": trusted,
+        "metadata": {DECLARATION: declaration} if declaration else None,
     }
     if not ours:
         yield described

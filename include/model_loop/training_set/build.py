@@ -13,9 +13,9 @@ from sklearn.compose import ColumnTransformer
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.declaration import Declaration
 from model_loop.datasets.holidays import dated_columns, holidays_of
+from model_loop.datasets.stored import declaration_of_text
 from model_loop.errors import ContractError, InvalidInputError
 from model_loop.findings import Finding
-from model_loop.partitions.completing import declaration_of_text
 from model_loop.partitions.contract import KeptRows
 from model_loop.partitions.keys import WHOLE, bounds_of, keys_of
 from model_loop.partitions.types import SourceFile

@@ -12,6 +12,7 @@ from upath import UPath
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.declaration import Declaration
+from model_loop.datasets.stored import declaration_of_text, text_of_declaration
 from model_loop.errors import InvalidInputError
 from model_loop.findings import Acceptance
 from model_loop.history.tables import PartitionVerdict, TableHistory
@@ -26,11 +27,7 @@ from model_loop.partitions.checked import (
     FetchedTable,
     keys_of_files,
 )
-from model_loop.partitions.completing import (
-    complete_files,
-    declaration_of_text,
-    text_of_declaration,
-)
+from model_loop.partitions.completing import complete_files
 from model_loop.partitions.contract import TableLimits, drop_repeated
 from model_loop.partitions.keys import check_partition
 from model_loop.partitions.source import find_files, identify

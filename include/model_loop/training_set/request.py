@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from model_loop.datasets.dataset import Dataset
-from model_loop.datasets.declared import dataset_of
+from model_loop.datasets.stored import dataset_of_text, declaration_of_text, text_of_declaration
 from model_loop.errors import look_up
 from model_loop.findings import Acceptance
-from model_loop.partitions.completing import declaration_of_text, text_of_declaration
 from model_loop.partitions.contract import TableLimits
 from model_loop.partitions.source import resolved_source
 from model_loop.training_set.encodings import Encoding
@@ -126,7 +125,7 @@ class TableRequest:
     @functools.cached_property
     def dataset(self) -> Dataset:
         """Dataset, as the declaration of this request has it."""
-        return dataset_of(declaration_of_text(self.declaration))
+        return dataset_of_text(self.declaration)
 
     @property
     def source(self) -> str:

@@ -26,7 +26,7 @@
     return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   }
 
-  const amount = (value) => `${number(value)} ${unit}`.trim();
+  const amount = (value, own = unit) => `${number(value)} ${own}`.trim();
 
   /** The value of a field as requests have it; undefined where it is left empty. */
   function value(element) {
@@ -80,9 +80,9 @@
       box.append(make("p", one.why));
       return box;
     }
-    box.append(make("p", amount(one.prediction), "value"));
+    box.append(make("p", amount(one.prediction, one.unit), "value"));
     if (one.interval) {
-      box.append(make("p", `${number(one.interval[0])} to ${amount(one.interval[1])}`, "interval"));
+      box.append(make("p", `${number(one.interval[0])} to ${amount(one.interval[1], one.unit)}`, "interval"));
     }
     box.append(make("p", one.how, "detail"));
     const assumed = assumptions(one.assumed);
@@ -152,7 +152,7 @@
       const [[served], compared] = await Promise.all([post(PREDICT, content), post(EXPLAIN, content)]);
       const assumed = assumptions(served.assumed);
       said.textContent =
-        `Version ${served.model_version} answers ${amount(served.prediction)}${asked(served)}.` +
+        `Version ${served.model_version} answers ${amount(served.prediction, served.unit)}${asked(served)}.` +
         (assumed ? ` Assumed: ${assumed}.` : "");
       answers.replaceChildren(...compared.answers.map(card));
       const boxes = compared.answers.map((one) => {

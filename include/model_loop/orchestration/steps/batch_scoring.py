@@ -41,14 +41,14 @@ def plan(params: Mapping[str, Any]) -> list[Chunk]:
     """Check the form and the files, and cut them into chunks."""
     _require_one(params)
     versions, settings, chosen = versions_of(params["service"]), get_settings(), _files(params)
-    given = columns_in(
-        dataset_of_variant(versions.service),
-        (source for source, _ in chosen),
-        settings.scoring_preprocessing,
-    )
+    sources, step = [source for source, _ in chosen], settings.scoring_preprocessing
     # Loaded once before the work is shared: a version that cannot be loaded ends the run here.
     predictor = find_predictor(
-        versions, given, number=params["version"], moment=moment_of_form(params), load=load
+        versions,
+        lambda dataset: columns_in(dataset, sources, step),
+        number=params["version"],
+        moment=moment_of_form(params),
+        load=load,
     )
     request = BatchRequest(
         files=chosen,
@@ -56,7 +56,7 @@ def plan(params: Mapping[str, Any]) -> list[Chunk]:
         columns=predictor.columns,
         chunk_rows=params["chunk_rows"],
         overwrite=params["overwrite"],
-        preprocessing=settings.scoring_preprocessing,
+        preprocessing=step,
     )
     chunks = cut(request, settings.storage_root)
     files = len(request.files)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import InvalidInputError
 from model_loop.monitoring.labels import add_labels, read_labels
 from model_loop.orchestration.forms.sources import listed_sources
@@ -20,7 +19,10 @@ from model_loop.settings import get_settings
 from model_loop.sources.allowed import require_allowed_source
 
 if TYPE_CHECKING:
+    import pandas as pd
     from airflow.sdk.types import DagRunProtocol
+
+    from model_loop.datasets.dataset import Dataset
 
 _WEB = ("http://", "https://")
 
@@ -42,12 +44,17 @@ def add(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, Any]:
     """
     settings, variant = get_settings(), params["service"]
     files = _files(params["input"])
-    labels = read_labels(files, dataset_of_variant(variant))
+    labels: list[pd.DataFrame] = []
+
+    def read(dataset: Dataset) -> pd.DataFrame:
+        labels.append(read_labels(files, dataset))
+        return labels[-1]
+
     engine = open_log(settings.request_log_url, settings.serving_folder)
     since = dt.datetime.now(dt.UTC) - dt.timedelta(days=params["days"])
-    report = add_labels(engine, variant, labels, since, who_asked(dag_run))
+    report = add_labels(engine, variant, read, since, who_asked(dag_run))
     logger.info("%s", report)
-    return {"variant": variant, "files": files, "labels": len(labels), **asdict(report)}
+    return {"variant": variant, "files": files, "labels": max(map(len, labels)), **asdict(report)}
 
 
 def _files(address: str | None) -> list[str]:

@@ -34,19 +34,18 @@ logger = logging.getLogger(__name__)
 
 def predict(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, Any]:
     """Predict the rows of the list, or the one of the form."""
-    dataset = dataset_of_variant(params["service"])
-    rows = _rows(dataset, params)
     versions = versions_of(params["service"])
     predictor = find_predictor(
         versions,
-        given_columns(dataset, rows),
+        lambda dataset: given_columns(dataset, _rows(dataset, params)),
         number=params["version"],
         moment=moment_of_form(params),
         load=load,
     )
     started = time.perf_counter()
     moment = versions.moment(predictor.version.number)
-    rows, answers = answer(predictor, rows, moment)
+    dataset = predictor.version.dataset
+    rows, answers = answer(predictor, _rows(dataset, params), moment)
     latency = 1_000 * (time.perf_counter() - started)
     _log(predictor.version, rows, answers, who_asked(dag_run), latency)
     summaries = [in_words(dataset, row, one) for row, one in zip(rows, answers, strict=True)]
@@ -84,8 +83,13 @@ def _rows(dataset: Dataset, params: Mapping[str, Any]) -> list[Row]:
     """Read the rows of the list, or the one of the form."""
     inputs, most = params["inputs"], get_settings().prediction_inputs
     if inputs is None:
-        fields = {field_of(dataset, column): column.field for column in dataset.columns}
-        given = {fields[name]: params[name] for name in fields if name in params}
+        # The form is that of the present declaration, and the version may have been trained on
+        # another one: what that one does not read is refused.
+        drawn = dataset_of_variant(params["service"])
+        fields = {field_of(drawn, column): column.field for column in drawn.columns}
+        given = {
+            field: params[name] for name, field in fields.items() if params.get(name) is not None
+        }
         return [dataset.reader.read_row(given, dataset.now)]
     if len(inputs) > most:
         raise InvalidInputError(

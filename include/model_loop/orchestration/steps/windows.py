@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -195,16 +196,18 @@ def gather(
     for watched, window in watched_of(plan):
         if watched.version != predictor.version.number:
             continue
+        trained = predictor.version.dataset
+        scope = replace(watched.window, trained=trained)
         if watched.source == _PARTITION:
-            partition = read_published(_source(params), window[_PARTITION])
+            partition = read_published(_source(params, trained), window[_PARTITION])
             columns = predictor.columns
-            yield watched, window_of_published(watched.window, partition, columns, predictor)
+            yield watched, window_of_published(scope, partition, columns, predictor)
         elif watched.source == "batch":
             # If a version is named, all of its rows are looked at.
             asked = None if plan["named"] else moment_of
-            yield watched, _scored(watched, window, predictor, asked)
+            yield watched, _scored(watched, scope, window, predictor, asked)
         else:
-            found = windows.read_request_log(_request_log(), watched.window)
+            found = windows.read_request_log(_request_log(), scope)
             yield (
                 watched,
                 found.asked_at(
@@ -213,25 +216,27 @@ def gather(
             )
 
 
-def _source(params: Mapping[str, Any]) -> PublishedSource:
+def _source(params: Mapping[str, Any], trained: Dataset | None = None) -> PublishedSource:
     settings = get_settings()
     return PublishedSource(
         params["service"],
         source_of(params),
         settings.storage_root,
         settings.request_timeout_seconds,
+        trained,
     )
 
 
 def _scored(
     watched: Watched,
+    scope: Window,
     window: Mapping[str, Any],
     predictor: Predictor,
     moment_of: Callable[[int], Moment | None] | None,
 ) -> WindowRows:
     return of_scored(
         pd.concat(map(_output, window["outputs"]), ignore_index=True),
-        watched.window,
+        scope,
         predictor.columns,
         lambda version: moment_of is None or moment_of(version) == watched.moment,
     )
@@ -261,7 +266,7 @@ def with_labels(rows: WindowRows, params: Mapping[str, Any]) -> WindowRows:
     """Add the true values of predicted rows from partitions that were published since."""
     if not can_match(rows.dataset):
         return rows
-    source = _source(params)
+    source = _source(params, rows.dataset)
     for key in [WHOLE] if source.is_one_table else partitions_asked(rows):
         if source.find(key) is not None:
             rows, report = match_partition(rows, read_published(source, key))

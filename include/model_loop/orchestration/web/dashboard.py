@@ -142,6 +142,7 @@ def make_dashboard(
             thresholds=thresholds_of(settings),
             pages=pages_of(dataset_of_variant(key), settings),
             predict=f"{paths[key]}/predict".lstrip("/") if service else "",
+            trained=(lambda: service.answering) if service else None,
         )
 
     dashboard = Dashboard(default.service, sources_of, served, questions, allowed)

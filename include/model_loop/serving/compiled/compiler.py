@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.models import Model
 from sklearn.preprocessing import FunctionTransformer
 from upath import UPath
 
 from model_loop.datasets.dataset import Dataset
-from model_loop.datasets.registry import dataset_of_model
 from model_loop.errors import InvalidInputError, ModelLoopError
 from model_loop.objects.files import atomic_write
 from model_loop.scoring.rows import Rows, from_frame, to_frame
@@ -37,8 +37,9 @@ from model_loop.serving.compiled.transformers import UNKNOWN
 from model_loop.serving.models.predictor import ServedVersion, places_of
 from model_loop.serving.models.store import ModelStore
 from model_loop.tracking.lines import OtherLineError
-from model_loop.tracking.registry import LoadedModel, read_model
+from model_loop.tracking.registry import LoadedModel, declaration_in, read_model
 from model_loop.tracking.runs import Tracker
+from model_loop.tracking.trained import dataset_of_version
 
 _GENERATED = 1_000
 #: Requests go before: a new version may come a second later.
@@ -215,7 +216,6 @@ def carry_out(order: Order) -> tuple[CompilerResult, CompiledModel | None]:
     mlflow.exceptions.MlflowException
         If its files have to be downloaded and cannot be.
     """
-    dataset = dataset_of_model(order.name)
     store = ModelStore(order.tracking_uri, order.name, Path(order.folder))
     store.needed = frozenset(order.needed)
     files = store.files(order.version)
@@ -223,15 +223,21 @@ def carry_out(order: Order) -> tuple[CompilerResult, CompiledModel | None]:
         loaded = read_model(files, f"Version {order.version} of {order.name}")
     except OtherLineError as error:
         told = (error.given, error.rule, error.remedy)
+        described = Model.load(str(files))
+        declaration = declaration_in(described)
         stored = proven_form(
             MlflowClient(order.tracking_uri),
             order.name,
             order.version,
             error,
+            dataset_of_version(order.name, order.version, declaration),
             machine_code=order.machine_code,
             kept=files / KEPT_FORM,
         )
-        return CompilerResult(columns_of(files), files=str(files), other_line=told), stored
+        return CompilerResult(
+            columns_of(described), files=str(files), other_line=told, declaration=declaration
+        ), stored
+    dataset = dataset_of_version(order.name, order.version, loaded.declaration)
     compiled = compile_model(dataset, order.version, loaded)
     plain = compiled.plain
     if compiled.form is not None:
@@ -245,7 +251,7 @@ def carry_out(order: Order) -> tuple[CompilerResult, CompiledModel | None]:
     if form is not None:
         with atomic_write(UPath(files / KEPT_FORM)) as kept, kept.open("wb") as file:
             form.write(file)
-    return CompilerResult(compiled.columns, plain, str(files)), form
+    return CompilerResult(compiled.columns, plain, str(files), declaration=loaded.declaration), form
 
 
 def main() -> None:

@@ -47,6 +47,8 @@ class CompilerResult(msgspec.Struct):
         Input, rule and remedy of the error, where it cannot be served.
     other_line
         The same error where only its compiled form can be served: a library was upgraded.
+    declaration
+        The stored declaration that it was trained on; empty if it has none.
     """
 
     columns: tuple[str, ...] = ()
@@ -54,6 +56,7 @@ class CompilerResult(msgspec.Struct):
     files: str = ""
     refused: tuple[str, str, str] | None = None
     other_line: tuple[str, str, str] | None = None
+    declaration: str = ""
 
 
 def write_outcome(file: BinaryIO, outcome: CompilerResult, form: CompiledModel | None) -> None:

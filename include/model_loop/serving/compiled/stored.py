@@ -23,13 +23,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from model_loop.datasets.dataset import Dataset
-from model_loop.datasets.registry import dataset_of_model
 from model_loop.scoring.rows import from_frame
 from model_loop.serving.compiled.model import CompiledModel, NotCompiledError, Predict
 from model_loop.tracking.downloads import read_artifact, registered_address
 from model_loop.tracking.lines import OtherLineError
-from model_loop.tracking.registry import Answering, load_registered
+from model_loop.tracking.registry import Answering, declaration_in, load_registered
 from model_loop.tracking.runs import Tracker
+from model_loop.tracking.trained import dataset_of_version
 
 #: Artifact of the run that has logged a model.
 LOGGED_FORM = "compiled/form.npz"
@@ -82,19 +82,25 @@ def load_answering(tracker: Tracker, name: str, version: int) -> Answering:
         return load_registered(tracker, name, version)
     except OtherLineError as error:
         with registered_address(tracker.tracking_uri, f"models:/{name}/{version}") as folder:
-            columns = columns_of(folder)
-        form = proven_form(tracker.client, name, version, error, machine_code=False)
+            described = Model.load(str(folder))
+        columns, declaration = columns_of(described), declaration_in(described)
+        dataset = dataset_of_version(name, version, declaration)
+        form = proven_form(tracker.client, name, version, error, dataset, machine_code=False)
         predict = form.verify(machine_code=False)
         megabytes = sum(one.nbytes for one in form.flat if isinstance(one, np.ndarray)) / 1e6
         logger.warning("%s Its compiled form goes on answering.", error)
         return CompiledVersion(
-            _FromFrames(form.dataset, predict, columns), columns, megabytes, error
+            _FromFrames(form.dataset, predict, columns),
+            columns,
+            megabytes,
+            error,
+            declaration=declaration,
         )
 
 
-def columns_of(folder: Path) -> tuple[str, ...]:
+def columns_of(described: Model) -> tuple[str, ...]:
     """Return the raw columns that a stored model takes, by its signature."""
-    signature = Model.load(str(folder)).signature
+    signature = described.signature
     return tuple(signature.inputs.input_names()) if signature else ()
 
 
@@ -103,6 +109,7 @@ def proven_form(
     name: str,
     version: int,
     why: OtherLineError,
+    dataset: Dataset,
     *,
     machine_code: bool,
     kept: Path | None = None,
@@ -113,6 +120,8 @@ def proven_form(
     ----------
     why
         Error that says why the version itself cannot be read: raised where there is no such form.
+    dataset
+        Dataset as the version was trained on it.
     machine_code
         See `CompiledModel.verify`.
     kept
@@ -123,7 +132,6 @@ def proven_form(
     OtherLineError
         If there is none.
     """
-    dataset = dataset_of_model(name)
     for origin, open_form in _candidates(client, name, version, kept):
         try:
             with open_form() as file:

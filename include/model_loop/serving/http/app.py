@@ -18,9 +18,12 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
-from model_loop.datasets.dataset import Moment
+from model_loop.datasets.dataset import Dataset, Moment
+from model_loop.datasets.reading import Row
+from model_loop.datasets.registry import file_problem
+from model_loop.datasets.stored import digest_of_text
 from model_loop.errors import ModelLoopError
-from model_loop.scoring.answers import answering
+from model_loop.scoring.answers import Make, answering
 from model_loop.scoring.assumptions import tell_assumed
 from model_loop.serving.comparison.report import ab_report
 from model_loop.serving.http.asgi import (
@@ -46,12 +49,12 @@ from model_loop.serving.http.requests import (
     RequestRefusedError,
     check_key,
     is_id,
+    open_request,
     read_feedback,
     read_moment,
     read_request,
 )
 from model_loop.serving.http.thread_pools import Pool
-from model_loop.serving.metrics import ServerMetrics
 from model_loop.serving.models.manager import ModelManager, Side
 from model_loop.serving.service import PredictedRows, PredictionService
 from model_loop.tracking.deployments import PARTS
@@ -123,22 +126,19 @@ def create_app(
         for one in (*there.values(), service):
             await asyncio.to_thread(one.stop)
 
-    served = [(Described(one.dataset, path), one) for path, one in {"": service, **there}.items()]
+    served = [(path, one) for path, one in {"": service, **there}.items()]
     pools = Pools()
     handled: list[tuple[Operation, Handler, frozenset[str]]] = []
-    for described, one in served:
+    for path, one in served:
         routes = Routes(one, max_rows, pools)
         handled += [
             (operation, getattr(routes, operation.name), names_of(one))
-            for operation in described.operations()
+            for operation in Described(one.dataset, path).operations()
         ]
     handled += [
         (extension.operation, extension.handler, names_of(service)) for extension in extensions
     ]
-    own = tuple((operation, about) for operation, _, about in handled)
-    shared = SharedRoutes(
-        service.metrics, tuple((described, names_of(one)) for described, one in served), own
-    )
+    shared = SharedRoutes(served, [extension.operation for extension in extensions])
     handled += [(operation, getattr(shared, operation.name), ANY) for operation in SHARED]
     straight: dict[tuple[str, str], ASGIApp] = {}
     below: list[Route | Mount] = []
@@ -215,23 +215,19 @@ class SharedRoutes:
 
     Parameters
     ----------
-    metrics
-        Counters of the server.
     served
-        The variants as they are described, the default one first, with their names.
+        The variants with the beginnings of their paths, the default one first.
     operations
-        Routes of the variants, with the names of the variant that each asks.
+        Further routes, of the default variant.
     """
 
     def __init__(
-        self,
-        metrics: ServerMetrics,
-        served: Sequence[tuple[Described, frozenset[str]]],
-        operations: Sequence[tuple[Operation, frozenset[str]]],
+        self, served: Sequence[tuple[str, PredictionService]], operations: Sequence[Operation]
     ) -> None:
-        self._metrics = metrics
+        self._metrics = served[0][1].metrics
         self._served, self._operations = served, operations
-        self._documents: dict[frozenset[str] | None, Mapping[str, Any]] = {}
+        #: The last descriptions, with the datasets that they are of.
+        self._documents: dict[frozenset[str] | None, tuple[list[Dataset], Mapping[str, Any]]] = {}
 
     async def healthz(self, _call: Call) -> Reply:
         """The process lives."""
@@ -240,7 +236,9 @@ class SharedRoutes:
     async def metrics(self, call: Call) -> Reply:
         """Counters for Prometheus."""
         datasets = call.datasets
-        if datasets is not None and any(names.isdisjoint(datasets) for _, names in self._served):
+        if datasets is not None and any(
+            names_of(one).isdisjoint(datasets) for _, one in self._served
+        ):
             raise RequestRefusedError(
                 403,
                 f"Token {call.caller!r}",
@@ -261,18 +259,27 @@ class SharedRoutes:
         return json_reply(self._document(call.datasets))
 
     def _document(self, datasets: frozenset[str] | None) -> Mapping[str, Any]:
-        """Return the description of what a caller may ask, as OpenAPI."""
-        if datasets not in self._documents:
+        """Return the description of what a caller may ask, as OpenAPI.
 
-            def may_ask(names: frozenset[str]) -> bool:
-                return datasets is None or not names.isdisjoint(datasets)
-
-            own = (operation for operation, names in self._operations if may_ask(names))
-            self._documents[datasets] = describe(
-                [described for described, names in self._served if may_ask(names)],
-                (*own, *SHARED),
-            )
-        return self._documents[datasets]
+        Each variant as its champion reads rows: by the declaration that it was trained on.
+        """
+        may_ask = [
+            (path, one)
+            for path, one in self._served
+            if datasets is None or not names_of(one).isdisjoint(datasets)
+        ]
+        answering = [one.answering for _, one in may_ask]
+        made = self._documents.get(datasets)
+        if made is None or any(a is not b for a, b in zip(made[0], answering, strict=True)):
+            described = [
+                Described(dataset, path)
+                for dataset, (path, _) in zip(answering, may_ask, strict=True)
+            ]
+            own = [operation for one in described for operation in one.operations()]
+            further = self._operations if self._served[0] in may_ask else ()
+            made = (answering, describe(described, (*own, *further, *SHARED)))
+            self._documents[datasets] = made
+        return made[1]
 
 
 class Routes:
@@ -293,7 +300,8 @@ class Routes:
         self._dataset = service.dataset
         self._max_rows = max_rows
         self._large, self._log = pools.large, pools.log
-        self._answer = answering(service.dataset)
+        #: The dataset of the last answer, and what makes answers of it.
+        self._made = (service.dataset, answering(service.dataset))
 
     async def predict(self, call: Call) -> Reply:
         """Predict one or many rows."""
@@ -348,6 +356,7 @@ class Routes:
                     for moment, side in now.sides.items()
                 },
                 "versions": versions,
+                "declaration_problem": file_problem(self._service.dataset.name),
                 "registry": live.unreachable or "reachable",
                 "unreadable": live.unreadable,
             }
@@ -387,11 +396,11 @@ class Routes:
         return json_reply(told, 200 if ready else 503)
 
     def _predicted(self, call: Call, body: bytes) -> Reply:
-        asked = read_request(self._dataset, body, self._max_rows)
+        asked = open_request(self._dataset, body, self._max_rows)
         answer = self._service.predict(
-            asked.rows, asked.key, call.caller, call.started, asked.moment
+            asked.read, asked.key, call.caller, call.started, asked.moment
         )
-        version, moment, make = answer.version, answer.moment, self._answer
+        version, moment, make = answer.version, answer.moment, self._making(answer.dataset)
         return json_reply(
             [
                 make(row, value, one, version, moment)
@@ -399,21 +408,30 @@ class Routes:
             ]
         )
 
+    def _making(self, dataset: Dataset) -> Make:
+        made = self._made
+        if made[0] is not dataset:
+            self._made = made = (dataset, answering(dataset))
+        return made[1]
+
     def _invoked(self, call: Call, body: bytes) -> Reply:
         kind = call.header(b"content-type")
-        rows = read_invocation(self._dataset, body, kind, self._max_rows)
+
+        def read(dataset: Dataset) -> list[Row]:
+            return read_invocation(dataset, body, kind, self._max_rows)
+
         key = check_key(call.header(b"x-request-key"))
         moment = read_moment(self._dataset, call.header(b"x-moment"))
-        answer: PredictedRows = self._service.predict(rows, key, call.caller, call.started, moment)
+        answer: PredictedRows = self._service.predict(read, key, call.caller, call.started, moment)
         told: dict[str, Any] = {
             "predictions": answer.predictions,
-            "unit": self._dataset.target.unit,
+            "unit": answer.dataset.target.unit,
             "prediction_ids": answer.ids,
             "model_version": answer.version,
             "moment": answer.moment,
         }
         if any(row.assumed for row in answer.rows):
-            told["assumed"] = [tell_assumed(self._dataset, row) for row in answer.rows]
+            told["assumed"] = [tell_assumed(answer.dataset, row) for row in answer.rows]
         return Reply(msgspec.json.encode(told))
 
     def _askable(self, call: Call) -> frozenset[str]:
@@ -491,5 +509,6 @@ def _versions(moment: Moment, side: Side, live: ModelManager) -> Iterator[dict[s
                 "ready": one is not None,
                 "compiled": one is not None and one.compiled,
                 "columns": list(one.columns) if one else [],
+                "declaration": digest_of_text(one.declaration) if one else "",
                 "why": live.problems.get(version) or (one.plain if one else ""),
             }

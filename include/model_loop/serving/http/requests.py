@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
@@ -50,6 +51,22 @@ class Asked(NamedTuple):
     moment: Moment | None
 
 
+class Opened(NamedTuple):
+    """A request to predict, whose rows each version reads by its own dataset.
+
+    Parameters
+    ----------
+    read
+        Returns the rows as a dataset reads them.
+    key, moment
+        See `Asked`.
+    """
+
+    read: Callable[[Dataset], list[Row]]
+    key: str | None
+    moment: Moment | None
+
+
 class Feedback(Struct, forbid_unknown_fields=True):
     """The true value of a prediction."""
 
@@ -83,7 +100,21 @@ def feedback_type(target: Target, name: str = "Feedback") -> type[Feedback]:
 
 
 def read_request(dataset: Dataset, body: bytes, most: int) -> Asked:
-    """Read a request to predict: one row, or several as `inputs`.
+    """Read a request to predict with its rows; see `open_request`.
+
+    Raises
+    ------
+    RequestRefusedError
+        See `open_request`.
+    RefusedRowsError
+        If a row breaks a rule; every one that is broken is told.
+    """
+    opened = open_request(dataset, body, most)
+    return Asked(opened.read(dataset), opened.key, opened.moment)
+
+
+def open_request(dataset: Dataset, body: bytes, most: int) -> Opened:
+    """Read a request to predict, without its rows: one row, or several as `inputs`.
 
     The same `key` is always answered by the same version. `moment` names the champion that is
     asked; left out, the earliest one answers that has all the values it needs.
@@ -93,8 +124,6 @@ def read_request(dataset: Dataset, body: bytes, most: int) -> Asked:
     RequestRefusedError
         If it is not JSON (400), is not an object, its key or moment breaks a rule (422), or there
         are too many rows (413).
-    RefusedRowsError
-        If a row breaks a rule; every one that is broken is told.
     """
     refuse_too_many(body, most)
     request = _decoded(_any, body)
@@ -109,7 +138,7 @@ def read_request(dataset: Dataset, body: bytes, most: int) -> Asked:
     key, moment = request.pop("key", None), request.pop("moment", None)
     key, moment = check_key(key), read_moment(dataset, moment)
     if "inputs" not in request:
-        return Asked([dataset.reader.read_row(request, dataset.now)], key, moment)
+        return Opened(lambda by: [by.reader.read_row(request, by.now)], key, moment)
     inputs = request.pop("inputs")
     if request:
         raise RequestRefusedError(
@@ -118,7 +147,7 @@ def read_request(dataset: Dataset, body: bytes, most: int) -> Asked:
             f"holds a {dataset.rows[1]} beside `inputs`",
             f"Put all {dataset.rows[0]} into `inputs`.",
         )
-    return Asked(convert_rows(dataset, inputs, most), key, moment)
+    return Opened(lambda by: convert_rows(by, inputs, most), key, moment)
 
 
 def read_feedback(dataset: Dataset, body: bytes, most: int) -> dict[str, float]:

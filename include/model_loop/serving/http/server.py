@@ -25,7 +25,7 @@ from model_loop.serving.http.tokens import KnownTokens, TokenFile
 from model_loop.serving.metrics import ServerMetrics
 from model_loop.serving.models.manager import ActiveModels, ModelManager
 from model_loop.serving.models.predictor import ServedVersion
-from model_loop.serving.models.registry import MlflowRegistry
+from model_loop.serving.models.registry import MlflowRegistry, use_missing_datasets
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.spool import RECORD_BYTES, Spool
@@ -126,6 +126,7 @@ def make_services(settings: Settings, *, small: bool = False) -> Services:
         return {key: live.now.shadow for key, live in lives.items() if live.now.shadow is not None}
 
     log = make_log(settings, shadows, apart=not small)
+    use_missing_datasets(settings.tracking_uri)
     log.make_spool = _Spools(folder / "spool", log.rules.buffer * RECORD_BYTES)
     metrics = ServerMetrics(lives, log)
 

@@ -7,6 +7,7 @@ request meets a version that is half there.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import logging
 import threading
@@ -82,7 +83,7 @@ class ActiveModels:
         """All that are ready."""
         return tuple(one for side in self.sides.values() for one in side.predictors)
 
-    @property
+    @functools.cached_property
     def answering(self) -> Mapping[Moment, Side]:
         """The moments at which something answers, the earliest first."""
         return {
@@ -96,7 +97,7 @@ class ActiveModels:
         """The champion of the earliest moment that has one."""
         return next((side.champion for side in self.sides.values() if side.champion), None)
 
-    @property
+    @functools.cached_property
     def shadow(self) -> ServedVersion | None:
         """The version that is asked unseen; where several moments have one, the earliest's."""
         return next((side.shadow for side in self.sides.values() if side.shadow), None)

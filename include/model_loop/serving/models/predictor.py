@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from model_loop.datasets.columns import Columns
+from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.reading import Row
+from model_loop.datasets.stored import dataset_of_text
 from model_loop.serving.compiled.model import CompiledModel, Predict
 
 
@@ -28,6 +30,8 @@ class ServedVersion:
         Reason why it is served as it is; empty if it is compiled.
     form
         The compiled form that answers, for whoever has to hand it on.
+    declaration
+        The stored declaration that it was trained on; empty if it has none.
     """
 
     version: int
@@ -36,6 +40,11 @@ class ServedVersion:
     predict: Predict
     plain: str = ""
     form: CompiledModel | None = None
+    declaration: str = ""
+
+    def dataset(self, present: Dataset) -> Dataset:
+        """Return the dataset by which it reads rows: that of its declaration, or the present."""
+        return dataset_of_text(self.declaration) if self.declaration else present
 
     def lacking(self, columns: Columns, rows: Sequence[Row], *, computed: bool = False) -> str:
         """Return the field that some row lacks; empty if nothing is missing.

@@ -39,6 +39,12 @@ from model_loop.tracking.deployments import (
     standings_of,
 )
 from model_loop.tracking.moments import MomentLookUps
+from model_loop.tracking.trained import (
+    MOST_MODELS,
+    dataset_of_version,
+    missing_models,
+    use_trained_datasets,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -47,6 +53,7 @@ if TYPE_CHECKING:
 #: Paths of MLflow's REST interface, version 2.0.
 _MODEL = "/api/2.0/mlflow/registered-models/get"
 _VERSION = "/api/2.0/mlflow/model-versions/get"
+_MODELS = "/api/2.0/mlflow/registered-models/search"
 _ABSENT = "RESOURCE_DOES_NOT_EXIST"
 _NOT_FOUND = 404
 #: Ways to log in, and others of the server's, that are left to MLflow's client.
@@ -84,6 +91,35 @@ def upgrade_alert(name: str, version: int, given: str, rule: str, remedy: str) -
         "answering.",
         advice=(remedy,),
     )
+
+
+def use_missing_datasets(tracking_uri: str) -> None:
+    """Let this process know datasets whose files are broken or gone; see `tracking.trained`.
+
+    MLflow's client is imported only where there is one. A server that does not answer is no reason
+    not to start.
+    """
+    try:
+        if _is_plain(tracking_uri):
+            most = {"max_results": str(MOST_MODELS)}
+            session, seconds = requests.Session(), min(_timeout(), FIRST_SECONDS)
+            answer = _get(session, tracking_uri, _MODELS, most, _ModelsAnswer, seconds)
+            listed = answer.registered_models if answer else ()
+            models = [
+                (
+                    one.name,
+                    {
+                        each.version: {tag.key: tag.value for tag in each.tags}
+                        for each in one.latest_versions
+                    },
+                )
+                for one in listed
+            ]
+            if not [*missing_models(models)]:
+                return
+        _ask_client(tracking_uri, use_trained_datasets)
+    except RegistryError as error:
+        logger.warning("Whether versions of datasets that are gone can answer: %s", error)
 
 
 class MlflowRegistry:
@@ -185,15 +221,18 @@ class MlflowRegistry:
             return self._predictor(version, outcome, file)
 
     def _predictor(self, version: int, outcome: CompilerResult, file: BinaryIO) -> ServedVersion:
-        columns, plain = outcome.columns, outcome.plain
-        places = places_of(self.dataset.columns, columns)
+        columns, plain, declaration = outcome.columns, outcome.plain, outcome.declaration
+        dataset = dataset_of_version(self._name, version, declaration)
+        places = places_of(dataset.columns, columns)
         if not plain:
             try:
-                form = CompiledModel.read(file, self.dataset)
+                form = CompiledModel.read(file, dataset)
                 predict = form.verify(machine_code=self._machine_code)
                 if outcome.other_line is not None:
                     self._tell(version, *outcome.other_line)
-                return ServedVersion(version, columns, places, predict, form=form)
+                return ServedVersion(
+                    version, columns, places, predict, form=form, declaration=declaration
+                )
             except NotCompiledError as error:
                 plain = str(error)
         logger.warning("Version %d is served as it is: %s", version, plain)
@@ -204,7 +243,12 @@ class MlflowRegistry:
 
         loaded = read_model(Path(outcome.files), f"Version {version} of {self._name}")
         return ServedVersion(
-            version, columns, places, predict_by(self.dataset, loaded, columns), plain
+            version,
+            columns,
+            places,
+            predict_by(dataset, loaded, columns),
+            plain,
+            declaration=declaration,
         )
 
     def _tell(self, version: int, given: str, rule: str, remedy: str) -> None:
@@ -246,7 +290,9 @@ class MlflowRegistry:
     def _ask(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
         """Return aliases and tags of the registered model; nothing where there is none."""
         if not _is_plain(self._tracking_uri):
-            found = self._ask_client(lambda client: client.get_registered_model(self._name))
+            found = _ask_client(
+                self._tracking_uri, lambda client: client.get_registered_model(self._name)
+            )
             return (found.aliases, found.tags) if found is not None else ({}, {})
         answer = self._get(_MODEL, {"name": self._name}, _ModelAnswer)
         model = answer.registered_model if answer else _Model()
@@ -259,44 +305,15 @@ class MlflowRegistry:
         """Return the tags of a version; none where there is no such version."""
         number = str(version)
         if not _is_plain(self._tracking_uri):
-            found = self._ask_client(lambda client: client.get_model_version(self._name, number))
+            found = _ask_client(
+                self._tracking_uri, lambda client: client.get_model_version(self._name, number)
+            )
             return found.tags if found is not None else {}
         answer = self._get(_VERSION, {"name": self._name, "version": number}, _VersionAnswer)
         return {one.key: one.value for one in answer.model_version.tags} if answer else {}
 
     def _get(self, path: str, params: Mapping[str, str], kind: type[_AnAnswer]) -> _AnAnswer | None:
-        """Ask the server for something; None if it does not have that."""
-        try:
-            answer = self._session.get(
-                f"{self._tracking_uri.rstrip('/')}{path}",
-                params=params,
-                headers=_authorization(),
-                auth=_login(),
-                timeout=_timeout(),
-            )
-        except requests.RequestException as error:
-            raise RegistryError(f"The tracking server does not answer ({error})") from error
-        if answer.status_code == _NOT_FOUND and _ABSENT in answer.text:
-            return None
-        try:
-            answer.raise_for_status()
-            return msgspec.json.decode(answer.content, type=kind)
-        except (requests.HTTPError, msgspec.MsgspecError) as error:
-            # Without the address, which may hold a password.
-            told = f"The tracking server does not tell (status {answer.status_code})"
-            raise RegistryError(told) from error
-
-    def _ask_client(self, ask: Callable[[MlflowClient], Found]) -> Found | None:
-        """Ask MLflow's own client, which knows every other kind of address and of login."""
-        from mlflow import MlflowClient  # noqa: PLC0415 - as above
-        from mlflow.exceptions import MlflowException  # noqa: PLC0415 - as above
-
-        try:
-            return ask(MlflowClient(self._tracking_uri))
-        except MlflowException as error:
-            if error.error_code == _ABSENT:
-                return None
-            raise RegistryError(str(error).partition("\n")[0]) from error
+        return _get(self._session, self._tracking_uri, path, params, kind)
 
     def _ask_model(self, version: int) -> Moment:
         """Ask the model of a version whose tags do not tell: of an older one, or from elsewhere."""
@@ -305,6 +322,49 @@ class MlflowRegistry:
         from model_loop.tracking.versions import find_moment  # noqa: PLC0415 - as above
 
         return find_moment(MlflowClient(self._tracking_uri), self._name, version)
+
+
+def _get(
+    session: requests.Session,
+    tracking_uri: str,
+    path: str,
+    params: Mapping[str, str],
+    kind: type[_AnAnswer],
+    seconds: float | None = None,
+) -> _AnAnswer | None:
+    """Ask the server for something; None if it does not have that."""
+    try:
+        answer = session.get(
+            f"{tracking_uri.rstrip('/')}{path}",
+            params=params,
+            headers=_authorization(),
+            auth=_login(),
+            timeout=_timeout() if seconds is None else seconds,
+        )
+    except requests.RequestException as error:
+        raise RegistryError(f"The tracking server does not answer ({error})") from error
+    if answer.status_code == _NOT_FOUND and _ABSENT in answer.text:
+        return None
+    try:
+        answer.raise_for_status()
+        return msgspec.json.decode(answer.content, type=kind)
+    except (requests.HTTPError, msgspec.MsgspecError) as error:
+        # Without the address, which may hold a password.
+        told = f"The tracking server does not tell (status {answer.status_code})"
+        raise RegistryError(told) from error
+
+
+def _ask_client(tracking_uri: str, ask: Callable[[MlflowClient], Found]) -> Found | None:
+    """Ask MLflow's own client, which knows every other kind of address and of login."""
+    from mlflow import MlflowClient  # noqa: PLC0415 - as above
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - as above
+
+    try:
+        return ask(MlflowClient(tracking_uri))
+    except MlflowException as error:
+        if error.error_code == _ABSENT:
+            return None
+        raise RegistryError(str(error).partition("\n")[0]) from error
 
 
 def _compile(order: Order, file: BinaryIO, given_up: threading.Event) -> None:
@@ -358,7 +418,21 @@ class _VersionAnswer(msgspec.Struct):
     model_version: _ModelVersion
 
 
-_AnAnswer = TypeVar("_AnAnswer", _ModelAnswer, _VersionAnswer)
+class _LatestVersion(msgspec.Struct):
+    version: str
+    tags: tuple[_Tag, ...] = ()
+
+
+class _ListedModel(msgspec.Struct):
+    name: str
+    latest_versions: tuple[_LatestVersion, ...] = ()
+
+
+class _ModelsAnswer(msgspec.Struct):
+    registered_models: tuple[_ListedModel, ...] = ()
+
+
+_AnAnswer = TypeVar("_AnAnswer", _ModelAnswer, _VersionAnswer, _ModelsAnswer)
 Found = TypeVar("Found")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from model_loop.datasets.stored import digest_of_text
 from model_loop.scoring.rows import Rows
 from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.request_log.entries import PART, PAUSE_SECONDS, Entry
@@ -28,14 +29,20 @@ def ask_shadows(
     """
     said: dict[int, tuple[int, float]] = {}
     for service, shadow in shadows.items():
-        places = [place for place, entry in enumerate(entries) if entry.service == service]
+        digest = digest_of_text(shadow.declaration)
+        given = {
+            place: row
+            for place, entry in enumerate(entries)
+            if entry.service == service and (row := entry.row_by(digest)) is not None
+        }
+        places = list(given)
         for first in range(0, len(places), PART):
             if first:
                 time.sleep(PAUSE_SECONDS)
             some = places[first : first + PART]
             try:
                 # Rows that a damaged spool has left may be of any length.
-                rows = _as_array([entries[place].row for place in some])
+                rows = _as_array([given[place] for place in some])
                 needed = rows[:, shadow.places]
                 # Only NaN differs from itself.
                 able = np.flatnonzero((needed == needed).all(axis=1))  # noqa: PLR0124 - as said

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from model_loop.datasets.dataset import Dataset, Moment
-from model_loop.datasets.reading import Row
+from model_loop.datasets.reading import RefusedRowsError, Row
 from model_loop.serving.http.requests import RequestRefusedError
 from model_loop.serving.models.manager import ActiveModels, Side
 from model_loop.serving.models.predictor import ServedVersion
@@ -19,25 +19,36 @@ _UNPROCESSABLE = 422
 _WHOLE = 2**64
 
 
+Read = Callable[[Dataset], Sequence[Row]]
+"""Returns the rows of a request as a dataset reads them."""
+
+
 class Chosen(NamedTuple):
     """The version that answers a request, as what, and at which moment.
 
     Parameters
     ----------
+    dataset, rows
+        The dataset by which the version reads, and the rows as it does.
     computes
         Whether values that it needs have to be computed from the others.
+    unread_by
+        A challenger that was to answer, and whose declaration refuses the request.
     """
 
     predictor: ServedVersion
     part: Part
     moment: Moment
+    dataset: Dataset
+    rows: Sequence[Row]
     computes: bool = False
+    unread_by: ServedVersion | None = None
 
 
 def choose(
     dataset: Dataset,
     live: ActiveModels,
-    rows: Sequence[Row],
+    read: Read,
     key: str | None,
     moment: Moment | None = None,
 ) -> Chosen:
@@ -45,26 +56,48 @@ def choose(
 
     At the moment that the request names, or else at the earliest one whose champion has all the
     values that it needs; if there is none, at the earliest one for which what is missing can be
-    computed. The challenger answers its share of the requests: always the same keys, and of
-    requests without a key a random share. One that needs more than the champion gets no traffic:
-    the same request would be answered or refused by chance.
+    computed. Each version reads the request by the declaration that it was trained on; a champion
+    whose declaration refuses it is passed over. The challenger answers its share of the requests:
+    always the same keys, and of requests without a key a random share. One that needs more than the
+    champion gets no traffic: the same request would be answered or refused by chance.
+
+    Parameters
+    ----------
+    dataset
+        The dataset as it is declared now, for versions without a declaration of their own.
 
     Raises
     ------
     RequestRefusedError
         If nothing answers (503), or a value is missing that every champion needs (422).
+    RefusedRowsError
+        If the declarations of all champions refuse the rows.
     """
-    columns = dataset.columns
     answering = live.answering if moment is None else _only(live, moment)
+    asked: list[Chosen] = []
+    refused: RefusedRowsError | None = None
     for asked_at, side in answering.items():
         champion = side.champion
-        if champion is not None and not champion.lacking(columns, rows):
-            return _share(side, champion, key, asked_at)
-    for asked_at, side in answering.items():
-        champion = side.champion
-        if champion is not None and not champion.lacking(columns, rows, computed=True):
-            return _share(side, champion, key, asked_at)._replace(computes=True)
-    raise _refusal(dataset, live, answering, rows, moment)
+        assert champion is not None, "only moments with a champion answer"
+        trained = champion.dataset(dataset)
+        try:
+            rows = asked[-1].rows if asked and asked[-1].dataset is trained else read(trained)
+        except RefusedRowsError as error:
+            refused = refused or error
+            continue
+        if not champion.lacking(trained.columns, rows):
+            chosen = Chosen(champion, "champion", asked_at, trained, rows)
+            return _share(chosen, side, dataset, read, key)
+        asked.append(Chosen(champion, "champion", asked_at, trained, rows, computes=True))
+    for chosen in asked:
+        if not chosen.predictor.lacking(chosen.dataset.columns, chosen.rows, computed=True):
+            return _share(chosen, live.sides[chosen.moment], dataset, read, key)
+    if refused is not None:
+        raise refused
+    if not asked:
+        # A request that is wrong in any case is told so.
+        read(dataset)
+    raise _refusal(dataset, live, asked, moment)
 
 
 def place_of(key: str | None, challenger: int) -> float:
@@ -80,36 +113,46 @@ def _only(live: ActiveModels, moment: Moment) -> Mapping[Moment, Side]:
     return {} if found is None else {moment: found}
 
 
-def _share(side: Side, champion: ServedVersion, key: str | None, moment: Moment) -> Chosen:
-    challenger = side.challenger
-    if (
-        challenger is not None
-        and place_of(key, challenger.version) < side.standing.share
-        and {*challenger.places} <= {*champion.places}
-    ):
-        return Chosen(challenger, "challenger", moment)
-    return Chosen(champion, "champion", moment)
+def _share(chosen: Chosen, side: Side, dataset: Dataset, read: Read, key: str | None) -> Chosen:
+    """Return what the challenger answers in place of the champion, where that is its share."""
+    challenger, champion = side.challenger, chosen.predictor
+    if challenger is None or place_of(key, challenger.version) >= side.standing.share:
+        return chosen
+    trained = challenger.dataset(dataset)
+    if trained is chosen.dataset:
+        if {*challenger.places} <= {*champion.places}:
+            return chosen._replace(predictor=challenger, part="challenger")
+        return chosen
+    try:
+        rows = read(trained)
+    except RefusedRowsError:
+        return chosen._replace(unread_by=challenger)
+    if challenger.lacking(trained.columns, rows):
+        return chosen._replace(unread_by=challenger)
+    return Chosen(challenger, "challenger", chosen.moment, trained, rows)
 
 
 def _refusal(
     dataset: Dataset,
     live: ActiveModels,
-    answering: Mapping[Moment, Side],
-    rows: Sequence[Row],
+    asked: Sequence[Chosen],
     moment: Moment | None,
 ) -> RequestRefusedError:
     """Say why nothing answers: what is missing, and what there is."""
-    asked = live.sides if moment is None else {moment: live.sides[moment]}
+    sides = live.sides if moment is None else {moment: live.sides[moment]}
     there = ", ".join(
         f"version {side.champion.version} at the moment {name}"
         for name, side in live.answering.items()
         if side.champion is not None
     )
-    if answering:
+    if asked:
         lacking = [
-            (name, side.champion.version, side.champion.lacking(dataset.columns, rows))
-            for name, side in answering.items()
-            if side.champion is not None
+            (
+                each.moment,
+                each.predictor.version,
+                each.predictor.lacking(each.dataset.columns, each.rows),
+            )
+            for each in asked
         ]
         needs = "; ".join(
             f"Version {version}, the champion at the moment {name}, needs {what}"
@@ -121,11 +164,11 @@ def _refusal(
             f"lacks {lacking[-1][2]}",
             f"{needs}. There is no champion that can do without it.",
         )
-    if any(side.champion is not None and not side.standing.enabled for side in asked.values()):
+    if any(side.champion is not None and not side.standing.enabled for side in sides.values()):
         return RequestRefusedError(
             _UNAVAILABLE, "The model", "is disabled", "Enable it with the DAG promotion."
         )
-    waited = [side.standing.champion for side in asked.values() if side.standing.champion]
+    waited = [side.standing.champion for side in sides.values() if side.standing.champion]
     if waited and not there:
         return RequestRefusedError(
             _UNAVAILABLE,

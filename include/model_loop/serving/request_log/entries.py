@@ -33,6 +33,11 @@ class Entry(NamedTuple):
         Prediction, and time of the answer.
     row
         The row, in the order of the table's columns.
+    declaration
+        Digest of the stored declaration by which it was read; empty where there is none.
+    shadowed
+        Digest of the shadow's declaration, and the row as that one reads it; None where it is the
+        same, or refuses the row.
     """
 
     prediction_id: str
@@ -45,6 +50,16 @@ class Entry(NamedTuple):
     prediction: float
     latency_ms: float
     row: Sequence[Any]
+    declaration: str = ""
+    shadowed: tuple[str, Sequence[Any]] | None = None
+
+    def row_by(self, declaration: str) -> Sequence[Any] | None:
+        """Return the row as a declaration reads it; None where it has not read it."""
+        if declaration == self.declaration:
+            return self.row
+        if self.shadowed is not None and self.shadowed[0] == declaration:
+            return self.shadowed[1]
+        return None
 
 
 class Batch(msgspec.Struct, tag=True):
@@ -58,11 +73,14 @@ class Batch(msgspec.Struct, tag=True):
         Predictions that were dropped, in all, by the name of the spool that has counted them.
     shadow
         Version and prediction of a shadow that was asked already, by the place of the entry.
+    declarations
+        Stored declarations that the database may not have yet, by their digests.
     """
 
     entries: list[Entry]
     lost: dict[str, int] = {}
     shadow: dict[int, tuple[int, float]] = {}
+    declarations: dict[str, str] = {}
 
 
 class Written(msgspec.Struct):

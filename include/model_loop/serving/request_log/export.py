@@ -14,10 +14,12 @@ from upath import UPath
 from model_loop.datasets.columns import Column
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.registry import dataset_of_variant
+from model_loop.datasets.stored import dataset_of_text
 from model_loop.objects.files import atomic_write
 from model_loop.scoring.answers import PREDICTION, actual_name, answered
 from model_loop.serving.request_log.inputs import columns_of_their_own, read_inputs
-from model_loop.serving.request_log.tables import feedback, predictions
+from model_loop.serving.request_log.queries import STORED, logged_rows
+from model_loop.serving.request_log.tables import predictions
 from model_loop.settings import get_settings
 
 _DAY = dt.timedelta(days=1)
@@ -66,24 +68,40 @@ def read_day(engine: Engine, day: dt.date, dataset: Dataset | None = None) -> pd
     dataset
         See `export_log`.
     """
-    dataset = dataset or dataset_of_variant(get_settings().variant)
+    present = dataset or dataset_of_variant(get_settings().variant)
     start = dt.datetime.combine(day, dt.time(), dt.UTC).timestamp()
     end = dt.datetime.combine(day + _DAY, dt.time(), dt.UTC).timestamp()
     query = (
-        select(predictions, feedback.c.actual_minutes)
-        .join(feedback, feedback.c.prediction_id == predictions.c.prediction_id, isouter=True)
+        logged_rows()
         .where(
             predictions.c.at >= start,
             predictions.c.at < end,
-            predictions.c.service.in_(dataset.variants),
+            predictions.c.service.in_(present.variants),
         )
         .order_by(predictions.c.at)
     )
     with engine.connect() as connection:
         logged = pd.read_sql(query, connection)
+    texts = logged["text"].fillna("").to_numpy()
+    parts = [
+        _named(dataset_of_text(text) if text else present, logged[texts == text])
+        for text in dict.fromkeys(texts)
+    ]
+    if len(parts) < 2:  # noqa: PLR2004 - one declaration has read all of them
+        return parts[0] if parts else _named(present, logged)
+    joined = pd.concat(parts).sort_index()
+    # A column may have another type in each declaration: as text, it is what was asked.
+    kinds = {name: {str(part[name].dtype) for part in parts if name in part} for name in joined}
+    mixed = [name for name, kind in kinds.items() if len(kind) > 1]
+    return joined.astype(dict.fromkeys(mixed, "string"))
+
+
+def _named(dataset: Dataset, logged: pd.DataFrame) -> pd.DataFrame:
+    """Return logged predictions by the names and types of the dataset that has read them."""
     target = dataset.target
     own = [column.field for column in columns_of_their_own()]
-    plain = logged.drop(columns=[*own, "inputs", "minutes", "shadow_minutes", "actual_minutes"])
+    further = () if dataset.declaration else ("declaration",)
+    plain = logged.drop(columns=[*own, *STORED, *further])
     shadow = f"shadow_{target.former or PREDICTION}"
     return plain.assign(
         **_inputs(dataset, logged),

@@ -39,7 +39,7 @@ def log_answers(
     latency_ms
         Time of all of them.
     """
-    now = time.time()
+    now, declaration = time.time(), log.declare(version.declaration)
     log.record_many(
         Entry(
             one["prediction_id"],
@@ -52,6 +52,7 @@ def log_answers(
             one["prediction"],
             latency_ms,
             row.cells,
+            declaration,
         )
         for one, row in zip(answers, rows, strict=True)
     )

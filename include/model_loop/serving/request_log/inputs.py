@@ -16,7 +16,8 @@ import msgspec
 from model_loop.datasets.columns import Column
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.registry import datasets_in_python, find_variant
-from model_loop.errors import InvalidInputError
+from model_loop.datasets.stored import dataset_of_text
+from model_loop.errors import ModelLoopError
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def _spans() -> Mapping[str, tuple[int, int]]:
 NO_INPUTS: tuple[None, ...] = (*(None for _ in columns_of_their_own()), None)
 
 
-def logged_inputs(service: str, row: Sequence[Any]) -> Sequence[Any]:
+def logged_inputs(service: str, row: Sequence[Any], declaration: str = "") -> Sequence[Any]:
     """Return the cells of the log for what was asked: own columns, and the object in JSON.
 
     Parameters
@@ -57,12 +58,14 @@ def logged_inputs(service: str, row: Sequence[Any]) -> Sequence[Any]:
         Key of the variant.
     row
         Values in the order of the table's columns.
+    declaration
+        The stored declaration by which it was read; empty for the present one.
     """
     span = _spans().get(service)
     if span is not None and span[1] == len(row):
         before, after = span[0], len(NO_INPUTS) - 1 - sum(span)
         return (*(None,) * before, *row, *(None,) * after, None)
-    fields = _fields(service)
+    fields = _fields(service, declaration)
     if len(fields) != len(row):
         _warn(service)
         return NO_INPUTS
@@ -90,13 +93,29 @@ def read_inputs(dataset: Dataset, logged: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=128)
-def _fields(service: str) -> tuple[tuple[str, bool], ...]:
+def _fields(service: str, declaration: str) -> tuple[tuple[str, bool], ...]:
     """Return the fields of a variant, each with whether whole numbers are written without .0."""
     try:
-        columns = find_variant(service)[0].columns
-    except InvalidInputError:
+        columns = dataset_of_logged(service, declaration).columns
+    except ModelLoopError:
         return ()
     return tuple((one.field, not one.text and one.kind != "number") for one in columns)
+
+
+def dataset_of_logged(service: str, declaration: str | None) -> Dataset:
+    """Return the dataset by which a logged prediction was read.
+
+    Parameters
+    ----------
+    declaration
+        The stored declaration; None and empty stand for the present one.
+
+    Raises
+    ------
+    ModelLoopError
+        If it cannot be read, or there is no such variant now.
+    """
+    return dataset_of_text(declaration) if declaration else find_variant(service)[0]
 
 
 @functools.lru_cache(maxsize=128)

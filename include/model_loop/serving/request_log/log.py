@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Engine
 
+from model_loop.datasets.stored import digest_of_text
 from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.request_log.entries import Batch, Entry, Writer
 from model_loop.serving.request_log.queries import count_lost, find_prediction, note_feedback
@@ -104,6 +105,9 @@ class RequestLog:
     def __post_init__(self) -> None:
         """Prepare what the threads share."""
         self.counts = LogCounts()
+        #: Stored declarations of the entries by their digests, and those that the database has.
+        self._declarations: dict[str, str] = {}
+        self._declared: set[str] = set()
         self._writer = self.writer or LogWriter(self.engine, inputs=self.rules.inputs)
         self._waiting: collections.deque[Entry] = collections.deque()
         #: Held while the buffer and the spool have to say the same.
@@ -168,6 +172,13 @@ class RequestLog:
                 self._count_lost(1)
             else:
                 self._waiting.append(entry)
+
+    def declare(self, declaration: str) -> str:
+        """Keep a stored declaration for the entries that it has read; return its digest."""
+        digest = digest_of_text(declaration)
+        if digest and digest not in self._declarations:
+            self._declarations = {**self._declarations, digest: declaration}
+        return digest
 
     def record_many(self, entries: Iterable[Entry]) -> None:
         """Log several predictions; what the buffer cannot hold is dropped."""
@@ -327,7 +338,10 @@ class RequestLog:
         """Write what was taken; why something of it is left, if something is."""
         taken, lost, counts = self._taken, self._untold(), self.counts
         self._writer.follow(self.shadows())
-        written = self._writer.write(Batch(taken, lost=lost))
+        new = {n: text for n, text in self._declarations.items() if n not in self._declared}
+        written = self._writer.write(Batch(taken, lost=lost, declarations=new))
+        if not written.problem:
+            self._declared |= new.keys()
         self._taken = [taken[place] for place in written.left]
         if written.unfit:
             with self._recording:

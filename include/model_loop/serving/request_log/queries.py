@@ -6,19 +6,57 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, Select, delete, func, insert, select
 
-from model_loop.datasets.registry import find_variant
-from model_loop.errors import InvalidInputError
+from model_loop.errors import ModelLoopError
 from model_loop.scoring.answers import PREDICTION, actual_name, answered
-from model_loop.serving.request_log.inputs import columns_of_their_own, read_inputs
-from model_loop.serving.request_log.tables import dropped, feedback, losses, predictions
+from model_loop.serving.request_log.inputs import (
+    columns_of_their_own,
+    dataset_of_logged,
+    read_inputs,
+)
+from model_loop.serving.request_log.tables import (
+    declarations,
+    dropped,
+    feedback,
+    losses,
+    predictions,
+)
 
 #: Old predictions that are removed in one transaction, at most: others wait for the database.
 REMOVED = 10_000
 
 #: Ids that one statement names, at most.
 _IDS = 500
+
+
+def logged_rows() -> Select[Any]:
+    """Select predictions with their true values, and the declarations by which they were read."""
+    by = declarations.c.declaration == predictions.c.declaration
+    given = feedback.c.prediction_id == predictions.c.prediction_id
+    return (
+        select(predictions, feedback.c.actual_minutes, declarations.c.text)
+        .join(feedback, given, isouter=True)
+        .join(declarations, by, isouter=True)
+    )
+
+
+def note_declarations(engine: Engine, texts: Mapping[str, str]) -> None:
+    """Keep stored declarations by their digests; those that are there already stay."""
+    with engine.begin() as connection:
+        there = set(connection.scalars(select(declarations.c.declaration)))
+        if new := [name for name in texts if name not in there]:
+            connection.execute(
+                insert(declarations),
+                [{"declaration": name, "text": texts[name]} for name in new],
+            )
+
+
+def find_declaration(engine: Engine, digest: str) -> str:
+    """Return a stored declaration by its digest; empty if the log does not have it."""
+    query = select(declarations.c.text).where(declarations.c.declaration == digest)
+    with engine.connect() as connection:
+        return connection.scalar(query) or ""
 
 
 def find_prediction(
@@ -31,9 +69,7 @@ def find_prediction(
     variants
         Keys of the variants whose predictions are looked at; all by default.
     """
-    known = select(predictions, feedback.c.actual_minutes).join(
-        feedback, feedback.c.prediction_id == predictions.c.prediction_id, isouter=True
-    )
+    known = logged_rows()
     with engine.connect() as connection:
         query = known.where(predictions.c.prediction_id == prediction_id, *_of(variants))
         row = connection.execute(query).mappings().first()
@@ -41,19 +77,20 @@ def find_prediction(
 
 
 #: Columns of a logged prediction that have other names for people.
-_STORED = ("minutes", "shadow_minutes", "actual_minutes", "inputs")
+STORED = ("minutes", "shadow_minutes", "actual_minutes", "inputs", "text")
 
 
 def _named(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a logged prediction by the names that its dataset gives."""
     try:
-        dataset = find_variant(row["service"])[0]
-    except InvalidInputError:
+        dataset = dataset_of_logged(row["service"], row["text"])
+    except ModelLoopError:
         # It was removed, and what it has answered is still there.
         return {**row}
     own = {column.field for column in columns_of_their_own()}
     former = dataset.target.former
-    plain = {name: value for name, value in row.items() if name not in own.union(_STORED)}
+    own |= {*STORED, *(() if row["declaration"] else ("declaration",))}
+    plain = {name: value for name, value in row.items() if name not in own}
     return {
         **plain,
         **read_inputs(dataset, row),

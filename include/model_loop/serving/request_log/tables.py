@@ -34,6 +34,7 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
+from model_loop.datasets.stored import DIGEST_LENGTH
 from model_loop.errors import InvalidInputError
 from model_loop.serving.request_log.inputs import columns_of_their_own
 
@@ -72,7 +73,16 @@ predictions = Table(
         for one in columns_of_their_own()
     ),
     Column("inputs", Text),
+    Column("declaration", String(DIGEST_LENGTH)),
     Index("predictions_at", "at"),
+)
+
+#: Stored declarations by which predictions were read, by their digests; see `datasets.stored`.
+declarations = Table(
+    "declarations",
+    metadata,
+    Column("declaration", String(DIGEST_LENGTH), primary_key=True),
+    Column("text", Text, nullable=False),
 )
 
 #: True values, by the name of the first dataset; the last one of a prediction counts.
@@ -155,8 +165,10 @@ def make_tables(engine: Engine) -> None:
     metadata.create_all(engine)
     there = {column["name"]: column for column in inspect(engine).get_columns(predictions.name)}
     changes = []
-    if "inputs" not in there:
-        changes.append(f"ALTER TABLE {predictions.name} ADD COLUMN inputs TEXT")
+    added = {"inputs": "TEXT", "declaration": f"VARCHAR({DIGEST_LENGTH})"}
+    for name, kind in added.items():
+        if name not in there:
+            changes.append(f"ALTER TABLE {predictions.name} ADD COLUMN {name} {kind}")
     length = getattr(there["service"]["type"], "length", None) or _SERVICE_LENGTH
     if engine.dialect.name == "postgresql" and length < _SERVICE_LENGTH:
         wide = f"VARCHAR({_SERVICE_LENGTH})"
@@ -168,7 +180,7 @@ def make_tables(engine: Engine) -> None:
         except (OperationalError, ProgrammingError):
             # Another server may have done the same a moment ago.
             names = {column["name"] for column in inspect(engine).get_columns(predictions.name)}
-            if "inputs" not in names:
+            if not added.keys() <= names:
                 raise
         else:
             logger.info("The request log was brought up to date: %s", change)

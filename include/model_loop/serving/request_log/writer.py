@@ -13,7 +13,12 @@ from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlche
 
 from model_loop.serving.request_log.entries import PART, PAUSE_SECONDS, Batch, Entry, Written
 from model_loop.serving.request_log.inputs import NO_INPUTS, logged_inputs
-from model_loop.serving.request_log.queries import find_known, note_losses
+from model_loop.serving.request_log.queries import (
+    find_declaration,
+    find_known,
+    note_declarations,
+    note_losses,
+)
 from model_loop.serving.request_log.tables import insert_predictions, make_tables
 
 if TYPE_CHECKING:
@@ -21,6 +26,9 @@ if TYPE_CHECKING:
 
 #: Errors that are the entries' own, and not of a database that is away.
 _UNFIT = (IntegrityError, DataError)
+
+#: Place of the row in an entry; what is before it has a column each.
+_ROW = Entry._fields.index("row")
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +49,7 @@ class LogWriter:
         self._inputs = inputs
         self._shadows: Mapping[str, ServedVersion] = {}
         self._unsure = False
+        self._declarations: dict[str, str] = {}
 
     def start(self) -> None:
         """Nothing has to be made ready."""
@@ -72,6 +81,9 @@ class LogWriter:
                 # The database may have been away since before the tables were made.
                 make_tables(self._engine)
                 self._unsure = False
+            if batch.declarations:
+                note_declarations(self._engine, batch.declarations)
+                self._declarations |= batch.declarations
             self._write(batch, written.left, written)
             if batch.lost:
                 self._note(batch.lost)
@@ -120,8 +132,18 @@ class LogWriter:
     def _values(self, batch: Batch, place: int) -> list[object]:
         """Return the values of an entry, in the order of the table's columns."""
         entry: Entry = batch.entries[place]
-        inputs = logged_inputs(entry.service, entry.row) if self._inputs else NO_INPUTS
-        return [*entry[:-1], *batch.shadow.get(place, (None, None)), *inputs]
+        inputs: Sequence[object] = NO_INPUTS
+        if self._inputs:
+            declaration = self._declaration(entry.declaration)
+            inputs = logged_inputs(entry.service, entry.row, declaration)
+        own = (*entry[:_ROW], *batch.shadow.get(place, (None, None)))
+        return [*own, *inputs, entry.declaration or None]
+
+    def _declaration(self, digest: str) -> str:
+        """Return a stored declaration; a server that was killed may have noted it before."""
+        if digest and digest not in self._declarations:
+            self._declarations[digest] = find_declaration(self._engine, digest)
+        return self._declarations.get(digest, "")
 
     def _is_unfit(self, error: SQLAlchemyError) -> bool:
         # SQLite's driver says so of values that it does not know, Postgres of a missing table.

@@ -23,6 +23,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 import msgspec
 
 from model_loop.serving.request_log.entries import Batch, Written
+from model_loop.serving.request_log.inputs import dataset_of_logged
 from model_loop.serving.request_log.tables import open_log
 from model_loop.serving.request_log.writer import LogWriter
 
@@ -66,12 +67,15 @@ class Shadow(msgspec.Struct):
         See `ServedVersion`.
     form
         Compiled form as `CompiledModel.write` writes it.
+    declaration
+        See `ServedVersion`.
     """
 
     version: int
     columns: tuple[str, ...]
     places: tuple[int, ...]
     form: bytes
+    declaration: str = ""
 
 
 class Follow(msgspec.Struct, tag=True):
@@ -180,7 +184,11 @@ def _follow(shadows: Mapping[str, ServedVersion]) -> Follow:
             form = io.BytesIO()
             shadow.form.write(form)
             follow.shadows[key] = Shadow(
-                shadow.version, shadow.columns, shadow.places, form.getvalue()
+                shadow.version,
+                shadow.columns,
+                shadow.places,
+                form.getvalue(),
+                shadow.declaration,
             )
     return follow
 
@@ -229,14 +237,22 @@ class _Shadowed:
             threading.Thread(target=self._prepare, args=(wanted,), daemon=True).start()
 
     def _prepare(self, wanted: Follow) -> None:
-        from model_loop.datasets.registry import find_variant  # noqa: PLC0415 - as above
-        from model_loop.serving.compiled.model import CompiledModel  # noqa: PLC0415 - as above
+        from model_loop.serving.compiled.model import (  # noqa: PLC0415 - only a shadow needs NumPy
+            CompiledModel,
+        )
         from model_loop.serving.models.predictor import ServedVersion  # noqa: PLC0415 - as above
 
         ready = {}
         for key, one in wanted.shadows.items():
-            form = CompiledModel.read(io.BytesIO(one.form), find_variant(key)[0])
-            ready[key] = ServedVersion(one.version, one.columns, one.places, form.verify())
+            dataset = dataset_of_logged(key, one.declaration)
+            form = CompiledModel.read(io.BytesIO(one.form), dataset)
+            ready[key] = ServedVersion(
+                one.version,
+                one.columns,
+                one.places,
+                form.verify(),
+                declaration=one.declaration,
+            )
         with self._turn:
             if self._wanted is wanted:
                 self._writer.follow(ready)

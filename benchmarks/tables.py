@@ -37,6 +37,15 @@ class Table:
 _PARTS = ("preparation", "trainings", "promotion", "batch", "monitoring", "all")
 _LEVELS = ("warn, %", "act, %", "warn by two of three, %", "act by two of three, %")
 
+#: Later rows on which intervals are measured.
+_LATER = (
+    *(f"trips, 2023-01+2023-02: {month}" for month in ("2024-01", "2024-02", "2024-03", "2024-04")),
+    *(f"trips, 2024-01+2024-02: {month}" for month in ("2024-03", "2024-04")),
+    "bikes, request: test",
+    "flights, planned: test",
+    "flights, departed: test",
+)
+
 KNOWN: Mapping[str, Table] = {
     "airflow": Table(("both training DAGs",), ("plain, s", "with Airflow, s", "added, %")),
     "parsing": Table(
@@ -73,6 +82,20 @@ KNOWN: Mapping[str, Table] = {
         ("median, s", "slowest, s"),
         published=False,
     ),
+    "intervals": Table(
+        _LATER,
+        (
+            "coverage at 80, %",
+            "coverage at 90, %",
+            "width at 90, in its unit",
+            "worst hours at 90, %",
+            "worst predictions at 90, %",
+            "first week, %",
+            "corrected by day, %",
+            "corrected width, in its unit",
+        ),
+    ),
+    "intervals sharper": Table(_LATER, ("as it is", "scale model", "quantile regression")),
     "estimate": Table(
         (
             "2023-01+2023-02, 2024-01: 2024-02",

@@ -90,17 +90,25 @@ def test_days_like_those_before_are_left_alone(intervals: Intervals) -> None:
 
 def test_a_day_comes_once_and_in_order() -> None:
     """Reading a day again, or an earlier one, changes nothing: runs are repeated."""
-    first = corrected(NO_CORRECTION, ClosedDay("2024-03-02", 99, 0.2, 0.0, 0.3), CorrectionRules())
+    first = corrected(NO_CORRECTION, ClosedDay("2024-03-02", 100, 0.2, 0.0, 0.3), CorrectionRules())
     assert first.version == 1
     assert first.day == "2024-03-02"
     for day in ("2024-03-02", "2024-03-01"):
-        assert corrected(first, ClosedDay(day, 99, 9.0, 0.5, 0.5), CorrectionRules()) == first
+        assert corrected(first, ClosedDay(day, 100, 9.0, 0.5, 0.5), CorrectionRules()) == first
 
 
-def test_a_day_of_few_rows_says_nothing() -> None:
-    """Shares of a handful are noise."""
-    closed = ClosedDay("2024-03-02", 29, 9.0, 0.5, 0.5)
-    assert corrected(NO_CORRECTION, closed, CorrectionRules()) == NO_CORRECTION
+def test_a_day_of_few_rows_says_little() -> None:
+    """Shares of a handful are noise; those of an empty day are none."""
+    few, many, more = (
+        corrected(NO_CORRECTION, ClosedDay("2024-03-02", rows, 1.0, 0.5, 0.0), CorrectionRules())
+        for rows in (10, 100, 1_000)
+    )
+    assert many == more
+    assert few.bias == pytest.approx(many.bias / 10)
+    assert 1 > few.lower > many.lower
+    assert 1 < few.upper < many.upper
+    empty = ClosedDay("2024-03-02", 0, float("nan"), float("nan"), float("nan"))
+    assert corrected(NO_CORRECTION, empty, CorrectionRules()) == NO_CORRECTION
 
 
 def test_nonsense_moves_limits_within_bounds() -> None:
@@ -108,7 +116,7 @@ def test_nonsense_moves_limits_within_bounds() -> None:
     rules = CorrectionRules(most_bias=0.5)
     state = NO_CORRECTION
     for number in range(30):
-        closed = ClosedDay(f"2024-03-{number + 1:02d}", 99, 100.0, 0.0, 1.0)
+        closed = ClosedDay(f"2024-03-{number + 1:02d}", 100, 100.0, 0.0, 1.0)
         state = corrected(state, closed, rules)
     assert state.bias == 0.5
     assert state.upper == rules.smallest
@@ -117,7 +125,7 @@ def test_nonsense_moves_limits_within_bounds() -> None:
 
 def test_a_side_that_is_missed_gets_a_smaller_tail(intervals: Intervals) -> None:
     """Each side moves by its own misses."""
-    closed = ClosedDay("2024-03-02", 99, 0.0, 0.05, 0.2)
+    closed = ClosedDay("2024-03-02", 100, 0.0, 0.05, 0.2)
     state = corrected(NO_CORRECTION, closed, CorrectionRules())
     assert state.lower == 1.0
     assert state.upper < 1.0

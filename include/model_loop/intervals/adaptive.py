@@ -80,8 +80,8 @@ class CorrectionRules:
         Bound of the bias to both sides, in the unit of scores.
     smallest, largest
         Bounds of the factors of the tails.
-    fewest
-        Rows below which a day says nothing.
+    full
+        Rows from which a day counts in full; one of fewer moves limits by its share of them.
     """
 
     tail: float = 0.05
@@ -91,21 +91,22 @@ class CorrectionRules:
     most_bias: float = float("inf")
     smallest: float = 0.001
     largest: float = 2.0
-    fewest: int = 30
+    full: int = 100
 
 
 def corrected(state: Correction, closed: ClosedDay, rules: CorrectionRules) -> Correction:
-    """Return the correction after one more day; the same where the day came before, or is small.
+    """Return the correction after one more day; the same where the day came before.
 
     The days of a correction come in their order, each once, so that reading a day again changes
     nothing.
     """
-    if closed.day <= state.day or closed.rows < rules.fewest:
+    if closed.day <= state.day or not closed.rows:
         return state
-    bias = state.bias + rules.bias_step * (closed.bias - state.bias)
+    share = min(closed.rows / rules.full, 1.0)
+    bias = state.bias + share * rules.bias_step * (closed.bias - state.bias)
 
     def moved(factor: float, missed: float) -> float:
-        change = rules.step * (rules.tail - missed) / rules.tail
+        change = share * rules.step * (rules.tail - missed) / rules.tail
         factor *= math.exp(max(change, -rules.most))
         return min(max(factor, rules.smallest), rules.largest)
 

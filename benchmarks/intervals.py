@@ -1,0 +1,282 @@
+"""Coverage of intervals on months that the model did not know, and of two sharper ways.
+
+XGBoost with the settings of `benchmarks.estimate` (trips of green) and `benchmarks.calibration`
+(declared tables) is fitted on train alone for the residuals on validation, and on both for the
+answers. Its intervals, as every trained model gets them, are measured on later rows: at 80 and
+90 %, by six hours of the day and by fifths of the prediction (the worst of them with 200 rows and
+more), and with the correction that each closed day makes (`intervals.adaptive`).
+
+With `sharper`, another way is compared by the interval score at 90 %: scores divided by a second
+model of their size, which learns from the residuals of every other day and is calibrated on the
+days between. With `sharper quantiles` conformalized quantile regression (Romano et al., 2019) is
+compared as well, which takes many minutes.
+
+Months come from MODEL_LOOP_TLC_FOLDER; without it, nothing is recorded.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import benchmarks.calibration as tables
+import benchmarks.estimate as months
+import numpy as np
+import pandas as pd
+import xgboost as xgb
+from benchmarks.results import record
+
+from model_loop.datasets.declared import dataset_of
+from model_loop.datasets.registry import datasets_folder
+from model_loop.days import SECONDS_PER_DAY
+from model_loop.intervals.adaptive import NO_CORRECTION, ClosedDay, CorrectionRules, corrected
+from model_loop.intervals.calibrated import Intervals, hours_of
+from model_loop.intervals.calibration import order_statistics
+from model_loop.intervals.grid import STEPS, outer_step, tail_of
+from model_loop.intervals.measures import Held, measure_intervals
+from model_loop.intervals.residuals import Residuals, digest_of
+from model_loop.intervals.scores import Numbers, scores_of
+from model_loop.models.boosting import BoosterRegressor
+from model_loop.models.calibrating import intervals_of
+from model_loop.training_set.frames import as_numbers
+from model_loop.training_set.matrices import Matrix, Targets
+from model_loop.training_set.preparation import build_training_set
+from model_loop.training_set.types import TrainingSet
+from trip_duration.months import MonthSplit
+from trip_duration.services import DURATION, PICKUP_TIME
+from trip_duration.training_set.request import TrainingSetRequest
+
+LEVEL = 90.0
+#: Train, validation and test month, and those that follow.
+SPLITS = (
+    ("2023-01", "2023-02", "2024-01", ("2024-02", "2024-03", "2024-04")),
+    ("2024-01", "2024-02", "2024-03", ("2024-04",)),
+)
+TABLES = ("bikes", "flights")
+#: Rows below which a part of the day or of the predictions says nothing.
+LEAST, BANDS, HOURS = 200, 5, 6
+Make = Callable[[], BoosterRegressor]
+
+
+@dataclass(frozen=True)
+class Later:
+    """Rows that no model knew: inputs, predictions, true values and times."""
+
+    inputs: Matrix
+    predicted: Numbers
+    actual: Numbers
+    times: Numbers
+
+
+@dataclass(frozen=True)
+class Fits:
+    """A training set with its residuals, and later rows by their name."""
+
+    training_set: TrainingSet
+    residuals: Residuals
+    later: Mapping[str, Later]
+
+
+def main() -> None:
+    """Print a table of coverage; with `sharper`, one of interval scores."""
+    sharper = "sharper" in sys.argv
+    names = SHARPER if sharper else HELD
+    print(f"| | {' | '.join(names)} |\n| --- |{' --- |' * len(names)}")
+    for name, fits in all_fits():
+        intervals = intervals_of(fits.residuals, fits.training_set)
+        for part, rows in fits.later.items():
+            if sharper:
+                found = scores(fits, intervals, rows)
+                record(
+                    "intervals sharper", f"{name}: {part}", dict(zip(names, found, strict=False))
+                )
+            else:
+                found = coverage(intervals, rows)
+                record("intervals", f"{name}: {part}", dict(zip(names, found, strict=True)))
+            print(
+                f"| {name}: {part} | {' | '.join(f'{value:.2f}' for value in found)} |", flush=True
+            )
+
+
+def all_fits() -> Iterator[tuple[str, Fits]]:
+    """Fit the models of all tables, one after another."""
+    with tempfile.TemporaryDirectory() as storage:
+        if folder := os.environ.get("MODEL_LOOP_TLC_FOLDER"):
+            for *split, later in SPLITS:
+                request = TrainingSetRequest(
+                    folder, "green", MonthSplit.parse(*split), recipe="rich"
+                )
+                training_set = build_training_set(request, storage_root=storage)
+                trips = {
+                    month: months.month_of(folder, month, storage) for month in (split[2], *later)
+                }
+                yield (
+                    f"trips, {split[0]}+{split[1]}",
+                    fitted(training_set, trips, DURATION, PICKUP_TIME, booster_of_months),
+                )
+    for name in TABLES:
+        declaration = tables.completed(datasets_folder() / f"{name}.toml")
+        for recipe in dataset_of(declaration).recipes:
+            training_set = tables.training_set(declaration, recipe, tables.WITHOUT, 1)
+            time, rows = training_set.dataset.time, training_set.test_rows
+            assert time is not None
+            test = {"test": rows}
+            target = training_set.target.name
+            make = lambda: tables.model(1)  # noqa: E731 - of this seed
+            yield f"{name}, {recipe}", fitted(training_set, test, target, time, make)
+
+
+def booster_of_months() -> BoosterRegressor:
+    """The model of months, not fitted."""
+    return BoosterRegressor(months.SETTINGS, rounds=months.ROUNDS, random_state=42)
+
+
+def fitted(
+    training_set: TrainingSet,
+    later: Mapping[str, pd.DataFrame],
+    target: str,
+    time: str,
+    make: Make,
+) -> Fits:
+    """Fit on train for the residuals, on train and validation for the later rows."""
+    splits, validation = training_set.layout_for("dense"), training_set.validation_target
+    tuned = make().fit(splits.train, training_set.train_target)
+    final = make().fit(splits.train_validation, training_set.train_validation_target)
+
+    def rows_of(rows: pd.DataFrame) -> Later:
+        inputs = splits.encoder.transform(rows[list(training_set.recipe.columns)])
+        predicted = np.asarray(final.predict(inputs), dtype=np.float64)
+        return Later(inputs, predicted, rows[target].to_numpy(np.float64), as_numbers(rows[time]))
+
+    residuals = Residuals(
+        "validation",
+        validation,
+        np.asarray(tuned.predict(splits.validation), dtype=np.float64),
+        (digest_of(training_set.train_target),),
+        digest_of(training_set.test_target),
+        training_set.validation_times,
+    )
+    return Fits(training_set, residuals, {name: rows_of(rows) for name, rows in later.items()})
+
+
+HELD = (
+    "coverage at 80, %",
+    "coverage at 90, %",
+    "width at 90, in its unit",
+    "worst hours at 90, %",
+    "worst predictions at 90, %",
+    "first week, %",
+    "corrected by day, %",
+    "corrected width, in its unit",
+)
+
+
+def coverage(intervals: Intervals, rows: Later) -> tuple[float, ...]:
+    """Measure intervals on later rows: by level, by group, and with the correction of each day."""
+    held = {level: held_by(intervals, rows, level) for level in (80.0, LEVEL)}
+    low, high = intervals.at(LEVEL).limits_of(rows.predicted, rows.times)
+    inside = (rows.actual >= low) & (rows.actual <= high)
+    edges = np.quantile(rows.predicted, np.arange(1, BANDS) / BANDS)
+    worst = [
+        min(
+            float(inside[groups == group].mean())
+            for group in np.unique(groups)
+            if (groups == group).sum() >= LEAST
+        )
+        for groups in (hours_of(rows.times) // HOURS, np.searchsorted(edges, rows.predicted))
+    ]
+    first, live = corrected_by_day(intervals, rows)
+    shares = (held[80.0].coverage, held[LEVEL].coverage, *worst, first.coverage, live.coverage)
+    eighty, ninety, hours, bands, week, daily = (100 * share for share in shares)
+    return (eighty, ninety, held[LEVEL].width, hours, bands, week, daily, live.width)
+
+
+def held_by(intervals: Intervals, rows: Later, level: float) -> Held:
+    """Measure intervals of a level."""
+    limits = intervals.at(level).limits_of(rows.predicted, rows.times)
+    return measure_intervals(*limits, rows.actual, level)
+
+
+def corrected_by_day(intervals: Intervals, rows: Later) -> tuple[Held, Held]:
+    """Measure intervals that each closed day corrects: in the first week, and after it."""
+    state, rules = NO_CORRECTION, CorrectionRules(tail=tail_of(LEVEL))
+    days = (rows.times // SECONDS_PER_DAY).astype(np.int64)
+    floor = -np.inf if intervals.floor is None else intervals.floor
+    scored = scores_of(rows.actual, rows.predicted, intervals.shape, floor)
+    low, high = np.empty(len(days)), np.empty(len(days))
+    for day in np.unique(days):
+        of_day = days == day
+        band = intervals.at(LEVEL, state)
+        low[of_day], high[of_day] = band.limits_of(rows.predicted[of_day], rows.times[of_day])
+        held = measure_intervals(low[of_day], high[of_day], rows.actual[of_day], LEVEL)
+        name = str(np.datetime64(int(day), "D"))
+        bias = float(np.median(scored[of_day]))
+        state = corrected(state, ClosedDay(name, held.rows, bias, held.below, held.above), rules)
+    week = days < days.min() + 7
+    first, after = (
+        measure_intervals(low[part], high[part], rows.actual[part], LEVEL) for part in (week, ~week)
+    )
+    return first, after
+
+
+SHARPER = ("as it is", "scale model", "quantile regression")
+_SCALE = {"max_depth": 5, "learning_rate": 0.05, "min_child_weight": 50.0, "subsample": 0.8}
+_SCALE_ROUNDS = 150
+
+
+def scores(fits: Fits, intervals: Intervals, rows: Later) -> tuple[float, ...]:
+    """Compute interval scores at 90 % of the intervals as they are, and of sharper ways."""
+    ways = [by_scale, by_quantiles] if "quantiles" in sys.argv else [by_scale]
+    limits = (way(fits, intervals, rows) for way in ways)
+    others = (measure_intervals(*pair, rows.actual, LEVEL).score for pair in limits)
+    return (held_by(intervals, rows, LEVEL).score, *others)
+
+
+def by_scale(fits: Fits, intervals: Intervals, rows: Later) -> tuple[Numbers, Numbers]:
+    """Return limits by scores that are divided by their expected size."""
+    known, floor = fits.residuals, -np.inf if intervals.floor is None else intervals.floor
+    assert known.times is not None
+    inputs = np.column_stack([fits.training_set.layout_for("dense").validation, known.predicted])
+    scored = scores_of(known.actual, known.predicted, intervals.shape, floor)
+    learned = (known.times // SECONDS_PER_DAY) % 2 == 0
+    size = BoosterRegressor(_SCALE, rounds=_SCALE_ROUNDS, random_state=1)
+    size.fit(inputs[learned], np.log(np.abs(scored[learned]) + 1e-3))
+    ratios = scored[~learned] / np.exp(size.predict(inputs[~learned]))
+    table = order_statistics(ratios, np.ones(len(ratios)))
+    step = outer_step(tail_of(LEVEL))
+    expected = np.exp(size.predict(np.column_stack([rows.inputs, rows.predicted])))
+    low, high = (expected * table[place - 1] for place in (step, STEPS - step))
+    if intervals.shape == "difference":
+        return rows.predicted + low, rows.predicted + high
+    base = np.maximum(rows.predicted, floor)
+    return base * np.exp(low), base * np.exp(high)
+
+
+def by_quantiles(fits: Fits, intervals: Intervals, rows: Later) -> tuple[Numbers, Numbers]:
+    """Return limits by quantile regression, moved by what it misses on validation."""
+    ratio, splits = intervals.shape == "log ratio", fits.training_set.layout_for("dense")
+    there, back = (np.log, np.exp) if ratio else (np.asarray, np.asarray)
+    tail = tail_of(LEVEL)
+    settings = {**_SCALE, "max_depth": 8, "objective": "reg:quantileerror"}
+    settings |= {"quantile_alpha": [tail, 1 - tail], "tree_method": "hist", "seed": 1}
+
+    def learned(inputs: Matrix, actual: Targets) -> xgb.Booster:
+        return xgb.train(settings, xgb.QuantileDMatrix(inputs, there(actual)), months.ROUNDS)
+
+    training_set = fits.training_set
+    tuned = learned(splits.train, training_set.train_target)
+    low, high = tuned.inplace_predict(splits.validation).T
+    actual = there(fits.residuals.actual)
+    step = STEPS - outer_step(tail)
+    missed = (order_statistics(each, np.ones(len(each))) for each in (low - actual, actual - high))
+    below, above = (table[step - 1] for table in missed)
+    final = learned(splits.train_validation, training_set.train_validation_target)
+    low, high = final.inplace_predict(rows.inputs).T
+    return back(low - below), back(high + above)
+
+
+if __name__ == "__main__":
+    main()

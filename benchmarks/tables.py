@@ -77,6 +77,19 @@ KNOWN: Mapping[str, Table] = {
         published=False,
     ),
     "cluster": Table(_PARTS, ("make up, s", "one worker, s", "two workers, s")),
+    "comparison": Table(
+        (
+            "two models of bikes",
+            "independent normal",
+            "autoregressive, 0.3",
+            "autoregressive, 0.5",
+        ),
+        ("as the report does, %", "by a t-test, daily, %"),
+        published=False,
+    ),
+    "comparison days": Table(
+        ("0.5 deviations", "1 deviations"), ("decided after, days",), published=False
+    ),
     "dashboard": Table(
         ("the very first", "overview", "data", "models", "monitoring", "playground"),
         ("median, s", "slowest, s"),

@@ -30,7 +30,12 @@ def most(replays: int) -> float:
 
 @pytest.fixture(scope="module")
 def differences() -> Days:
-    """By how much the mean absolute errors of two models differ on each day of a half year."""
+    """The differences of the days."""
+    return daily_differences()
+
+
+def daily_differences() -> Days:
+    """Return how far the mean absolute errors of two models are apart on each day of half a year."""
     table = pd.read_csv(datasets_folder() / "data" / "bikes_hourly.csv.gz")
     table = table[table.dteday < "2012-12-31"]
     names = ["hr", "temp", "hum", "windspeed", "workingday", "weathersit", "mnth", "yr"]

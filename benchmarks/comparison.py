@@ -48,15 +48,12 @@ def main() -> None:
 
 
 def _told_apart_by_tests(drawn: list[Days]) -> float:
+    """Return the share of replays that a t-test of the days so far finds different on any day."""
     looks = range(BLOCK, len(drawn[0]) + 1)
-    return float(
-        np.mean(
-            [
-                any(stats.ttest_1samp(days[:day], 0).pvalue < WRONG for day in looks)
-                for days in drawn
-            ]
-        )
-    )
+    found = [
+        any(stats.ttest_1samp(days[:day], 0).pvalue < WRONG for day in looks) for days in drawn
+    ]
+    return float(np.mean(found))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def differences() -> Days:
 
 
 def daily_differences() -> Days:
-    """Return how far the mean absolute errors of two models are apart on each day of half a year."""
+    """Return how far the errors of two models are apart on each day of half a year."""
     table = pd.read_csv(datasets_folder() / "data" / "bikes_hourly.csv.gz")
     table = table[table.dteday < "2012-12-31"]
     names = ["hr", "temp", "hum", "windspeed", "workingday", "weathersit", "mnth", "yr"]

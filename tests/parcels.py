@@ -86,7 +86,10 @@ def declared(source: Path, name: str = "parcels", **changes: str) -> Declaration
 
 
 def build_parcels(
-    folder: Path, declaration: Declaration | None = None, shares: tuple[float, ...] = SHARES
+    folder: Path,
+    declaration: Declaration | None = None,
+    shares: tuple[float, ...] = SHARES,
+    storage_root: str = "",
 ) -> TrainingSet:
     """Build a training set of parcels, and let this process know the dataset."""
     given = declaration or declared(write_parcels(folder / "parcels.csv"))
@@ -97,4 +100,4 @@ def build_parcels(
         text_of_declaration(completed), dataset.name, "sent", split_of(dataset, shares)
     )
     with tempfile.TemporaryDirectory() as storage:
-        return build_training_set(request, storage_root=storage)
+        return build_training_set(request, storage_root=storage_root or storage)

@@ -8,9 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.parcels import build_parcels
 from tests.training_set.test_products import age
 
 from model_loop.errors import InvalidInputError
+from model_loop.partitions.checked import FOLDER, CheckedTableStore
 from model_loop.training_set.products import TrainingSetStore
 from model_loop.training_set.retention import plan_pruning, prune
 from model_loop.training_set.retention_rules import Retention
@@ -85,3 +87,26 @@ def test_bounds(wrong: dict[str, int]) -> None:
     """Negative numbers are refused."""
     with pytest.raises(InvalidInputError, match="out of bounds"):
         Retention(**wrong)
+
+
+def test_checked_rows_stay_with_their_training_set(tmp_path: Path) -> None:
+    """Those of a file that a kept training set names stay, however old; those of former ones go."""
+    parcels = build_parcels(tmp_path, storage_root=str(tmp_path / "store"))
+    root = str(tmp_path / "store")
+    folder = Path(root) / FOLDER
+    of_now = {path for path in folder.rglob("*") if path.is_file()}
+    keys = {key for key, _ in CheckedTableStore(root).files_by_key()}
+    former = [
+        path.with_name(f"{'0' * 16}{path.name[16:]}")
+        for path in of_now
+        if path.name[:16] in keys and not path.name.endswith(f"{path.name[:16]}.json")
+    ]
+    for path in former:
+        path.write_bytes(b"of another file")
+    for path in folder.rglob("*"):
+        os.utime(path, (0, time.time() - 40 * DAY))
+    TrainingSetStore(root).publish(parcels)
+    gone = {Path(file) for file in plan_pruning(root, Retention()).files}
+    assert {*former} <= gone
+    assert gone - {*former} <= {*folder.glob("plans/*")}
+    assert any(path.name.endswith("-verdict.json") for path in of_now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -194,6 +194,15 @@ class CheckedTableStore:
         )
         write_bytes(entry, text_of(checked).encode())
         return checked
+
+    def files_by_key(self) -> Iterator[tuple[str, set[str]]]:
+        """Yield the key of each checked table, and the digests of its files."""
+        entries = self.folder.glob("*/*/*.json") if self.folder.exists() else ()
+        # What belongs to an entry, such as a verdict, has its key and more.
+        for path in (entry for entry in entries if "-" not in entry.name):
+            known = read_document(path, lambda stored: record_of(CheckedTable, stored))
+            if known is not None:
+                yield known.fetched.key, {file.digest for file in known.fetched.files}
 
     def _folder(self, fetched: FetchedTable) -> UPath:
         return self.folder / fetched.variant / fetched.partition

@@ -1,8 +1,8 @@
-"""Retention of finished training sets and of the months behind them.
+"""Retention of finished training sets and of the partitions behind them.
 
 Of each kind of training set (service, recipe, encoding) the newest versions stay, and so does
-whatever answered a request lately. Months stay as long as a training set names them, or they are
-recent. Files of the user's own folders are never touched.
+whatever answered a request lately. Partitions stay as long as a training set names them, or they
+are recent. Files of the user's own folders are never touched.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from upath import UPath
 
 from model_loop.days import SECONDS_PER_DAY
+from model_loop.partitions.checked import CheckedTableStore
 from model_loop.training_set.products import TrainingSetProduct, TrainingSetStore
 from model_loop.training_set.retention_rules import Retention
 
 #: Folders of downloads, generated months, and their findings.
-_MONTH_FOLDERS = ("months", "products/months")
+_FOLDERS = ("months", "products/months")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Pruning:
     products
         Training sets.
     files
-        Files of months that no kept training set names.
+        Files of partitions that no kept training set names.
     size
         Bytes of all of it.
     """
@@ -42,7 +43,7 @@ class Pruning:
 
     def __str__(self) -> str:
         return (
-            f"{len(self.products)} training sets and {len(self.files)} files of months, "
+            f"{len(self.products)} training sets and {len(self.files)} files of partitions, "
             f"{self.size / 1e6:,.1f} MB"
         )
 
@@ -90,12 +91,20 @@ def _superseded(
 def _unused_files(
     root: UPath, kept: Iterable[TrainingSetProduct], horizon: float
 ) -> Iterator[UPath]:
-    """Files of months that no kept training set names and that are not recent."""
+    """Files of partitions that no kept training set names and that are not recent."""
     named = {(file.variant, file.partition) for product in kept for file in product.files}
-    for folder in (root / name for name in _MONTH_FOLDERS):
+    for folder in (root / name for name in _FOLDERS):
         for path in folder.rglob("*") if folder.exists() else ():
             if path.is_file() and not _is_named(path, named) and path.stat().st_mtime < horizon:
                 yield path
+    # Everything of a checked table bears its key.
+    digests = {file.digest for product in kept for file in product.files}
+    tables = CheckedTableStore(str(root))
+    needed = {key for key, files in tables.files_by_key() if files <= digests}
+    for path in tables.folder.rglob("*") if tables.folder.exists() else ():
+        old = path.is_file() and path.stat().st_mtime < horizon
+        if old and path.name.partition("-")[0].removesuffix(".json") not in needed:
+            yield path
 
 
 def _is_named(path: UPath, named: set[tuple[str, str]]) -> bool:

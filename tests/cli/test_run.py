@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 from tests.commands import run_command
 
 DECLARATION = """
@@ -90,6 +91,11 @@ def test_from_a_file_to_a_champion(folder: Path) -> None:
     best = only["families"][0]["test_rmse"]
     assert all(best < rule["test_rmse"] for rule in only["compared_with"].values())
     assert first["tracking_uri"].startswith(f"sqlite:///{folder}")
+    client = MlflowClient(first["tracking_uri"])
+    ids = [each.experiment_id for each in client.search_experiments()]
+    (partition,) = client.search_runs(ids, "tags.pipeline = 'months'")
+    assert partition.data.tags["partition"] == "rents|whole"
+    assert partition.data.metrics["rows"] == 600
     (again,) = json.loads(run(folder, "--json").stdout)["runs"]
     assert again["families"] == only["families"]
     assert again["run_id"] == only["run_id"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +16,22 @@ from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.datasets.stored import text_of_declaration
 from model_loop.errors import ContractError, InvalidInputError
-from model_loop.findings import RefusedPartitionError
+from model_loop.findings import Finding, RefusedPartitionError
 from model_loop.history.tables import PartitionVerdict
 from model_loop.partitions import checked as checked_tables
 from model_loop.partitions.completing import complete_files
 from model_loop.partitions.contract import RULE
 from model_loop.partitions.source import find_files, resolved_source
+from model_loop.tracking.downloads import read_artifact
 from model_loop.tracking.partitions import log_table
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.declared import TablePreparation
 from model_loop.training_set.matrices import as_dense
-from model_loop.training_set.preparation import build_training_set, require_sound
+from model_loop.training_set.preparation import (
+    build_training_set,
+    compare_partitions,
+    require_sound,
+)
 from model_loop.training_set.request import TableRequest
 from model_loop.training_set.split import split_of
 from model_loop.training_set.types import TrainingSet
@@ -309,3 +315,45 @@ def test_what_varies_from_month_to_month_refuses_none(tmp_path: Path) -> None:
     assert len(verdicts) == 11
     later = [each for verdict in verdicts[5:] for each in verdict.findings]
     assert [each for each in later if each.code != "part_of_partition"] == []
+
+
+def test_each_partition_of_one_file_has_its_own_quarantine(tmp_path: Path) -> None:
+    """Rules are counted in the partition whose rows break them; undated rows are of the first."""
+    frame = table()
+    first, second, third, *_ = months_of(frame).values()
+    frame.loc[first.index[:2], "count"] = np.nan
+    frame.loc[second.index[:3], "count"] = np.nan
+    frame.loc[third.index[0], "at"] = None
+    frame.to_csv(tmp_path / "rides.csv", index=False)
+    prepared = Prepared(tmp_path, DECLARATION)
+    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "partitions")
+    ids: list[str] = []
+    verdicts = compare_partitions(
+        prepared.request(),
+        storage_root=prepared.root,
+        log=lambda verdict, found: ids.append(log_table(tracker, verdict, found)),
+    )
+    said: list[dict[str, int]] = []
+    for run_id, verdict in zip(ids, verdicts, strict=True):
+        report = json.loads(read_artifact(tracker.client, run_id, "report.json") or "")
+        said.append({rule["rule"]: rule["rows"] for rule in report["rules"]})
+        assert report["rows"] == verdict.rows
+        assert sum(said[-1].values()) == verdict.quarantined
+    assert said[:3] == [{"no target": 2, "no time": 1}, {"no target": 3}, {}]
+    assert not any(said[3:])
+
+
+def test_a_partition_that_is_refused_is_logged(tmp_path: Path) -> None:
+    """Of a partition that breaks its contract the findings are logged, and nothing else."""
+    frame = table()
+    frame.loc[: len(frame) * 3 // 4, "count"] = np.nan
+    frame.to_csv(tmp_path / "rides.csv", index=False)
+    prepared = Prepared(tmp_path, DECLARATION)
+    logged: list[tuple[str, tuple[Finding, ...]]] = []
+    with pytest.raises(RefusedPartitionError) as refusal:
+        compare_partitions(
+            prepared.request(),
+            storage_root=prepared.root,
+            log=lambda fetched, found: logged.append((fetched.partition, found)),
+        )
+    assert logged == [("whole", refusal.value.findings)]

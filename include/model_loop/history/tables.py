@@ -83,9 +83,25 @@ class PartitionVerdict:
     def load_rows(self) -> pd.DataFrame:
         """Read the rows of the partition that are kept."""
         rows, dataset = self.table.load_rows(), self.table.fetched.dataset
-        keys = partition_keys(dataset, rows, self.table.partition)
-        mine: pd.DataFrame = rows[keys == self.partition].reset_index(drop=True)
+        if not _is_cut(dataset):
+            return rows
+        first, end = bounds_of(self.partition, dataset.partition)
+        times = rows[dataset.time]
+        mine: pd.DataFrame = rows[(times >= first) & (times < end)].reset_index(drop=True)
         return mine
+
+    def load_quarantine(self) -> pd.DataFrame:
+        """Read the rows of the partition that were set aside, as `quarantined` counts them."""
+        aside, dataset = self.table.load_quarantine(), self.table.fetched.dataset
+        if aside.empty or not _is_cut(dataset):
+            return aside
+        rows = self.table.load_rows()
+        keys = partition_keys(dataset, aside, self.table.partition)
+        mine = keys == self.partition
+        if rows[dataset.time].min() >= bounds_of(self.partition, dataset.partition)[0]:
+            # The first partition has those of no other.
+            mine |= ~np.isin(keys, partition_keys(dataset, rows, self.table.partition))
+        return aside[mine].reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -132,7 +148,7 @@ class TableHistory:
             table in one file, findings warn and refuse nothing.
         """
         dataset = tables[0].fetched.dataset
-        if dataset.time is None or dataset.partition == "whole":
+        if not _is_cut(dataset):
             return [self._uncompared(table, accepted) for table in tables]
         compared, verdicts = compared_table(dataset), list[PartitionVerdict]()
         partitions = [each for table in tables for each in _partitions(dataset, compared, table)]
@@ -199,6 +215,11 @@ class TableHistory:
         write_bytes(path, text_of(verdict).encode())
 
 
+def _is_cut(dataset: Dataset) -> bool:
+    """Return whether the time of rows says of which partition they are."""
+    return dataset.time is not None and dataset.partition != "whole"
+
+
 def partition_keys(dataset: Dataset, rows: pd.DataFrame, partition: str) -> np.ndarray:
     """Return the key of the partition of each row, shape (rows,).
 
@@ -207,7 +228,7 @@ def partition_keys(dataset: Dataset, rows: pd.DataFrame, partition: str) -> np.n
     partition
         Key of rows that are cut by no time.
     """
-    if dataset.time is None or dataset.partition == "whole":
+    if not _is_cut(dataset):
         return np.full(len(rows), partition, dtype=object)
     times = rows[dataset.time].to_numpy()
     keys = np.full(len(rows), "", dtype=object)

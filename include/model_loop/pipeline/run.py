@@ -6,10 +6,10 @@ training set, the trials of a search and registered families are not made again.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,7 +25,6 @@ from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.datasets.stored import text_of_declaration
 from model_loop.errors import InvalidInputError
-from model_loop.findings import DoubtfulDataWarning
 from model_loop.models.catalogue import FAMILIES, get_family
 from model_loop.models.gate import GateVerdict
 from model_loop.models.gate_rules import GateRules
@@ -43,12 +42,18 @@ from model_loop.pipeline.training import (
 )
 from model_loop.tracking.actions import Action
 from model_loop.tracking.challengers import judge_version
+from model_loop.tracking.partitions import partition_log_of
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.build import require_ready
 from model_loop.training_set.data_tests import require_passed, run_data_tests
 from model_loop.training_set.frames import clock_times
-from model_loop.training_set.preparation import build_training_set, preparation_of
+from model_loop.training_set.preparation import (
+    Verdict,
+    compare_partitions,
+    preparation_of,
+    require_sound,
+)
 from model_loop.training_set.products import TrainingSetStore
 from model_loop.training_set.request import TableRequest
 from model_loop.training_set.split import SHARES, split_of
@@ -143,7 +148,7 @@ def run_table(
     state = FileStore(UPath(places.storage_root) / "runs" / declaration.name)
     results, dataset = [], None
     for variant in request.variants or _variants(declaration):
-        for training_set in _prepared(declaration, variant, request, places):
+        for training_set in _prepared(declaration, variant, request, places, state):
             dataset = training_set.dataset
             results.append(_run_recipe(training_set, request, places, state))
     if dataset is None:
@@ -163,15 +168,16 @@ def _variants(declaration: Declaration) -> tuple[str, ...]:
 
 
 def _prepared(
-    declaration: Declaration, variant: str, request: RunRequest, places: Places
+    declaration: Declaration, variant: str, request: RunRequest, places: Places, state: FileStore
 ) -> Iterator[TrainingSet]:
     """Yield the training set of each recipe of a variant, built where there is none yet."""
     files = find_files(declaration, variant, request.partitions)
     completed = complete_files(declaration, files, variant)
     dataset = use_dataset(dataset_of(completed))
     store, preparation = TrainingSetStore(places.storage_root), preparation_of(dataset)
-    for name in request.recipes or tuple(dataset.recipes):
-        asked = TableRequest(
+    where = {"storage_root": places.storage_root, "timeout_seconds": places.timeout_seconds}
+    requests = [
+        TableRequest(
             declaration=text_of_declaration(completed),
             variant=variant,
             recipe=name,
@@ -181,21 +187,33 @@ def _prepared(
             accepted_findings=request.accepted,
             limits=request.limits,
         )
+        for name in request.recipes or tuple(dataset.recipes)
+    ]
+
+    @functools.cache
+    def compared() -> Sequence[Verdict]:
+        """Compare the partitions, which are those of every recipe, and log them."""
+        tracker = Tracker(places.tracking_uri, places.experiment)
+        log = functools.partial(partition_log_of(dataset), tracker)
+        return compare_partitions(requests[0], **where, log=log)
+
+    for asked in requests:
         product = store.find_fresh(asked, max_age_seconds=float("inf"))
         if product is not None and preparation.is_current(
             product, timeout_seconds=places.timeout_seconds
         ):
-            logger.info("The training set of the recipe %s is there already.", name)
-            yield product.load()
-            continue
-        with warnings.catch_warnings():
-            # The result has them, as findings.
-            warnings.simplefilter("ignore", DoubtfulDataWarning)
-            training_set = build_training_set(
-                asked, storage_root=places.storage_root, timeout_seconds=places.timeout_seconds
-            )
-        require_passed(run_data_tests(training_set))
-        store.publish(training_set, asked)
+            logger.info("The training set of the recipe %s is there already.", asked.recipe)
+            training_set = product.load()
+        else:
+            require_sound(dataset, compared())
+            training_set = preparation.encode(asked, compared(), storage_root=places.storage_root)
+            require_passed(run_data_tests(training_set))
+            product = store.publish(training_set, asked)
+        # A training set may have been made with another tracking server.
+        state.once(
+            f"{places.tracking_uri} partitions {product.key}",
+            lambda: {"partitions": len(compared())},
+        )
         yield training_set
 
 

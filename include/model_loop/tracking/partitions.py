@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mlflow.entities import Dataset as LoggedDataset
@@ -17,7 +18,9 @@ from model_loop.datasets.dataset import Dataset
 from model_loop.findings import Finding
 from model_loop.history.tables import PartitionVerdict
 from model_loop.partitions.checked import FetchedTable
+from model_loop.partitions.contract import RULE
 from model_loop.partitions.profile import profile_of
+from model_loop.partitions.types import PartitionReport
 from model_loop.tracking.names import metric_of
 from model_loop.tracking.runs import (
     FINDINGS,
@@ -86,22 +89,28 @@ def log_table(
 
     def write(folder: Path) -> Mapping[str, float]:
         dataset, rows = verdict.table.fetched.dataset, verdict.load_rows()
-        profile, report = profile_of(dataset, rows), verdict.table.report
-        (folder / "profile.json").write_text(json.dumps(profile, indent=1), encoding="utf-8")
+        aside = verdict.load_quarantine()
+        aside.to_parquet(folder / "quarantine.parquet", index=False)
+        broken = {} if aside.empty else aside[RULE].value_counts().to_dict()
+        unreadable = verdict.quarantined - len(aside)
+        report = PartitionReport(verdict.partition, verdict.rows, unreadable, broken, len(rows))
         (folder / "report.txt").write_text(f"{report}\n", encoding="utf-8")
-        rules = [{"rule": rule, "rows": number} for rule, number in report.set_aside.items()]
-        broken = {"rows": report.rows_read, "unreadable": report.unreadable, "rules": rules}
-        (folder / "report.json").write_text(json.dumps(broken, indent=1), encoding="utf-8")
-        verdict.table.load_quarantine().to_parquet(folder / "quarantine.parquet", index=False)
-        name = dataset.target.name
-        target = rows[name]
+        broken |= {"cannot be read": unreadable} if unreadable else {}
+        rules = [{"rule": rule, "rows": number} for rule, number in broken.items()]
+        for name, content in (
+            ("report.json", {"rows": verdict.rows, "unreadable": unreadable, "rules": rules}),
+            ("profile.json", profile_of(dataset, rows)),
+        ):
+            (folder / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
+        target = dataset.target.name
+        values = rows[target]
         return {
             "rows": verdict.rows,
             "rows_quarantined": verdict.quarantined,
             "quarantine_share": verdict.quarantined / max(verdict.rows, 1),
             "sound_rows": len(rows),
-            metric_of("mean", name): float(target.mean()),
-            metric_of("median", name): float(target.median()),
+            metric_of("mean", target): float(values.mean()),
+            metric_of("median", target): float(values.median()),
         }
 
     return log_contents(tracker, _run_of(verdict.table.fetched, verdict.partition), findings, write)
@@ -148,9 +157,8 @@ def log_contents(
     run_id = tracker.open_run(run.identity, run.name, dict(run.tags))
     tracker.client.log_inputs(run_id, datasets=[_input(run)])
     with tempfile.TemporaryDirectory() as folder:
-        tracker.log(run_id, metrics=dict(write(Path(folder))))
-        _log_findings(tracker, run_id, findings)
-        tracker.client.log_artifacts(run_id, folder)
+        metrics = write(Path(folder))
+        _log_findings(tracker, run_id, findings, Path(folder), metrics)
     tracker.close_run(run_id)
     return run_id
 
@@ -169,16 +177,35 @@ def log_refused(tracker: Tracker, run: PartitionRun, findings: Sequence[Finding]
     return run_id
 
 
-def _log_findings(tracker: Tracker, run_id: str, findings: Sequence[Finding]) -> None:
-    """Log findings under a new name each time: readers keep the documents that they have read."""
+def _log_findings(
+    tracker: Tracker,
+    run_id: str,
+    findings: Sequence[Finding],
+    folder: Path | None = None,
+    metrics: Mapping[str, float] = MappingProxyType({}),
+) -> None:
+    """Log findings under a new name each time: readers keep the documents that they have read.
+
+    Parameters
+    ----------
+    folder, metrics
+        Other files and figures, logged in the same requests: a table may have a thousand
+        partitions.
+    """
+    if folder is None:
+        with tempfile.TemporaryDirectory() as made:
+            _log_findings(tracker, run_id, findings, Path(made))
+        return
     now = time.time()
-    content = {"findings": [finding.to_json() for finding in findings]}
+    content = json.dumps({"findings": [finding.to_json() for finding in findings]}, indent=2)
     path = f"findings/{now:.3f}.json"
+    (folder / path).parent.mkdir()
     for name in (FINDINGS, path):
-        tracker.client.log_dict(run_id, content, name)
+        (folder / name).write_text(content, encoding="utf-8")
+    tracker.client.log_artifacts(run_id, str(folder))
     refused = any(finding.level == "refused" for finding in findings)
     tags = {REFUSED_TAG: str(refused), JUDGED_TAG: f"{now:.3f}", FINDINGS_TAG: path}
-    tracker.log(run_id, tags=tags)
+    tracker.log(run_id, metrics=metrics, tags=tags)
 
 
 def _input(run: PartitionRun) -> DatasetInput:

@@ -7,12 +7,17 @@ may have a preparation of its own (extension `preparation`); declared tables sha
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, cast
 
 from model_loop.datasets.dataset import Dataset
-from model_loop.findings import DoubtfulDataWarning, Finding, require_none_refused
+from model_loop.findings import (
+    DoubtfulDataWarning,
+    Finding,
+    RefusedPartitionError,
+    require_none_refused,
+)
 from model_loop.training_set.declared import TablePreparation
 from model_loop.training_set.products import TrainingSetProduct
 from model_loop.training_set.request import PreparationRequest
@@ -165,6 +170,53 @@ def require_sound(dataset: Dataset, verdicts: Sequence[Verdict]) -> tuple[Findin
     return findings
 
 
+#: Logs a partition, fetched or compared, and the findings about it.
+PartitionLog = Callable[[Any, Sequence[Finding]], object]
+
+
+def compare_partitions(
+    request: PreparationRequest,
+    *,
+    storage_root: str,
+    timeout_seconds: float = 60.0,
+    limits: Own = None,
+    log: PartitionLog | None = None,
+) -> Sequence[Verdict]:
+    """Fetch and check the partitions of a request, and compare each with those before it.
+
+    Parameters
+    ----------
+    log
+        Called with each partition that was compared, and with one that breaks its contract.
+
+    Raises
+    ------
+    InvalidInputError, SourceError, ContractError
+        See `Preparation`.
+    """
+    preparation = preparation_of(request.dataset)
+    keys = preparation.plan(request, storage_root=storage_root, timeout_seconds=timeout_seconds)
+    fetched_all = [
+        preparation.fetch(request, key, storage_root=storage_root, timeout_seconds=timeout_seconds)
+        for key in keys
+    ]
+    checked = []
+    for fetched in fetched_all:
+        try:
+            checked.append(preparation.check(fetched, storage_root=storage_root, limits=limits))
+        except RefusedPartitionError as error:
+            if log is not None:
+                log(fetched, error.findings)
+            raise
+    verdicts = preparation.compare(
+        checked, storage_root=storage_root, accepted=request.accepted_findings
+    )
+    if log is not None:
+        for verdict in verdicts:
+            log(verdict, verdict.findings)
+    return verdicts
+
+
 def build_training_set(
     request: PreparationRequest,
     *,
@@ -193,18 +245,11 @@ def build_training_set(
     RefusedPartitionError
         If a partition is far from those before it. Nothing has been encoded then.
     """
-    preparation = preparation_of(request.dataset)
     accepted = tuple(dict.fromkeys((*request.accepted_findings, *accept)))
     request = replace(cast("Any", request), accepted_findings=accepted)
-    keys = preparation.plan(request, storage_root=storage_root, timeout_seconds=timeout_seconds)
-    fetched = [
-        preparation.fetch(request, key, storage_root=storage_root, timeout_seconds=timeout_seconds)
-        for key in keys
-    ]
-    checked = [
-        preparation.check(each, storage_root=storage_root, limits=limits) for each in fetched
-    ]
-    verdicts = preparation.compare(checked, storage_root=storage_root, accepted=accepted)
+    verdicts = compare_partitions(
+        request, storage_root=storage_root, timeout_seconds=timeout_seconds, limits=limits
+    )
     for finding in require_sound(request.dataset, verdicts):
         warnings.warn(str(finding), DoubtfulDataWarning, stacklevel=2)
-    return preparation.encode(request, verdicts, storage_root=storage_root)
+    return preparation_of(request.dataset).encode(request, verdicts, storage_root=storage_root)

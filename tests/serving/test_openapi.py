@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.servers import free_port
 from tests.serving.conftest import Server
 
-from model_loop.serving.http.openapi import SHARED, Described
+from model_loop.serving.http.openapi import SHARED, Described, describe
 from model_loop.tracking.deployments import Deployment
 from trip_duration.dataset import TRIPS
 
@@ -80,3 +81,34 @@ def test_generated_requests(document: Any) -> None:
         *seen,
         "/openapi.json",
     }
+
+
+def test_names_are_unique_in_every_spelling() -> None:
+    """Of datasets and variants that differ by a sign alone, also for generators of clients.
+
+    They join words, drop signs and change cases, and fail or overwrite a file where two are one.
+    """
+    paths = (
+        *("", "/ab", "/a_b", "/a/b", "/a__b", "/a1", "/a_1", "/bike_rentals", "/bike/rentals"),
+        *("/rentals_of_bike", "/rentals/of_bike", "/bike_rentals/of", "/x", "/x/predict"),
+    )
+    served = [Described(TRIPS, path) for path in paths]
+    operations = [*SHARED, *(each for one in served for each in one.operations())]
+    document = describe(served, operations)
+    names = [each.identifier for each in operations]
+    schemas = [name for one in served for name in (*one.schemas(), "Refusal")]
+    squashed = [re.sub("[^a-z0-9]", "", name.lower()) for name in names]
+    assert len({*squashed}) == len(operations)
+    unique = {*schemas}
+    assert len(unique) == 4 * len(paths) + 1
+    assert len({re.sub("[^a-z0-9]", "", name.lower()) for name in unique}) == len(unique)
+    assert all(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) for name in (*names, *unique))
+    loaded = schemathesis.openapi.from_dict(document)
+    assert len([each.ok() for each in loaded.get_all_operations()]) == len(operations)
+
+
+def test_names_do_not_depend_on_what_else_is_served() -> None:
+    """A client that was generated goes on when a dataset is added."""
+    assert Described(TRIPS, "/bike_rentals").schema("Row") == "BikeRentalsRow"
+    assert Described(TRIPS, "/bike/rentals").schema("Row") == "RentalsOfBikeRow"
+    assert Described(TRIPS, "/a_b").schema("Row") == "ABX328ff0Row"

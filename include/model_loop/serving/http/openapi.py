@@ -5,9 +5,11 @@ Schemas come from the types that requests are read with, so that they cannot dif
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -89,6 +91,30 @@ def _time_zone(dataset: Dataset) -> str:
     return time.stored_in if time else dataset.time_zone
 
 
+#: Word between a variant and its dataset.
+_OF = "of"
+#: Words that stay apart in every spelling: `a_b` becomes `AB`, and that `ab` in file names.
+_APART = re.compile(r"[a-z][a-z0-9]+")
+
+
+def _words_of(path: str) -> list[str]:
+    """Return words that name a path, and no other one, however a generator of clients joins them.
+
+    Empty for the default variant; ``["bike", "rentals"]`` for ``/bike_rentals``, and
+    ``["rentals", "of", "bike"]`` for ``/bike/rentals``. The words of names that could be read
+    otherwise are followed by a digest.
+    """
+    if not path:
+        return []
+    dataset, *variant = path.strip("/").split("/")
+    named = [word for name in (*variant, dataset) for word in name.split("_")]
+    own = "_".join(variant).split("_") if variant else []
+    words = [*own, *([_OF] if own else []), *dataset.split("_")]
+    if all(word != _OF and _APART.fullmatch(word) for word in named):
+        return words
+    return [*filter(None, words), f"x{hashlib.sha256(path.encode()).hexdigest()[:6]}"]
+
+
 @dataclass(frozen=True)
 class Operation:
     """One route.
@@ -123,8 +149,8 @@ class Operation:
     @property
     def identifier(self) -> str:
         """Name that no other operation has: that of the handler, behind the path of its dataset."""
-        words = self.path.strip("/").partition("/{")[0].split("/")[:-1]
-        return "_".join((*words, self.name))
+        path = self.path.partition("/{")[0].rpartition("/")[0]
+        return "_".join((*_words_of(path), self.name))
 
     def describe(self) -> dict[str, Any]:
         """Return the operation as OpenAPI has it."""
@@ -189,8 +215,7 @@ class Described:
 
     def schema(self, name: str) -> str:
         """Return the name of a schema: ``Row``, or ``FlightsRow`` of another than the default."""
-        words = self.path.replace("/", "_").split("_")
-        return "".join(word.capitalize() for word in words) + name
+        return "".join(word.capitalize() for word in _words_of(self.path)) + name
 
     def schemas(self) -> dict[str, Any]:
         """Return the schemas of its requests and answers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -349,7 +350,7 @@ def test_a_partition_that_is_refused_is_logged(tmp_path: Path) -> None:
     frame.loc[: len(frame) * 3 // 4, "count"] = np.nan
     frame.to_csv(tmp_path / "rides.csv", index=False)
     prepared = Prepared(tmp_path, DECLARATION)
-    logged: list[tuple[str, tuple[Finding, ...]]] = []
+    logged: list[tuple[str, Sequence[Finding]]] = []
     with pytest.raises(RefusedPartitionError) as refusal:
         compare_partitions(
             prepared.request(),

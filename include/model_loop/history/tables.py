@@ -101,7 +101,8 @@ class PartitionVerdict:
         if rows[dataset.time].min() >= bounds_of(self.partition, dataset.partition)[0]:
             # The first partition has those of no other.
             mine |= ~np.isin(keys, partition_keys(dataset, rows, self.table.partition))
-        return aside[mine].reset_index(drop=True)
+        own: pd.DataFrame = aside[mine].reset_index(drop=True)
+        return own
 
 
 @dataclass(frozen=True)

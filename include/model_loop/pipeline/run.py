@@ -175,7 +175,6 @@ def _prepared(
     completed = complete_files(declaration, files, variant)
     dataset = use_dataset(dataset_of(completed))
     store, preparation = TrainingSetStore(places.storage_root), preparation_of(dataset)
-    where = {"storage_root": places.storage_root, "timeout_seconds": places.timeout_seconds}
     requests = [
         TableRequest(
             declaration=text_of_declaration(completed),
@@ -195,7 +194,12 @@ def _prepared(
         """Compare the partitions, which are those of every recipe, and log them."""
         tracker = Tracker(places.tracking_uri, places.experiment)
         log = functools.partial(partition_log_of(dataset), tracker)
-        return compare_partitions(requests[0], **where, log=log)
+        return compare_partitions(
+            requests[0],
+            storage_root=places.storage_root,
+            timeout_seconds=places.timeout_seconds,
+            log=log,
+        )
 
     for asked in requests:
         product = store.find_fresh(asked, max_age_seconds=float("inf"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import pandas as pd
 from mlflow.entities import Dataset as LoggedDataset
 from mlflow.entities import DatasetInput, InputTag
 
@@ -91,7 +92,8 @@ def log_table(
         dataset, rows = verdict.table.fetched.dataset, verdict.load_rows()
         aside = verdict.load_quarantine()
         aside.to_parquet(folder / "quarantine.parquet", index=False)
-        broken = {} if aside.empty else aside[RULE].value_counts().to_dict()
+        counts: pd.Series[int] = aside[RULE].value_counts()
+        broken = {str(rule): int(number) for rule, number in counts.items()}
         unreadable = verdict.quarantined - len(aside)
         report = PartitionReport(verdict.partition, verdict.rows, unreadable, broken, len(rows))
         (folder / "report.txt").write_text(f"{report}\n", encoding="utf-8")

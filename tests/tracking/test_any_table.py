@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -76,17 +77,17 @@ def test_our_classes_bring_our_code(parcels: TrainingSet, tmp_path: Path) -> Non
     assert (tmp_path / "model" / "code" / "model_loop").is_dir()
 
 
-def test_a_model_is_made_again_from_its_lineage(parcels: TrainingSet) -> None:
+def test_a_model_is_made_again_from_its_lineage(parcels: TrainingSet, tmp_path: Path) -> None:
     """Its stored lineage builds the same training set of the table, and gives the same errors."""
     family = "ensemble.RandomForestRegressor"
     trained = train(tune(family, parcels, SEARCH), parcels, SEARCH)
     lineage = record_of(Lineage, json.loads(text_of(lineage_of(trained, parcels, SEARCH))))
-    again = reproduce(lineage, storage_root="", timeout_seconds=1.0)
+    again = reproduce(lineage, storage_root=str(tmp_path), timeout_seconds=1.0)
     assert again.agrees
     assert {name for name, *_ in again.metrics} >= {"validation_rmse", "test_rmse"}
     fewer = dataclasses.replace(lineage, files=())
     with pytest.raises(ContractError, match="has 1 files for this request, and had 0"):
-        reproduce(fewer, storage_root="", timeout_seconds=1.0)
+        reproduce(fewer, storage_root=str(tmp_path), timeout_seconds=1.0)
 
 
 def learned(parcels: TrainingSet, **changes: object) -> Learned:
@@ -100,8 +101,9 @@ def learned(parcels: TrainingSet, **changes: object) -> Learned:
 def judged(parcels: TrainingSet, *contenders: Learned) -> tuple[int, tuple[str, ...], str]:
     """Return the number of rows that are left, what was left out, and what the check says."""
     columns = parcels.recipe.columns
-    rows = judged_rows(parcels, columns, contenders, storage_root="", timeout_seconds=1.0)
-    return len(rows.rows), rows.left_out, unseen_check(rows, parcels).found
+    with tempfile.TemporaryDirectory() as root:
+        rows = judged_rows(parcels, columns, contenders, storage_root=root, timeout_seconds=1.0)
+        return len(rows.rows), rows.left_out, unseen_check(rows, parcels).found
 
 
 def test_the_same_split_has_the_same_test_rows(parcels: TrainingSet) -> None:

@@ -27,6 +27,17 @@ unit = "EUR"
 type = "id"
 """
 
+#: Rows by time, of which the last ones judge.
+SEEN = """
+[columns.seen]
+type = "time"
+known = "later"
+[time]
+column = "seen"
+[split]
+time_on = "seen"
+"""
+
 
 def write_rents(path: Path) -> None:
     """Write a table of 600 rows."""
@@ -158,6 +169,34 @@ def test_no_better_than_a_rule_ends_with_one(folder: Path) -> None:
     (only,) = json.loads(done.stdout)["runs"]
     assert only["champion"] is None
     assert not only["gate"]["passed"]
+
+
+def test_the_next_best_follows_one_that_the_gate_refuses(folder: Path) -> None:
+    """A line is the best until rents stop to rise; a forest goes on being better than a rule."""
+    rng = np.random.default_rng(4)
+    later = np.arange(1_500) >= 1_275
+    size = np.where(later, rng.uniform(100, 2_000, 1_500), rng.uniform(20, 120, 1_500))
+    floor = rng.uniform(0, 30, 1_500)
+    pd.DataFrame(
+        {
+            "number": range(1_500),
+            "size": size,
+            "floor": floor,
+            "seen": pd.date_range("2024-01-01", periods=1_500, freq="h").astype(str),
+            "rent": 10 * np.minimum(size, 120) + 30 * floor + rng.normal(0, 10, 1_500),
+        }
+    ).to_csv(folder / "rents.csv", index=False)
+    (folder / "rents.toml").write_text(DECLARATION + SEEN)
+    done = run(folder, "--models", "ensemble.ExtraTreesRegressor", "--json")
+    assert done.returncode == 0, done.stderr
+    (only,) = json.loads(done.stdout)["runs"]
+    first, second = only["families"]
+    assert first["family"] == "linear_model.LinearRegression"
+    assert [each["version"] for each in only["refused"]] == [first["version"]]
+    assert only["champion"] == only["gate"]["version"] == second["version"]
+    again = run(folder, "--models", "ensemble.ExtraTreesRegressor")
+    assert "ensemble.ExtraTreesRegressor is off by" in again.stdout
+    assert "less than the best rule without a model" in again.stdout
 
 
 def test_what_cannot_be_learned_from_ends_with_two(folder: Path) -> None:

@@ -54,8 +54,9 @@ def run_file(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Prepare a dataset, tune and train models, judge them, and make the best one champion.
 
-    Goes on where a run that was killed has ended. Ends with exit code 1 where the gate refuses the
-    best model, or no model is better than a rule that needs none.
+    Goes on where a run that was killed has ended. Without a champion, the next best model follows
+    one that the gate refuses. Ends with exit code 1 where none passes, or none is better than a
+    rule that needs no model.
 
     Parameters
     ----------
@@ -144,14 +145,21 @@ def _tracking_uri(uri: str) -> str:
 
 
 def _is_good(run: dict[str, Any]) -> bool:
-    """Return whether the best model is better than every rule, and the gate has not refused it."""
+    """Return whether the model to use is better than every rule, and the gate has let it pass."""
     gate = run.get("gate")
-    return _beats_baseline(run) and (gate is None or gate["passed"])
+    return _beats_baseline(_chosen(run), run) and (gate is None or gate["passed"])
 
 
-def _beats_baseline(run: dict[str, Any]) -> bool:
-    best = run["families"][0]["test_rmse"]
-    return best is not None and all(best < each for each in _rules(run).values())
+def _chosen(run: dict[str, Any]) -> dict[str, Any]:
+    """Return the family that became champion; the best on validation, if none did."""
+    families: list[dict[str, Any]] = run["families"]
+    promoted = (each for each in families if each["version"] == run.get("champion"))
+    return next(promoted, families[0])
+
+
+def _beats_baseline(family: dict[str, Any], run: dict[str, Any]) -> bool:
+    error = family["test_rmse"]
+    return error is not None and all(error < each for each in _rules(run).values())
 
 
 def _rules(run: dict[str, Any]) -> dict[str, float]:
@@ -257,7 +265,7 @@ def _print_run(run: dict[str, Any], result: dict[str, Any]) -> None:
 
 def _learned(run: dict[str, Any], unit: str) -> str:
     """Say in a sentence how far off the best model is, against the best rule without one."""
-    best, rules = run["families"][0], _rules(run)
+    best, rules = _chosen(run), _rules(run)
     name = min(rules, key=rules.__getitem__)
     own, other = best["test_rmse"], rules[name]
     share = abs(own / other - 1) if other else 0.0
@@ -270,12 +278,16 @@ def _learned(run: dict[str, Any], unit: str) -> str:
 
 
 def _print_standing(run: dict[str, Any]) -> None:
-    out, gate = console(), run.get("gate")
-    if not _beats_baseline(run):
+    out = console()
+    if not any(_beats_baseline(family, run) for family in run["families"]):
         out.print("No model is better than a rule that needs none.")
-    for check in gate["checks"] if gate else ():
-        if not check["passed"]:
-            out.print(f"The gate: {check['name']}: {check['found']} (wanted: {check['wanted']})")
+    names = {family["version"]: family["family"] for family in run["families"]}
+    for gate in run.get("refused", ()):
+        for check in (each for each in gate["checks"] if not each["passed"]):
+            out.print(
+                f"The gate refuses version {gate['version']} ({names[gate['version']]}): "
+                f"{check['name']}: {check['found']} (wanted: {check['wanted']})"
+            )
     if run.get("champion") is not None:
         out.print(f"Champion at the moment {run['moment']}: version {run['champion']}")
     elif "champion" in run:

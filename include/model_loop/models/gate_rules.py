@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from model_loop.options import option, options
 
+#: Highest confidence: with fewer resamplings beyond it, chance decides.
+MOST_CONFIDENCE = 0.999
+
 
 @options
 class GateRules:
@@ -21,7 +24,7 @@ class GateRules:
         "Confidence",
         "Share of resampled test parts in which the gain has to hold.",
         ge=0.5,
-        le=0.999,
+        le=MOST_CONFIDENCE,
     )
     slice_share: float = option(
         0.1,

@@ -6,6 +6,7 @@ training set, the trials of a search and registered families are not made again.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -27,7 +28,7 @@ from model_loop.datasets.stored import text_of_declaration
 from model_loop.errors import InvalidInputError
 from model_loop.models.catalogue import FAMILIES, get_family
 from model_loop.models.gate import GateVerdict
-from model_loop.models.gate_rules import GateRules
+from model_loop.models.gate_rules import MOST_CONFIDENCE, GateRules
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import train
 from model_loop.partitions.completing import complete_files
@@ -243,7 +244,7 @@ def _run_recipe(
     results = collect_results(run, run_id, [dict(each) for each in families], training_set)
     outcome = {**results, **_described(training_set)}
     if request.promote:
-        outcome |= _promote(run, results["families"][0], training_set, request.gate, places)
+        outcome |= _promote(run, results["families"], training_set, request.gate, places)
     tracker.close_run(run_id)
     return outcome
 
@@ -264,41 +265,56 @@ def _family(
 
 def _promote(
     run: TrackedRun,
-    best: Mapping[str, Any],
+    ranked: Sequence[Mapping[str, Any]],
     training_set: TrainingSet,
     rules: GateRules,
     places: Places,
 ) -> dict[str, Any]:
-    """Let the gate judge the best model, and make it champion where it passes."""
-    version = int(best["version"])
+    """Let the gate judge the best model, and make it champion where it passes.
+
+    Where there is no champion, the next best follows one that is refused: all that the gate wants
+    is that a rule without a model is beaten. Each further one has to be surer, since several that
+    try are lucky more often.
+    """
     tracker = Tracker(places.tracking_uri, f"{places.experiment}-promotion")
     promoter = Promoter(tracker, training_set.variant, training_set.recipe.moment)
     champion = promoter.standing().champion
-    if champion == version:
+    versions = [int(family["version"]) for family in ranked]
+    if champion in versions:
         # A run that was killed may have moved the alias without ending the entry of the history.
         promoter.settle()
-        return {"champion": version, "gate": None}
-    verdict = judge_version(
-        promoter,
-        version,
-        rules,
-        storage_root=places.storage_root,
-        timeout_seconds=places.timeout_seconds,
-    )
-    promoter.record(verdict, f"{run.identity}/gate/{champion}")
-    if verdict.passed:
-        action = Action(
-            "promote",
-            training_set.variant,
+        return {"champion": champion, "gate": None, "refused": []}
+    refused: list[dict[str, Any]] = []
+    for attempt, version in enumerate(versions if champion is None else versions[:1]):
+        surer = min(1 - (1 - rules.confidence) / 2**attempt, MOST_CONFIDENCE)
+        verdict = judge_version(
+            promoter,
             version,
-            who=PIPELINE,
-            why=f"best of {run.identity}",
-            expected=champion,
-            evidence=verdict.table(),
-            remarks=verdict.remarks,
+            dataclasses.replace(rules, confidence=max(rules.confidence, surer)),
+            storage_root=places.storage_root,
+            timeout_seconds=places.timeout_seconds,
         )
-        promoter.act(action, f"{run.identity}/promote/{champion}")
-    return {"champion": promoter.standing().champion, "gate": _gate(verdict)}
+        tried = f"{champion}" if attempt == 0 else f"{champion}/{version}"
+        promoter.record(verdict, f"{run.identity}/gate/{tried}")
+        if verdict.passed:
+            break
+        refused.append(_gate(verdict))
+    else:
+        return {"champion": champion, "gate": refused[0], "refused": refused}
+    nth = "best" if not refused else f"best but {len(refused)}"
+    action = Action(
+        "promote",
+        training_set.variant,
+        verdict.challenger,
+        who=PIPELINE,
+        why=f"{nth} of {run.identity}",
+        expected=champion,
+        evidence=verdict.table(),
+        remarks=verdict.remarks,
+    )
+    promoter.act(action, f"{run.identity}/promote/{tried}")
+    standing = promoter.standing().champion
+    return {"champion": standing, "gate": _gate(verdict), "refused": refused}
 
 
 def _gate(verdict: GateVerdict) -> dict[str, Any]:

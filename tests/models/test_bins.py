@@ -21,9 +21,9 @@ ROWS, TAIL = 2**18, 512
 )
 def test_large_tables_get_more_bins(rows: int, bins: int | None) -> None:
     """No bin holds more than 256 rows, as far as 1,024 bins allow; other families have none."""
-    assert suited(get_family(XGBOOST), rows).fixed.get("max_bin") == bins
+    assert suited(get_family(XGBOOST), rows, 10.0).fixed.get("max_bin") == bins
     others = [family for name, family in FAMILIES.items() if name != XGBOOST]
-    assert [suited(family, rows) for family in others] == others
+    assert all(suited(family, rows, 10.0).fixed == family.fixed for family in others)
 
 
 def test_a_long_tail_is_told_apart() -> None:
@@ -32,7 +32,7 @@ def test_a_long_tail_is_told_apart() -> None:
     values = np.concatenate([rng.random(ROWS - TAIL), np.linspace(10.0, 1_000.0, TAIL)])
     matrix = values[:, None].astype(np.float32)
     errors = {}
-    for bins in (None, suited(get_family(XGBOOST), ROWS).fixed["max_bin"]):
+    for bins in (None, suited(get_family(XGBOOST), ROWS, 10.0).fixed["max_bin"]):
         settings = {} if bins is None else {"max_bin": bins}
         model = BoosterRegressor({"learning_rate": 0.5, **settings}, rounds=15).fit(matrix, values)
         errors[bins] = float(np.sqrt(np.square(model.predict(matrix) - values).mean()))

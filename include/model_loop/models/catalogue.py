@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -18,6 +19,8 @@ XGBOOST = "xgboost"
 _ROWS_OF_A_BIN = 256
 #: XGBoost's default, and four times as many: more cost time and tell nothing.
 _FEWEST_BINS, _MOST_BINS = 256, 1_024
+#: Standard deviation of the targets that the bounds of the search spaces are written for.
+_DEVIATION = 10.0
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                 "Least squares with an L1 penalty",
                 "sparse",
                 {
-                    "alpha": Real(1e-4, 0.1, log=True),
+                    "alpha": Real(1e-4, 0.1, log=True, power=1),
                     "max_iter": Integer(20, 120),
                 },
                 {"tol": 1e-3},
@@ -138,8 +141,8 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                 "Linear support vector regression",
                 "sparse",
                 {
-                    "epsilon": Real(0.0, 2.0),
-                    "C": Real(0.01, 20.0, log=True),
+                    "epsilon": Real(0.0, 2.0, power=1),
+                    "C": Real(0.01, 20.0, log=True, power=1),
                     "max_iter": Integer(200, 1_000),
                 },
             ),
@@ -192,9 +195,9 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                     "min_child_weight": Real(1.0, 200.0, log=True),
                     "subsample": Real(0.6, 1.0),
                     "colsample_bytree": Real(0.4, 1.0),
-                    "reg_alpha": Real(1e-3, 10.0, log=True),
+                    "reg_alpha": Real(1e-3, 10.0, log=True, power=1),
                     "reg_lambda": Real(1e-2, 10.0, log=True),
-                    "gamma": Real(1e-3, 5.0, log=True),
+                    "gamma": Real(1e-3, 5.0, log=True, power=2),
                 },
                 {"objective": "reg:squarederror", "tree_method": "hist"},
                 resource=Resource("rounds", 0.5, scaled_by="learning_rate"),
@@ -204,17 +207,31 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
 )
 
 
-def suited(family: ModelFamily, rows: int) -> ModelFamily:
-    """Return a family as it suits a number of train rows.
+def suited(family: ModelFamily, rows: int, deviation: float) -> ModelFamily:
+    """Return a family as it suits a number of train rows, and the deviation of their targets.
+
+    A loss in the unit of the target is weighed against penalties in another: with a penalty that
+    suits minutes, prices are hardly learned. Bounds of such settings follow the target, in powers
+    of ten, so that the unit that a table happens to have changes no prediction.
 
     Bins hold equally many rows, so that all of a long tail is in the last one: of 200,000 flights
     those that leave more than 260 minutes late were told apart no further. Large tables get more
     bins; others keep XGBoost's default.
     """
-    if family.name != XGBOOST or rows <= _FEWEST_BINS * _ROWS_OF_A_BIN:
-        return family
-    bins = min(rows // _ROWS_OF_A_BIN, _MOST_BINS)
-    return dataclasses.replace(family, fixed={**family.fixed, "max_bin": bins})
+    scale = target_scale(deviation)
+    space = {
+        name: dimension.scaled(scale) if isinstance(dimension, Real) else dimension
+        for name, dimension in family.space.items()
+    }
+    fixed = family.fixed
+    if family.name == XGBOOST and rows > _FEWEST_BINS * _ROWS_OF_A_BIN:
+        fixed = {**fixed, "max_bin": min(rows // _ROWS_OF_A_BIN, _MOST_BINS)}
+    return dataclasses.replace(family, space=space, fixed=fixed)
+
+
+def target_scale(deviation: float) -> float:
+    """Return the power of ten next to a tenth of the targets' standard deviation; 1 for none."""
+    return 10.0 ** round(math.log10(deviation / _DEVIATION)) if deviation > 0 else 1.0
 
 
 SKLEARN_FAMILIES: tuple[str, ...] = tuple(name for name in FAMILIES if name != XGBOOST)

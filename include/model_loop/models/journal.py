@@ -13,8 +13,8 @@ from model_loop.models.clock import SearchClock
 from model_loop.models.search import ErrorMetrics, SearchRequest, Trial
 from model_loop.objects.documents import UNREADABLE
 
-#: Raised whenever the same settings would be evaluated differently.
-SEARCH_VERSION = 6
+#: Raised whenever other settings would be proposed, or the same be evaluated differently.
+SEARCH_VERSION = 7
 
 #: Fields of a request that end a search but change no trial.
 _ENDS = ("time_budget_seconds", "patience_evaluations", "threads")

@@ -13,14 +13,28 @@ Settings = Mapping[str, Setting]
 
 @dataclass(frozen=True)
 class Real:
-    """A real number between two bounds, drawn evenly or (`log`) evenly on a logarithmic scale."""
+    """A real number between two bounds, drawn evenly or (`log`) evenly on a logarithmic scale.
+
+    Parameters
+    ----------
+    power
+        Power of the target's scale that multiplies the bounds: 1 for a number in the unit of the
+        target, 2 for one in its square.
+    """
 
     low: float
     high: float
     log: bool = False
+    power: int = 0
 
     def __str__(self) -> str:
-        return f"{self.low:g} … {self.high:g}{' (log)' if self.log else ''}"
+        scale = {0: "", 1: " · s"}.get(self.power, f" · s^{self.power}")
+        return f"{self.low:g} … {self.high:g}{' (log)' if self.log else ''}{scale}"
+
+    def scaled(self, scale: float) -> Real:
+        """Return the range for a target of this scale."""
+        factor = scale**self.power
+        return Real(self.low * factor, self.high * factor, self.log)
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,8 @@ def tune(
     """
     started = time.monotonic()
     known = get_family(family) if isinstance(family, str) else family
-    known = suited(known, len(training_set.train_target))
+    target = training_set.train_target
+    known = suited(known, len(target), float(target.std()))
     if journal is None:
         journal = TrialJournal(ForgetfulStore(), known.name, training_set.digest, request)
     search = _Search(known, training_set, request, on_trial, journal)

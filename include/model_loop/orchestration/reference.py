@@ -147,7 +147,12 @@ def _families() -> str:
         for family in FAMILIES.values()
     )
     headings = ("Family", "What it is", "Searched", "Fixed", "Interval of the learning curve")
-    return "## Model families\n\n" + _table(headings, rows)
+    scale = (
+        "`s` is the power of ten next to a tenth of the standard deviation of the train targets: "
+        "1 for a deviation of about 10, 1,000 for one of 8,000. Bounds with it follow the unit of "
+        "the target, which therefore does not matter."
+    )
+    return f"## Model families\n\n{scale}\n\n{_table(headings, rows)}"
 
 
 def _settings() -> str:

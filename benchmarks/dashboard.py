@@ -287,8 +287,8 @@ def serve(url: str, folder: Path, port: int) -> None:
     sources = PageSources(
         service="green",
         runs=questions,
-        families=BackgroundCache(questions.families, 45, always),
-        partitions=BackgroundCache(questions.partitions, 45, always),
+        families=BackgroundCache(lambda: questions.families("green"), 45, always),
+        partitions=BackgroundCache(lambda: questions.partitions("green"), 45, always),
         registry=BackgroundCache(lambda: questions.registry("green"), 1, always),
         windows=BackgroundCache(lambda: questions.windows("green"), 45, always),
         live=BackgroundCache(

@@ -91,6 +91,8 @@ TRIPS = Dataset(
     ),
     variant_field=VariantField("service", "Service", "Whose trips: green, yellow or fhvhv."),
     # Names since the first version.
-    stored_names=StoredNames("", "", "trip-duration:/", "trip-duration", "months", "least_trips"),
+    stored_names=StoredNames(
+        "", "", "trip-duration:/", "trip-duration", "months", "least_trips", "trip-duration"
+    ),
     named_sources=("sample", "tlc"),
 )

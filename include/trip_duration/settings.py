@@ -16,12 +16,6 @@ class TripPart(Part):
     Those of the loop that stand here too have the defaults and texts of trips.
     """
 
-    experiment: str = Field(
-        # The name in registries since the first version.
-        default="trip-duration",
-        title="Experiment",
-        description="Name of the MLflow experiment that runs are logged to.",
-    )
     source: str = Field(
         default="sample",
         title="Source of the months",

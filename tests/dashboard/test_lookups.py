@@ -36,11 +36,11 @@ def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Quest
 def test_a_server_that_is_down_is_named(questions: Questions, make_sources: MakeSources) -> None:
     """On the page, in the health, and to whoever asks why; what does not need it is answered."""
     assert questions.products() == ()
-    part = BackgroundCache(questions.families)
+    part = BackgroundCache(lambda: questions.families("green"))
     part.refresh()
     assert part.get(60).problem.startswith("MlflowException: API request to http://127.0.0.1:1")
     for ask in (
-        questions.partitions,
+        lambda: questions.partitions("green"),
         lambda: questions.registry("green"),
         lambda: questions.trials("1"),
     ):

@@ -82,8 +82,8 @@ def test_scored_files_give_trips_and_refuse_others() -> None:
         }
     )
     window = Window.of_partition("green", "2024-03")
-    found = of_scored(scored, window, COLUMNS)
+    found = of_scored([scored], window, COLUMNS)
     assert list(found.ids) == ["a"]
     assert len(found.inputs(COLUMNS)) == 1
     with pytest.raises(InvalidInputError, match="not made by batch scoring"):
-        of_scored(scored.drop(columns="prediction_id"), window, COLUMNS)
+        of_scored([scored.drop(columns="prediction_id")], window, COLUMNS)

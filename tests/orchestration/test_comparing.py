@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 from tests.dashboard.conftest import Documents, MakeSources, make_sources
 from tests.servers import tracking_database
 from tests.trip_duration.history.test_history import (
@@ -29,7 +30,6 @@ from model_loop.orchestration.conventions import retry_policy
 from model_loop.orchestration.forms import preparation_form
 from model_loop.orchestration.steps import partition_log, preparation
 from model_loop.settings import get_settings
-from model_loop.tracking.runs import Tracker
 from trip_duration import batches
 from trip_duration.dataset import TRIPS
 from trip_duration.decoding import decode
@@ -120,8 +120,8 @@ def test_each_month_is_decoded_twice(published: Path, monkeypatch: pytest.Monkey
 def seen_on_page(make_sources: MakeSources, month: str) -> Page:
     """Return the page *Data* of a month, from what the tracking server holds."""
     settings = get_settings()
-    runs = Runs(Tracker(settings.tracking_uri, settings.experiment).client, settings.experiment)
-    months = runs.partitions()
+    runs = Runs(MlflowClient(settings.tracking_uri), settings.experiment)
+    months = runs.partitions("green")
     documents = {
         f"{one.run_id}/{one.findings}": runs.numbers(one.run_id, one.findings) for one in months
     }

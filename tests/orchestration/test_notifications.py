@@ -461,7 +461,7 @@ def test_a_link_to_the_run_is_in_the_mail(sink: Sink, monkeypatch: pytest.Monkey
     """The run of the family, or of the DAG run, is found by its identity."""
     asked: list[tuple[str, ...]] = []
 
-    def find(_uri: str, _experiment: str, identities: tuple[str, ...]) -> str:
+    def find(_uri: str, identities: tuple[str, ...]) -> str:
         asked.append(identities)
         return "http://mlflow/#/experiments/1/runs/abc"
 

@@ -51,7 +51,7 @@ def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
     monkeypatch.setenv("MODEL_LOOP_TRACKING_URI", uri)
     monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", str(tmp_path))
     get_settings.cache_clear()
-    name = f"{get_settings().experiment}-promotion"
+    name = "trip-duration-promotion"
     # Without one, MLflow writes into the folder that the tests run in.
     MlflowClient(uri).create_experiment(name, artifact_location=tmp_path.as_uri())
     tracker = Tracker(uri, name)

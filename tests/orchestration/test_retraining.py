@@ -245,7 +245,7 @@ def test_an_event_that_does_not_say_what_it_is_about_is_refused(
 def champion_of(recipe: str, moment: Moment, service: str = "green") -> None:
     """Register a version of a recipe and let it answer."""
     settings, folder = get_settings(), tempfile.mkdtemp()
-    name = f"{settings.experiment}-promotion"
+    name = "trip-duration-promotion"
     client = MlflowClient(settings.tracking_uri)
     if client.get_experiment_by_name(name) is None:
         # Without a place, MLflow writes into the folder that the tests run in.

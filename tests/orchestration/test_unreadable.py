@@ -117,7 +117,7 @@ def test_a_version_without_a_profile_is_told(
         monkeypatch.setattr(module, "versions_of", lambda _service: versions)
     found = SimpleNamespace(version=version)
     monkeypatch.setattr(monitoring, "_predictor", lambda _plan, _version: found)
-    monkeypatch.setattr(monitoring, "records_of_windows", lambda: None)
+    monkeypatch.setattr(monitoring, "records_of_windows", lambda _variant: None)
     form = {name: param.resolve() for name, param in monitoring_form(TRIPS).items()}
     run = SimpleNamespace(dag_id="monitoring", run_id="a")
     for acts in (False, True, True):

@@ -135,7 +135,7 @@ def loop(
         patch.setenv("MODEL_LOOP_SERVING_FOLDER", str(folder / "serving"))
         patch.setenv("MODEL_LOOP_VARIANT", "yellow")
         get_settings.cache_clear()
-        tracker = Tracker(tracking_uri, f"{get_settings().experiment}-promotion")
+        tracker = Tracker(tracking_uri, "trip-duration-promotion")
         training_set = build_training_set(sample_request("rich"), storage_root=str(sample_root))
         register_model(
             tracker,

@@ -36,7 +36,7 @@ VERSIONS: dict[Moment, int] = {"booked": 1, "ended": 2}
 def store(tmp_path_factory: pytest.TempPathFactory, sample_root: Path) -> str:
     """A registry with a version of each moment, none of which is champion."""
     folder = tmp_path_factory.mktemp("moments")
-    uri, name = f"sqlite:///{folder / 'mlflow.db'}", f"{get_settings().experiment}-promotion"
+    uri, name = f"sqlite:///{folder / 'mlflow.db'}", "trip-duration-promotion"
     # Without one, MLflow writes into the folder that the tests run in.
     MlflowClient(uri).create_experiment(name, artifact_location=folder.as_uri())
     tracker = Tracker(uri, name)
@@ -60,7 +60,7 @@ def champions(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tr
     monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", str(tmp_path))
     monkeypatch.setenv("MODEL_LOOP_SERVING_FOLDER", str(tmp_path / "serving"))
     get_settings.cache_clear()
-    tracker = Tracker(store, f"{get_settings().experiment}-promotion")
+    tracker = Tracker(store, "trip-duration-promotion")
     for alias in tracker.client.get_registered_model("trip_duration_green").aliases:
         tracker.client.delete_registered_model_alias("trip_duration_green", alias)
     return tracker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import gzip
 import io
 import json
@@ -25,11 +26,15 @@ from tests.serving.conftest import fit
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.registry import get_dataset
+from model_loop.monitoring.windows import Window, of_scored
 from model_loop.orchestration.forms import batch_scoring_form, prediction_form
 from model_loop.orchestration.forms.completing import completed_form
 from model_loop.orchestration.forms.prediction import field_of
+from model_loop.orchestration.registry import versions_of
 from model_loop.orchestration.steps import batch_scoring, prediction
+from model_loop.orchestration.steps.windows import _output
 from model_loop.scoring.columns import check_rows
+from model_loop.scoring.predictor import choose_versions, load_predictor
 from model_loop.serving.http.app import create_app
 from model_loop.serving.http.server import make_services
 from model_loop.serving.http.tokens import Caller
@@ -194,7 +199,7 @@ def loop(
                 sample_training_set.example_rows,
             ),
         }
-        tracker = Tracker(tracking_uri, f"{get_settings().experiment}-promotion")
+        tracker = Tracker(tracking_uri, "trip-duration-promotion")
         for key, (model, example) in models.items():
             dataset = TRIPS if key == "green" else get_dataset(key)
             recipe = dataset.recipe(
@@ -303,6 +308,7 @@ def by_file(loop: Loop, ten: Ten, name: str, content: bytes) -> list[float]:
     (file,) = told["files"]
     assert (file["rows"], file["rejected_rows"]) == (10, 0), file["reason"]
     output = Path(file["output"])
+    by_monitoring(ten, output)
     if output.suffix == ".parquet":
         return list(pd.read_parquet(output)["prediction"])
     if output.suffix == ".jsonl":
@@ -310,6 +316,22 @@ def by_file(loop: Loop, ten: Ten, name: str, content: bytes) -> list[float]:
         return [json.loads(line)["prediction"] for line in lines]
     frame = pd.read_csv(output, sep=ten.delimiter, float_precision="round_trip")
     return list(frame["prediction"])
+
+
+def by_monitoring(ten: Ten, output: Path) -> None:
+    """Let monitoring read what batch scoring has written: the rows that were asked, as they were.
+
+    Predictions of the version for them are those of the file.
+    """
+    versions = versions_of(ten.variant)
+    predictor = load_predictor(versions, choose_versions(versions)[0])
+    window = Window.of_days(
+        ten.variant, *(dt.datetime(2024, 1, day, tzinfo=dt.UTC) for day in (1, 2))
+    )
+    seen = of_scored([_output(str(output), ten.dataset)], window, predictor.columns)
+    assert len(seen) == 10, output
+    again = predictor.predict(seen.inputs(predictor.columns))
+    assert list(again) == pytest.approx(list(seen.predicted), rel=1e-9), output
 
 
 def csv_of(ten: Ten) -> bytes:

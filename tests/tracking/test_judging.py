@@ -150,7 +150,7 @@ def judged(version: int | None, **values: Any) -> GateVerdict:
 def promoter(moment: Moment = "ended") -> Promoter:
     """Return the promoter of a moment; the recipes `rich` and `pair_distance` are asked last."""
     settings = get_settings()
-    tracker = Tracker(settings.tracking_uri, f"{settings.experiment}-promotion")
+    tracker = Tracker(settings.tracking_uri, "trip-duration-promotion")
     return Promoter(tracker, "green", moment)
 
 

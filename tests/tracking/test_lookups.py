@@ -50,9 +50,9 @@ def test_it_answers_what_the_server_holds(tracker: Tracker, questions: Questions
     promoter.act(Action("promote", "yellow", 1, who="me", why="first"), "asked/first")
 
     runs = Runs(ours.client, EXPERIMENT)
-    assert questions.families() == runs.families()
-    assert questions.families()[0].metrics == {"test_rmse": 4.5}
-    assert questions.partitions() == runs.partitions() != ()
+    assert questions.families("yellow") == runs.families("yellow")
+    assert questions.families("yellow")[0].metrics == {"test_rmse": 4.5}
+    assert questions.partitions("yellow") == runs.partitions("yellow") != ()
     assert questions.windows("yellow") == runs.windows("yellow") != ()
     assert questions.trials(run_id) == runs.trials(run_id) != ()
     registry = questions.registry("yellow")

@@ -254,7 +254,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
     monkeypatch.setenv("MODEL_LOOP_ALERT_ROLLBACK", "false")
     get_settings.cache_clear()
     # Without one, MLflow writes into the folder that the tests run in.
-    name = f"{get_settings().experiment}-promotion"
+    name = "trip-duration-promotion"
     MlflowClient(uri).create_experiment(name, artifact_location=tmp_path.as_uri())
     return Tracker(uri, name)
 

@@ -34,7 +34,7 @@ def here(tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setenv("MODEL_LOOP_TRACKING_URI", tracker.tracking_uri)
     monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", f"file://{tmp_path}")
     get_settings.cache_clear()
-    yield Tracker(tracker.tracking_uri, get_settings().experiment)
+    yield Tracker(tracker.tracking_uri, "trip-duration")
     get_settings.cache_clear()
 
 
@@ -101,7 +101,7 @@ def test_what_failed_does_not_run_for_ever(here: Tracker) -> None:
     here.close_run(done)
     begun = here.open_run("dag/run/b/0", "trial 0", {"trial": "0"}, parent_run_id=failed)
     with pytest.raises(ReportedError, match="has no results"):
-        training.close_run(parent, None)
+        training.close_run(parent, None, {"service": "green"})
     states = {run: here.client.get_run(run).info for run in (parent, done, failed, begun)}
     assert [states[run].status for run in (parent, done, failed)] == [
         "FAILED",
@@ -121,5 +121,5 @@ def test_what_failed_does_not_run_for_ever(here: Tracker) -> None:
 def test_a_run_with_results_ends_well(here: Tracker) -> None:
     """Nothing fails."""
     parent = here.open_run("dag/well", "run", {})
-    training.close_run(parent, {"families": []})
+    training.close_run(parent, {"families": []}, {"service": "green"})
     assert here.client.get_run(parent).info.status == "FINISHED"

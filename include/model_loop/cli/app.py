@@ -179,12 +179,13 @@ def reproduce(
     as_json
         Print one JSON object, for machines.
     """
+    from model_loop.tracking.experiments import tracker_of
     from model_loop.tracking.lineage import find_lineage
     from model_loop.tracking.lineage import reproduce as train_again
-    from model_loop.tracking.runs import Tracker
 
-    settings, name = get_settings(), choose_variant(variant)[1].model_name
-    lineage = find_lineage(Tracker(settings.tracking_uri, settings.experiment), name, version)
+    settings, (dataset, chosen) = get_settings(), choose_variant(variant)
+    tracker = tracker_of(dataset, settings.tracking_uri, settings.experiment)
+    lineage = find_lineage(tracker, chosen.model_name, version)
     if source is not None:
         lineage = dataclasses.replace(lineage, data=lineage.data.with_source(source))
     reproduction = train_again(

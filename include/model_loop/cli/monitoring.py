@@ -46,11 +46,12 @@ class VersionOptions:
 
     def versions(self) -> ModelVersions:
         """The versions of the variant."""
-        from model_loop.tracking.runs import Tracker
+        from model_loop.tracking.experiments import tracker_of
         from model_loop.tracking.versions import ModelVersions
 
-        tracker = Tracker(_settings.tracking_uri, f"{_settings.experiment}-promotion")
-        return ModelVersions(tracker, trained_variant(self.variant, tracker.tracking_uri)[1].key)
+        dataset, variant = trained_variant(self.variant, _settings.tracking_uri)
+        where = (_settings.tracking_uri, _settings.experiment)
+        return ModelVersions(tracker_of(dataset, *where, "promotion"), variant.key)
 
     def predictors(self) -> list[Predictor]:
         """The versions, loaded.

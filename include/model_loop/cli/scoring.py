@@ -89,13 +89,15 @@ def _choose(
         If there is none.
     """
     from model_loop.scoring.predictor import find_predictor, parse_model
-    from model_loop.tracking.runs import Tracker
+    from model_loop.tracking.experiments import tracker_of
     from model_loop.tracking.versions import ModelVersions
 
     asked = None if moment is None else dataset_of_variant(key).check_moment(moment)
     named = None if model is None else parse_model(model, key)
-    tracker = Tracker(tracking_uri, f"{_settings.experiment}-promotion")
-    versions = ModelVersions(tracker, named.service if named else key)
+    service = named.service if named else key
+    dataset = dataset_of_variant(service)
+    tracker = tracker_of(dataset, tracking_uri, _settings.experiment, "promotion")
+    versions = ModelVersions(tracker, service)
     number = named.number(versions) if named else None
     predictor = find_predictor(versions, given, number=number, moment=asked)
     return predictor, versions.moment(predictor.version.number)

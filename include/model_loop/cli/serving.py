@@ -231,7 +231,7 @@ def traffic(
         Variant of the model; a dataset, if it has one variant alone.
     """
     from model_loop.tracking.choosing import promoter_for
-    from model_loop.tracking.runs import Tracker
+    from model_loop.tracking.experiments import tracker_of
 
     wanted = Action(
         kind=action,  # type: ignore[arg-type]  # checked there
@@ -243,9 +243,9 @@ def traffic(
         accept_generated=accept_generated_data,
         everywhere=action in SWITCHES and moment is None,
     )
-    settings = get_settings()
-    tracker = Tracker(settings.tracking_uri, f"{settings.experiment}-promotion")
-    asked_at = None if moment is None else dataset_of_variant(wanted.service).check_moment(moment)
+    settings, dataset = get_settings(), dataset_of_variant(wanted.service)
+    tracker = tracker_of(dataset, settings.tracking_uri, settings.experiment, "promotion")
+    asked_at = None if moment is None else dataset.check_moment(moment)
     promoter = promoter_for(tracker, wanted.service, wanted.kind, version, asked_at)
     entry = promoter.act(wanted, f"traffic/{uuid.uuid4()}")
     done = {"action": entry.kind, "moment": entry.moment, **asdict(entry.after)}
@@ -275,14 +275,14 @@ def ab_report(
     require_within("days", days, above=0.0)
     from model_loop.serving.comparison.report import ab_report as compare
     from model_loop.serving.request_log.tables import open_log
-    from model_loop.tracking.runs import Tracker
+    from model_loop.tracking.experiments import tracker_of
     from model_loop.tracking.versions import ModelVersions
 
     settings = get_settings()
     engine = open_log(settings.request_log_url, settings.serving_folder)
     since = time.time() - days * SECONDS_PER_DAY
-    tracker = Tracker(settings.tracking_uri, f"{settings.experiment}-promotion")
     dataset, chosen = trained_variant(variant, settings.tracking_uri)
+    tracker = tracker_of(dataset, settings.tracking_uri, settings.experiment, "promotion")
     moment_of = ModelVersions(tracker, chosen.key).known_moment
     report = compare(engine, chosen.key, moment_of, since)
     rows = dataset.rows[0]

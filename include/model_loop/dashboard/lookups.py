@@ -15,10 +15,11 @@ from model_loop.dashboard.runs import Runs
 from model_loop.dashboard.types import LearnedColumn, RegistryState
 from model_loop.dashboard.worker import serve
 from model_loop.datasets.reading import Value
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.monitoring.health.stored import champion_of, products_of
 from model_loop.monitoring.health.types import Champion, Product
 from model_loop.settings import Settings, get_settings
-from model_loop.tracking.runs import Tracker
+from model_loop.tracking.experiments import tracker_of
 from model_loop.tracking.versions import ModelVersions
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ class Lookups:
         return Models(self._settings)
 
     def _versions(self, service: str) -> ModelVersions:
-        settings = self._settings
-        tracker = Tracker(settings.tracking_uri, f"{settings.experiment}-promotion")
+        settings, dataset = self._settings, dataset_of_variant(service)
+        tracker = tracker_of(dataset, settings.tracking_uri, settings.experiment, "promotion")
         return ModelVersions(tracker, service)
 
 

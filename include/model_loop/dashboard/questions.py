@@ -43,13 +43,13 @@ class Questions:
     def __init__(self, worker: WorkerProcess | None = None) -> None:
         self._worker = worker or WorkerProcess("model_loop.dashboard.lookups")
 
-    def families(self) -> tuple[FamilyRun, ...]:
-        """Families of training runs, the newest first."""
-        return self._ask("families", tuple[FamilyRun, ...])
+    def families(self, service: str) -> tuple[FamilyRun, ...]:
+        """Families of training runs of a service, the newest first."""
+        return self._ask("families", tuple[FamilyRun, ...], service=service)
 
-    def partitions(self) -> tuple[LoggedPartition, ...]:
-        """The latest run of each partition, in their order."""
-        return self._ask("partitions", tuple[LoggedPartition, ...])
+    def partitions(self, service: str) -> tuple[LoggedPartition, ...]:
+        """The latest run of each partition of a service, in their order."""
+        return self._ask("partitions", tuple[LoggedPartition, ...], service=service)
 
     def windows(self, service: str) -> tuple[WindowRun, ...]:
         """Return the findings of monitoring, in the order of the windows."""

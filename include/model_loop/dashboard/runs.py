@@ -25,6 +25,7 @@ from model_loop.errors import InvalidInputError
 from model_loop.tracking.deployments import RETIRED_TAG, declared_moment
 from model_loop.tracking.downloads import read_artifact
 from model_loop.tracking.history import History
+from model_loop.tracking.names import Purpose, experiments_of
 from model_loop.tracking.runs import (
     FINDINGS,
     FINDINGS_TAG,
@@ -35,8 +36,10 @@ from model_loop.tracking.runs import (
 from model_loop.tracking.versions import ModelVersions
 
 #: The newest of each kind that the pages show.
-MOST_FAMILIES, MOST_PARTITIONS, MOST_WINDOWS, MOST_VERSIONS, MOST_TRIALS = 1_500, 600, 500, 300, 500
+MOST_FAMILIES, MOST_WINDOWS, MOST_VERSIONS, MOST_TRIALS = 1_500, 500, 300, 500
 MOST_ENTRIES = 100
+#: Five years of days, with some that were logged twice.
+MOST_PARTITIONS = 2_000
 _PAGE = 250
 #: MLflow keeps infinity as the largest number.
 _MOST = 1e300
@@ -45,29 +48,30 @@ _DRIFT = "psi_average.all"
 
 
 class Runs:
-    """The runs of one service.
+    """Runs of training and of partitions, windows and versions.
 
     Parameters
     ----------
     client
         Of the tracking server.
-    experiment
-        Name of the experiment; that of monitoring is ``<name>-monitoring``.
+    setting
+        Experiment of all datasets by the settings; empty where each has its own.
     """
 
-    def __init__(self, client: MlflowClient, experiment: str) -> None:
+    def __init__(self, client: MlflowClient, setting: str) -> None:
         self._client = client
-        self._experiment = experiment
+        self._setting = setting
 
-    def families(self) -> tuple[FamilyRun, ...]:
-        """Families of training runs, the newest first."""
-        wanted = f"tags.MODEL != '' and tags.`{IDENTITY_TAG}` != ''"
-        return tuple(map(_family, self._search(self._experiment, wanted, MOST_FAMILIES)))
+    def families(self, service: str) -> tuple[FamilyRun, ...]:
+        """Families of training runs of a service, the newest first."""
+        wanted = f"tags.service = '{service}' and tags.MODEL != '' and tags.`{IDENTITY_TAG}` != ''"
+        return tuple(map(_family, self._search(self._experiments(service), wanted, MOST_FAMILIES)))
 
-    def partitions(self) -> tuple[LoggedPartition, ...]:
-        """Return the run of each partition that was compared last, in their order."""
+    def partitions(self, service: str) -> tuple[LoggedPartition, ...]:
+        """Return the run of each partition of a service that was compared last, in their order."""
+        wanted = f"tags.service = '{service}' and tags.pipeline = 'months'"
         found: dict[tuple[str, str], LoggedPartition] = {}
-        for run in self._search(self._experiment, "tags.pipeline = 'months'", MOST_PARTITIONS):
+        for run in self._search(self._experiments(service), wanted, MOST_PARTITIONS):
             made = _partition(run)
             key = (made.service, made.partition)
             if run.info.status == "FINISHED" and (
@@ -80,7 +84,7 @@ class Runs:
         """Return the findings of monitoring, in the order of the windows."""
         wanted = f"tags.service = '{service}' and tags.window != ''"
         found: dict[tuple[int, str, str], WindowRun] = {}
-        for run in self._search(f"{self._experiment}-monitoring", wanted, MOST_WINDOWS):
+        for run in self._search(self._experiments(service, "monitoring"), wanted, MOST_WINDOWS):
             one = _window(run)
             key = (one.version, one.source, one.label)
             # Two steps that began a window at the same moment have a run each.
@@ -91,7 +95,8 @@ class Runs:
     def trials(self, family_run_id: str) -> tuple[TrialRun, ...]:
         """The trials of a family, in their order."""
         wanted = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{family_run_id}'"
-        runs = self._search(self._experiment, wanted, MOST_TRIALS)
+        experiment = self._client.get_run(family_run_id).info.experiment_id
+        runs = self._search([experiment], wanted, MOST_TRIALS)
         return tuple(sorted(map(_trial, runs), key=lambda one: one.number))
 
     def registry(self, versions: ModelVersions) -> RegistryState:
@@ -114,14 +119,18 @@ class Runs:
         found = self.document(run_id, path)
         return None if found is None else json.loads(found)
 
-    def _search(self, experiment: str, wanted: str, most: int) -> Iterator[Run]:
-        known = self._client.get_experiment_by_name(experiment)
-        if known is None:
+    def _experiments(self, service: str, purpose: Purpose = "") -> list[str]:
+        names = experiments_of(dataset_of_variant(service), self._setting, purpose)
+        found = map(self._client.get_experiment_by_name, names)
+        return [each.experiment_id for each in found if each is not None]
+
+    def _search(self, experiments: list[str], wanted: str, most: int) -> Iterator[Run]:
+        if not experiments:
             return
         token, left = None, most
         while left > 0:
             page = self._client.search_runs(
-                [known.experiment_id],
+                experiments,
                 filter_string=wanted,
                 max_results=min(left, _PAGE),
                 order_by=["attributes.start_time DESC"],

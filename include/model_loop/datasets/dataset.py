@@ -157,6 +157,8 @@ class StoredNames:
         Word in the names of DAGs and assets of partitions.
     least_rows
         Field of forms for the number of rows below which a window gets no findings.
+    experiment
+        MLflow experiment of the runs; the name of the dataset, if empty.
     """
 
     dag_prefix: str
@@ -165,6 +167,7 @@ class StoredNames:
     group: str
     partitions: str = "partitions"
     least_rows: str = "least_rows"
+    experiment: str = ""
 
 
 #: Words for several partitions, and for one.

@@ -194,7 +194,7 @@ class Records:
         found, token = [], None
         while True:
             page = self.tracker.client.search_runs(
-                [self.tracker.experiment_id],
+                self.tracker.experiment_ids,
                 filter_string=f"tags.line = '{watched.line}'",
                 max_results=_BATCH,
                 page_token=token,

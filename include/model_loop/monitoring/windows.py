@@ -8,8 +8,9 @@ the window of a month begins at midnight there.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import InvalidInputError
 from model_loop.partitions.keys import labels_delay, span_of
 from model_loop.scoring.answers import IDENTIFIER, PREDICTION, VERSION
-from model_loop.scoring.columns import check_rows
+from model_loop.scoring.columns import Given, check_rows
 from model_loop.scoring.predictor import Predictor
 from model_loop.serving.request_log.inputs import read_inputs
 from model_loop.serving.request_log.queries import logged_rows
@@ -372,17 +373,17 @@ def of_rows(
 
 
 def of_scored(
-    scored: pd.DataFrame,
+    outputs: Iterable[Given],
     window: Window,
     columns: Sequence[str],
     wanted: Callable[[int], bool] = lambda _: True,
 ) -> WindowRows:
-    """Return the rows of an output of batch scoring.
+    """Return the rows of outputs of batch scoring.
 
     Parameters
     ----------
-    scored
-        Columns as they were given, with what scoring has added.
+    outputs
+        Rows of each file as they are written, with what scoring has added.
     columns
         Raw columns that are wanted.
     wanted
@@ -394,29 +395,65 @@ def of_scored(
         If a column is lacking, or it is no output of batch scoring.
     """
     dataset = window.dataset
-    if PREDICTION not in scored:
-        # Files of before 0.2 have the older name alone.
-        scored = scored.rename(columns={f"predicted_{dataset.target.former}": PREDICTION})
-    if lacking := [name for name in (PREDICTION, VERSION, IDENTIFIER) if name not in scored]:
+    rows, added = [], []
+    for output in outputs:
+        answers = _answers(dataset, output)
+        places = np.flatnonzero(answers[VERSION].map(wanted).astype(bool))
+        if not len(places):
+            continue
+        checked = check_rows(dataset, _rows_at(output, places), columns)
+        rows.append(checked.rows)
+        added.append(answers.iloc[places[checked.rows.index]])
+    empty = pd.DataFrame(columns=[PREDICTION, VERSION, IDENTIFIER])
+    answered = pd.concat(added, ignore_index=True) if added else empty
+    return WindowRows(
+        window=window,
+        source="batch",
+        rows=pd.concat(rows, ignore_index=True)
+        if rows
+        else check_rows(dataset, pd.DataFrame(columns=[*columns]), columns).rows,
+        predicted=answered[PREDICTION].to_numpy(dtype=np.float64),
+        versions=answered[VERSION].to_numpy(dtype=np.int64),
+        ids=answered[IDENTIFIER].astype(str).to_numpy(dtype=object),
+        actual=np.full(len(answered), np.nan),
+    )
+
+
+def _answers(dataset: Dataset, output: Given) -> pd.DataFrame:
+    """Return what scoring has added to the rows of a file: prediction, version and identifier."""
+    # Files of before 0.2 have the older name alone.
+    older = f"predicted_{dataset.target.former}"
+    given = {*chain.from_iterable(output)} if isinstance(output, Sequence) else {*output.keys()}
+    names = {name: name for name in (PREDICTION, VERSION, IDENTIFIER)}
+    names[PREDICTION] = older if PREDICTION not in given and older in given else PREDICTION
+    if lacking := [name for name, written in names.items() if written not in given]:
         raise InvalidInputError(
             f"A file without {', '.join(lacking)}",
             "was not made by batch scoring",
             "Give an output of the DAG batch_scoring.",
         )
-    scored = scored[scored[VERSION].map(wanted).astype(bool)]
-    if scored.empty:
-        scored = scored.reindex(columns=[*columns, PREDICTION, VERSION, IDENTIFIER])
-    checked = check_rows(dataset, scored, columns)
-    given: Any = scored.iloc[checked.rows.index]
-    return WindowRows(
-        window=window,
-        source="batch",
-        rows=checked.rows.reset_index(drop=True),
-        predicted=given[PREDICTION].to_numpy(dtype=np.float64),
-        versions=given[VERSION].to_numpy(dtype=np.int64),
-        ids=given[IDENTIFIER].astype(str).to_numpy(dtype=object),
-        actual=np.full(len(given), np.nan),
+    found = pd.DataFrame(
+        {
+            name: [row.get(written) for row in output]
+            if isinstance(output, Sequence)
+            else pd.Series(output[written]).reset_index(drop=True)
+            for name, written in names.items()
+        }
     )
+    numbers = found[[PREDICTION, VERSION]].apply(pd.to_numeric, errors="coerce")
+    if numbers[VERSION].isna().any():
+        raise InvalidInputError(
+            f"A row without {VERSION}", "was not scored", "Give an output as it was written."
+        )
+    return found.assign(**{PREDICTION: numbers[PREDICTION], VERSION: numbers[VERSION].astype(int)})
+
+
+def _rows_at(output: Given, places: npt.NDArray[np.intp]) -> Given:
+    if isinstance(output, pd.DataFrame):
+        return output.iloc[places]
+    if isinstance(output, Sequence):
+        return [output[place] for place in places]
+    return {name: column.take(places) for name, column in output.items()}
 
 
 def _as_learned(dataset: Dataset, rows: pd.DataFrame) -> pd.DataFrame:

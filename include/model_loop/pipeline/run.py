@@ -43,9 +43,9 @@ from model_loop.pipeline.training import (
 )
 from model_loop.tracking.actions import Action
 from model_loop.tracking.challengers import judge_version
+from model_loop.tracking.experiments import tracker_of
 from model_loop.tracking.partitions import partition_log_of
 from model_loop.tracking.promotion import Promoter
-from model_loop.tracking.runs import Tracker
 from model_loop.training_set.build import require_ready
 from model_loop.training_set.data_tests import require_passed, run_data_tests
 from model_loop.training_set.frames import clock_times
@@ -118,7 +118,7 @@ class Places:
     storage_root
         ``file://`` or ``s3://`` address of products and state.
     tracking_uri, experiment
-        Tracking server, and the experiment of the runs.
+        Tracking server, and the experiment of the runs: of the dataset's own name, if empty.
     timeout_seconds
         Longest wait for an answer of a source.
     """
@@ -193,7 +193,7 @@ def _prepared(
     @functools.cache
     def compared() -> Sequence[Verdict]:
         """Compare the partitions, which are those of every recipe, and log them."""
-        tracker = Tracker(places.tracking_uri, places.experiment)
+        tracker = tracker_of(dataset, places.tracking_uri, places.experiment)
         log = functools.partial(partition_log_of(dataset), tracker)
         return compare_partitions(
             requests[0],
@@ -228,7 +228,7 @@ def _run_recipe(
     recipe, variant = training_set.recipe, training_set.variant
     searched = json.dumps(asdict(request.search), sort_keys=True)
     digest = hashlib.sha256(f"{training_set.digest} {searched}".encode()).hexdigest()[:16]
-    tracker = Tracker(places.tracking_uri, places.experiment)
+    tracker = tracker_of(training_set.dataset, places.tracking_uri, places.experiment)
     run = TrackedRun(tracker, PIPELINE, f"{PIPELINE}/{variant}/{recipe.name}/{digest}")
     run_id = run.open(f"{variant} {recipe.name}", training_set, {"families": request.families})
     families = [
@@ -276,7 +276,7 @@ def _promote(
     is that a rule without a model is beaten. Each further one has to be surer, since several that
     try are lucky more often.
     """
-    tracker = Tracker(places.tracking_uri, f"{places.experiment}-promotion")
+    tracker = tracker_of(training_set.dataset, places.tracking_uri, places.experiment, "promotion")
     promoter = Promoter(tracker, training_set.variant, training_set.recipe.moment)
     champion = promoter.standing().champion
     versions = [int(family["version"]) for family in ranked]

@@ -50,9 +50,11 @@ class DataSettings(Part):
         description="Address of the MLflow server with the runs and models.",
     )
     experiment: str = Field(
-        default="model-loop",
+        default="",
         title="Experiment",
-        description="Name of the MLflow experiment that runs are logged to.",
+        description="Name of the MLflow experiment that runs of all datasets are logged to. "
+        "Empty: each dataset has one of its own name, and a dataset of an installed package "
+        "may name another. Runs in the experiments of earlier versions are found as well.",
     )
     source: str = Field(
         default="",

@@ -19,6 +19,8 @@ from model_loop.sources.origin import source_label
 from model_loop.training_set.request import TableRequest
 from model_loop.training_set.types import TrainingSet
 
+#: Partitions that are named one by one; of more, the first and the last.
+_NAMED = 6
 #: Slices that are listed, those with the largest error first, and the fewest rows of them.
 _SLICES, _FEWEST_ROWS = 12, 30
 
@@ -65,7 +67,7 @@ def _errors(trained: TrainedModel, training_set: TrainingSet, words: Words) -> I
     rows.append((f"always the median of the learned {words.rows}", evaluation.naive))
     yield (
         f"On {training_set.rows['test']:,} test {words.rows} that it has never seen"
-        f"{_of(training_set.partitions('test'))}:"
+        f"{_of(training_set, 'test')}:"
     )
     yield _table(
         ("", words.axis("RMSE"), words.axis("MAE"), "R²"),
@@ -119,7 +121,10 @@ def _slices(trained: TrainedModel, words: Words) -> Iterator[str]:
     if worst.empty:
         return
     yield "## Where it is farthest off"
-    yield f"The slices with the largest errors, of {_FEWEST_ROWS} test {words.rows} and more:"
+    yield (
+        f"The slices with the largest errors, of {_FEWEST_ROWS} test {words.rows} and more; where "
+        "the bias is below 0, predictions are too low:"
+    )
     columns = ("slice", "value", "rows", "rmse", "mae", "bias")
     yield _table(
         ("slice", "value", words.rows, *map(words.axis, ("RMSE", "MAE", "bias"))),
@@ -163,15 +168,15 @@ def _data(training_set: TrainingSet, words: Words) -> Iterator[str]:
         parts["calibration"] = len(training_set.calibration_rows)
     yield _table(
         ("part", words.rows, "partitions"),
-        (
-            (name, f"{number:,}", ", ".join(training_set.partitions(name)))
-            for name, number in parts.items()
-        ),
+        ((name, f"{number:,}", _partitions(training_set, name)) for name, number in parts.items()),
     )
     yield _table(
         ("file", "sha256"), ((file.url, f"`{file.digest}`") for file in training_set.files)
     )
-    yield f"Settings and family were chosen by {_text(training_set.chosen_by)}."
+    request = training_set.request
+    split = f"Split {_text(request.split.in_words)}. " if isinstance(request, TableRequest) else ""
+    yield f"{split}Settings and family were chosen by {_text(training_set.chosen_by)}."
+    yield f"Of the {words.rows} that were read:"
     yield "\n".join(f"- {_text(str(report))}" for report in training_set.cleaning)
 
 
@@ -223,8 +228,16 @@ def _loading(training_set: TrainingSet, run_id: str) -> Iterator[str]:
     )
 
 
-def _of(partitions: Sequence[str]) -> str:
-    return f" ({', '.join(partitions)})" if partitions else ""
+def _of(training_set: TrainingSet, part: str) -> str:
+    named = _partitions(training_set, part)
+    return f" ({named})" if named else ""
+
+
+def _partitions(training_set: TrainingSet, part: str) -> str:
+    keys = training_set.partitions(part)
+    if len(keys) <= _NAMED:
+        return ", ".join(keys)
+    return f"{len(keys):,} {training_set.dataset.partitions[0]} from {keys[0]} to {keys[-1]}"
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -57,7 +57,7 @@ class History:
         tracker, token = self._versions.tracker, None
         while True:
             found = tracker.client.search_runs(
-                [tracker.experiment_id],
+                tracker.experiment_ids,
                 f"tags.service = '{self._versions.service}' and tags.action != ''{condition}",
                 order_by=["attributes.start_time DESC"],
                 max_results=_PAGE,

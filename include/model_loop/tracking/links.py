@@ -16,15 +16,13 @@ from model_loop.tracking.runs import IDENTITY_TAG
 _TIMEOUT_SECONDS = 3
 
 
-def find_run_url(tracking_uri: str, experiment: str, identities: Sequence[str]) -> str | None:
+def find_run_url(tracking_uri: str, identities: Sequence[str]) -> str | None:
     """The address of the first run that there is.
 
     Parameters
     ----------
     tracking_uri
         Address of the server.
-    experiment
-        Beginning of the experiments' names.
     identities
         Identities of runs, the most particular first.
 
@@ -35,10 +33,7 @@ def find_run_url(tracking_uri: str, experiment: str, identities: Sequence[str]) 
     """
     client = MlflowClient(tracking_uri)
     with _impatiently():
-        experiments = [
-            found.experiment_id
-            for found in client.search_experiments(filter_string=f"name LIKE '{experiment}%'")
-        ]
+        experiments = [each.experiment_id for each in client.search_experiments()]
         for identity in identities if experiments else ():
             name = identity.replace("'", "")
             found = client.search_runs(

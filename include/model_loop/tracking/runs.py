@@ -5,10 +5,11 @@ A run is found again by its identity, so that a retried task continues the run t
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal
 
@@ -52,14 +53,23 @@ class Tracker:
         Address of the server.
     experiment
         Name of the experiment; it is made when there is none.
+    others
+        Names of experiments in which runs are looked for as well, as far as there are any.
     """
 
-    def __init__(self, tracking_uri: str, experiment: str) -> None:
+    def __init__(self, tracking_uri: str, experiment: str, others: Sequence[str] = ()) -> None:
         # Printing a run's address when it ends takes a further request, which fetches all its data.
         MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)  # type: ignore[no-untyped-call]  # MLflow's
         self.client = MlflowClient(tracking_uri)
         self.tracking_uri = tracking_uri
         self.experiment_id = self._experiment_id(experiment)
+        self._others = tuple(others)
+
+    @functools.cached_property
+    def experiment_ids(self) -> list[str]:
+        """Experiments in which runs are looked for."""
+        found = map(self.client.get_experiment_by_name, self._others)
+        return [self.experiment_id, *(each.experiment_id for each in found if each is not None)]
 
     def open_run(
         self,
@@ -109,7 +119,7 @@ class Tracker:
     def _runs(self, identity: str) -> list[Run]:
         """All runs with an identity, always in the same order."""
         found = self.client.search_runs(
-            [self.experiment_id],
+            self.experiment_ids,
             filter_string=f"tags.`{IDENTITY_TAG}` = '{identity}'",
         )
         return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
@@ -174,7 +184,7 @@ class Tracker:
 
     def _children(self, run_id: str) -> list[Run]:
         found = self.client.search_runs(
-            [self.experiment_id],
+            self.experiment_ids,
             filter_string=f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'",
             max_results=5_000,
         )

@@ -101,7 +101,7 @@ class TrialLogger:
     def _runs_known(self) -> dict[int, RunInfo]:
         """The runs that there are, by the number of their trial; one for each."""
         runs = self.tracker.client.search_runs(
-            [self.tracker.experiment_id],
+            self.tracker.experiment_ids,
             filter_string=f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.family_run_id}'",
             max_results=5_000,
         )

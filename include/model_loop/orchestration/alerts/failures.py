@@ -118,7 +118,7 @@ def tracking_link(*identities: str) -> tuple[tuple[Link, ...], tuple[str, ...]]:
 
     settings = get_settings()
     try:
-        url = find_run_url(settings.tracking_uri, settings.experiment, identities)
+        url = find_run_url(settings.tracking_uri, identities)
     except MlflowException as error:
         logger.warning("No link to the tracking server: %s", error)
         return (), (f"There is no link to MLflow: {settings.tracking_uri} did not answer in time.",)

@@ -14,6 +14,7 @@ from model_loop.orchestration.names import MONITORING, RETRAINING, dag_id_of
 from model_loop.orchestration.operators import run_each
 from model_loop.orchestration.schedules.timetables import monitoring_schedule
 from model_loop.settings import get_settings
+from model_loop.tracking.names import experiment_of
 
 
 def declare_monitoring(dataset: Dataset) -> None:
@@ -48,6 +49,7 @@ def declare_monitoring(dataset: Dataset) -> None:
 
 def _doc(dataset: Dataset) -> str:
     (many, one), rows = dataset.partitions, dataset.rows[0]
+    experiment = experiment_of(dataset, get_settings().experiment, "monitoring")
     days = f"name {many} or days" if dataset.partition != "whole" else "name days"
     return f"""
 ### Whether the answering models still fit what they are asked
@@ -57,7 +59,7 @@ missing values, SHAP values, predictions), and what it said with the {dataset.ta
 {rows}, as far as that is known. There is one champion for each moment; each is watched by itself,
 by what was asked at its moment. With the setting `MODEL_LOOP_MONITORING_SCHEDULE` it looks at the
 last week of the request log, as often as that says; when a {one} is published, at that {one}.
-Everything stands in MLflow, experiment `{get_settings().experiment}-monitoring`.
+Everything stands in MLflow, experiment `{experiment}`.
 
 *Warn* sends a mail; *act* also emits the asset `{assets_of(dataset).drift.name}`, which starts
 `{dag_id_of(dataset, RETRAINING)}` for that moment, once in a cooldown. Of a window with few {rows}

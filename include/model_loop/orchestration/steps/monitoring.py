@@ -116,7 +116,7 @@ def plan(
         "windows": windows,
         "acts": bool(acts),
     }
-    records = records_of_windows()
+    records = records_of_windows(params["service"])
     for watched, _ in watched_of(planned):
         # Begun before the steps that write to them side by side, which would begin two.
         records.open(watched)
@@ -152,7 +152,11 @@ def drift(
 def _drift_of(
     predictor: Predictor, plan: Mapping[str, Any], params: Mapping[str, Any], rules: DriftRules
 ) -> Found:
-    records, versions, found = records_of_windows(), versions_of(plan["service"]), Found()
+    records, versions, found = (
+        records_of_windows(plan["service"]),
+        versions_of(plan["service"]),
+        Found(),
+    )
     for watched, rows in gather(plan, params, predictor):
         run_id = records.open(watched)
         with tempfile.TemporaryDirectory() as folder:
@@ -175,7 +179,7 @@ def performance(plan: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str,
 def _performance_of(
     predictor: Predictor, plan: Mapping[str, Any], params: Mapping[str, Any]
 ) -> Found:
-    records, version = records_of_windows(), predictor.version.number
+    records, version = records_of_windows(plan["service"]), predictor.version.number
     versions = versions_of(plan["service"])
     reference = find_reference(versions.tracker, versions.name, version)
     judged = dataset_of_variant(plan["service"]).extensions.load("judged")
@@ -212,7 +216,7 @@ def judge(
     Each version has its own alert, cooldown and retraining: the champion of one moment may drift
     while that of the other does not.
     """
-    plan, records = plan_of_today(plan, params), records_of_windows()
+    plan, records = plan_of_today(plan, params), records_of_windows(plan["service"])
     grave: dict[int, list[Grave]] = {}
     last = max(window["end"] for window in plan["windows"])
     for watched, window in watched_of(plan):
@@ -237,7 +241,7 @@ def _judge(
     asset_state_store: Mapping[Any, StateStore],
 ) -> dict[str, Any] | None:
     """Warn of one version where that is due; None unless a model has to be made."""
-    records, dataset = records_of_windows(), dataset_of_variant(plan["service"])
+    records, dataset = records_of_windows(plan["service"]), dataset_of_variant(plan["service"])
     findings = gravest_first(one for one, _, _ in grave)
     watched, window = next((it, its) for one, it, its in grave if one is findings[0])
     evidence = {

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.findings import Finding
 from model_loop.settings import get_settings
+from model_loop.tracking.experiments import tracker_of
 from model_loop.tracking.partitions import partition_log_of
-from model_loop.tracking.runs import Tracker
 
 if TYPE_CHECKING:
     from model_loop.training_set.preparation import Verdict
@@ -36,9 +36,9 @@ def log_findings(partition: Any, findings: Sequence[Finding]) -> str:  # noqa: A
     partition
         A verdict, or what was fetched where the contract is broken.
     """
-    settings = get_settings()
-    tracker = Tracker(settings.tracking_uri, settings.experiment)
-    log = partition_log_of(dataset_of_variant(partition.variant))
+    settings, dataset = get_settings(), dataset_of_variant(partition.variant)
+    tracker = tracker_of(dataset, settings.tracking_uri, settings.experiment)
+    log = partition_log_of(dataset)
     address = tracker.run_url(log(tracker, partition, findings))
     logger.info("Logged at %s", address)
     return address

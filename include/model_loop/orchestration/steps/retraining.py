@@ -372,7 +372,7 @@ def finish(
         outcome = _outcome(
             drift, _families(_dataset(form), ti, dag_run), version, promoted=promoted
         )
-        _answer(drift, outcome, dag_run)
+        _answer(form["service"], drift, outcome, dag_run)
         memory.answer()
     return {
         "why": plan["why"],
@@ -427,9 +427,9 @@ def _version(family: Mapping[str, Any]) -> int:
     return int(family["model_uri"].rpartition("/")[2])
 
 
-def _answer(drift: Mapping[str, Any], outcome: str, dag_run: DagRunProtocol) -> None:
+def _answer(service: str, drift: Mapping[str, Any], outcome: str, dag_run: DagRunProtocol) -> None:
     """Write the outcome beside the window that had drifted, and tell it."""
-    records_of_windows().note(drift["run_id"], outcome)
+    records_of_windows(service).note(drift["run_id"], outcome)
     announce(drift_answered(outcome, drift, dag_run.dag_id, dag_run.run_id))
     logger.info("%s", outcome)
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import InvalidInputError, ReportedError
 from model_loop.models.catalogue import FAMILIES, ModelFamily, get_family
 from model_loop.models.extras import extra_families
@@ -19,6 +20,7 @@ from model_loop.orchestration.steps.requests import (
 )
 from model_loop.pipeline import training
 from model_loop.settings import get_settings
+from model_loop.tracking.experiments import tracker_of
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.products import TrainingSetStore
 
@@ -86,7 +88,7 @@ def get_training_set(params: Mapping[str, Any]) -> TrainingSetProduct:
 def open_run(params: Mapping[str, Any], dag_run: DagRunProtocol) -> str:
     """Begin the run on the tracking server that holds everything of this DAG run."""
     name = f"{dag_run.dag_id} {dag_run.run_id}"
-    return _run(dag_run).open(name, get_training_set(params).load(), params)
+    return _run(params["service"], dag_run).open(name, get_training_set(params).load(), params)
 
 
 def tune_family(
@@ -103,7 +105,7 @@ def tune_family(
     cleared evaluates only what is left.
     """
     return training.tune_family(
-        _run(dag_run),
+        _run(params["service"], dag_run),
         parent_run_id,
         model_family(family, params),
         product.load(),
@@ -129,7 +131,7 @@ def register_family(
     """Log the model with its signature, register it, and end the family's run."""
     family = model_family(trained.tuned.family, params)
     return training.register_family(
-        _run(dag_run), trained, family, product.load(), search_request(params)
+        _run(params["service"], dag_run), trained, family, product.load(), search_request(params)
     )
 
 
@@ -143,11 +145,13 @@ def collect_results(
     # Airflow hands over the result of a single instance alone, not in a list.
     all_families = [families] if isinstance(families, dict) else families
     return training.collect_results(
-        _run(dag_run), parent_run_id, all_families, product.load(), load
+        _run(product.request.service, dag_run), parent_run_id, all_families, product.load(), load
     )
 
 
-def close_run(parent_run_id: str, results: Mapping[str, Any] | None) -> None:
+def close_run(
+    parent_run_id: str, results: Mapping[str, Any] | None, params: Mapping[str, Any]
+) -> None:
     """End the DAG run's run on the tracking server, and what its families have left.
 
     Raises
@@ -157,7 +161,7 @@ def close_run(parent_run_id: str, results: Mapping[str, Any] | None) -> None:
         marked as failed, this is the only task that still runs, and its success would make the run
         one.
     """
-    tracker = _tracker()
+    tracker = _tracker(params["service"])
     tracker.close_families(parent_run_id)
     tracker.close_run(parent_run_id, "FINISHED" if results else "FAILED")
     if not results:
@@ -168,10 +172,12 @@ def close_run(parent_run_id: str, results: Mapping[str, Any] | None) -> None:
         )
 
 
-def _tracker() -> Tracker:
-    settings = get_settings()
-    return Tracker(settings.tracking_uri, settings.experiment)
+def _tracker(service: str) -> Tracker:
+    settings, dataset = get_settings(), dataset_of_variant(service)
+    return tracker_of(dataset, settings.tracking_uri, settings.experiment)
 
 
-def _run(dag_run: DagRunProtocol) -> training.TrackedRun:
-    return training.TrackedRun(_tracker(), dag_run.dag_id, f"{dag_run.dag_id}/{dag_run.run_id}")
+def _run(service: str, dag_run: DagRunProtocol) -> training.TrackedRun:
+    return training.TrackedRun(
+        _tracker(service), dag_run.dag_id, f"{dag_run.dag_id}/{dag_run.run_id}"
+    )

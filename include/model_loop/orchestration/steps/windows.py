@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.registry import dataset_of_variant
@@ -35,18 +34,19 @@ from model_loop.partitions.keys import (
     keys_of,
     labels_delay,
 )
-from model_loop.scoring.opening import open_input
-from model_loop.scoring.places import kind_of_name, place, require_allowed
+from model_loop.scoring.batch.source import read_output
+from model_loop.scoring.places import place, require_allowed
 from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import get_settings
 from model_loop.sources.published import PublishedSource
-from model_loop.tracking.runs import Tracker
+from model_loop.tracking.experiments import tracker_of
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
     from model_loop.datasets.dataset import Moment
     from model_loop.monitoring.windows import WindowRows
+    from model_loop.scoring.columns import Given
     from model_loop.scoring.predictor import Predictor
 
 logger = logging.getLogger(__name__)
@@ -235,31 +235,25 @@ def _scored(
     moment_of: Callable[[int], Moment | None] | None,
 ) -> WindowRows:
     return of_scored(
-        pd.concat(map(_output, window["outputs"]), ignore_index=True),
+        [_output(output, predictor.version.dataset) for output in window["outputs"]],
         scope,
         predictor.columns,
         lambda version: moment_of is None or moment_of(version) == watched.moment,
     )
 
 
-def _output(output: str) -> pd.DataFrame:
+def _output(output: str, dataset: Dataset) -> Given:
     """Read an output of batch scoring that a form has named."""
     path = require_allowed(place(output), readable_roots())
-    with open_input(path) as file:
-        try:
-            if kind_of_name(path) == "parquet":
-                # A description for pandas may hold anything, and would be parsed in any case.
-                frame: pd.DataFrame = pq.read_table(file).replace_schema_metadata().to_pandas()
-            else:
-                frame = pd.read_csv(file)
-        except (ValueError, OSError) as error:
-            # Its own words may quote what is in the file.
-            raise InvalidInputError(
-                f"Output {path}",
-                f"cannot be read ({type(error).__name__})",
-                "Give an output of the DAG batch_scoring, as it was written.",
-            ) from error
-    return frame
+    try:
+        return read_output(path, dataset)
+    except (InvalidInputError, ValueError, OSError) as error:
+        # Its own words may quote what is in the file.
+        raise InvalidInputError(
+            f"Output {path}",
+            f"cannot be read ({type(error).__name__})",
+            "Give an output of the DAG batch_scoring, as it was written.",
+        ) from error
 
 
 def with_labels(rows: WindowRows, params: Mapping[str, Any]) -> WindowRows:
@@ -296,7 +290,7 @@ def _request_log() -> Any:  # noqa: ANN401 - an Engine, imported late
     return open_log(settings.request_log_url, settings.serving_folder)
 
 
-def records_of_windows() -> Records:
-    """Return the store of all findings."""
-    settings = get_settings()
-    return Records(Tracker(settings.tracking_uri, f"{settings.experiment}-monitoring"))
+def records_of_windows(variant: str) -> Records:
+    """Return the store of all findings about a variant."""
+    settings, dataset = get_settings(), dataset_of_variant(variant)
+    return Records(tracker_of(dataset, settings.tracking_uri, settings.experiment, "monitoring"))

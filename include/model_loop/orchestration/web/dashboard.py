@@ -114,8 +114,6 @@ def make_dashboard(
         for one in (*services.others.values(), default)
         if isinstance(one, PredictionService)
     }
-    families = BackgroundCache(questions.families, _RUNS_SECONDS, always)
-    partitions = BackgroundCache(questions.partitions, _RUNS_SECONDS, always)
     dags = BackgroundCache(dag_runs, _AIRFLOW_SECONDS, always)
 
     def sources_of(key: str) -> PageSources:
@@ -126,8 +124,8 @@ def make_dashboard(
         return PageSources(
             service=key,
             runs=questions,
-            families=families,
-            partitions=partitions,
+            families=BackgroundCache(lambda: questions.families(key), _RUNS_SECONDS, always),
+            partitions=BackgroundCache(lambda: questions.partitions(key), _RUNS_SECONDS, always),
             registry=BackgroundCache(lambda: questions.registry(key), _REGISTRY_SECONDS, always),
             windows=BackgroundCache(lambda: questions.windows(key), _RUNS_SECONDS, always),
             live=BackgroundCache(

@@ -10,8 +10,9 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
+import msgspec
 import pyarrow as pa
 from upath import UPath
 
@@ -19,9 +20,10 @@ from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.declaration import DialectDeclaration
 from model_loop.errors import InvalidInputError
 from model_loop.objects.files import LOCAL_PROTOCOLS, atomic_write
+from model_loop.scoring.batch.rows import Columns
 from model_loop.scoring.opening import open_input
 from model_loop.scoring.places import KINDS, kind_of_name
-from model_loop.tables import delimited, json_lines
+from model_loop.tables import delimited, json_lines, typed
 from model_loop.tables.lines import BLOCK
 from model_loop.tables.opening import (
     Compression,
@@ -126,6 +128,39 @@ def columns_of(path: UPath, dataset: Dataset | None = None) -> list[str]:
         if kind == "json_lines":
             return list(json_lines.names_of(stream))
         return list(delimited.read_header(stream, dialect_of(dataset), name_of(path)).names)
+
+
+def read_output(path: UPath, dataset: Dataset) -> Columns:
+    """Read all rows of a file that was scored, whatever its format: as its texts and types are.
+
+    Raises
+    ------
+    InvalidInputError
+        If it cannot be read, or a row of it cannot.
+    """
+    kind, _, encoding = _look(path, dataset)
+    with _plain(path) as (file, _):
+        if is_typed(kind):
+            blocks = [*typed.read_blocks(file, kind, name_of(path))]
+        elif kind == "json_lines":
+            stream = Utf8Stream(file, encoding)
+            lines = [
+                line for block in json_lines.line_blocks(stream.read) for line in block.lines()
+            ]
+            return [msgspec.json.decode(line, type=dict[str, Any]) for line in lines]
+        else:
+            stream = Utf8Stream(file, encoding)
+            # Batches name the columns of an output, also where the input did not.
+            dialect = dialect_of(dataset).model_copy(update={"header": True})
+            header = delimited.read_header(stream, dialect, name_of(path))
+            blocks = [*delimited.read_blocks(stream, header, name_of(path))]
+    for block in blocks:
+        for row, reason in block.rejected.items():
+            raise InvalidInputError(name_of(path), f"row {row}: {reason}", "Score its input again.")
+    return {
+        name: pa.chunked_array([block.columns[name] for block in blocks]).combine_chunks()
+        for name in (blocks[0].columns if blocks else ())
+    }
 
 
 def prepare(path: UPath, folder: UPath, dataset: Dataset) -> Rows:

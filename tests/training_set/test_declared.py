@@ -19,10 +19,12 @@ from model_loop.datasets.stored import text_of_declaration
 from model_loop.errors import ContractError, InvalidInputError
 from model_loop.findings import Finding, RefusedPartitionError
 from model_loop.history.tables import PartitionVerdict
+from model_loop.objects import ObjectReference, read_object
 from model_loop.partitions import checked as checked_tables
 from model_loop.partitions.completing import complete_files
 from model_loop.partitions.contract import RULE
 from model_loop.partitions.source import find_files, resolved_source
+from model_loop.tracking import partitions
 from model_loop.tracking.downloads import read_artifact
 from model_loop.tracking.partitions import log_table
 from model_loop.tracking.runs import Tracker
@@ -318,8 +320,21 @@ def test_what_varies_from_month_to_month_refuses_none(tmp_path: Path) -> None:
     assert [each for each in later if each.code != "part_of_partition"] == []
 
 
-def test_each_partition_of_one_file_has_its_own_quarantine(tmp_path: Path) -> None:
-    """Rules are counted in the partition whose rows break them; undated rows are of the first."""
+def test_each_partition_of_one_file_has_its_own_quarantine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rules are counted in the partition whose rows break them; undated rows are of the first.
+
+    The table is read once for all of its partitions.
+    """
+    reads: list[str] = []
+
+    def read(reference: ObjectReference) -> pd.DataFrame:
+        reads.append(reference.uri)
+        rows: pd.DataFrame = read_object(reference)
+        return rows
+
+    monkeypatch.setattr(partitions, "read_object", read)
     frame = table()
     first, second, third, *_ = months_of(frame).values()
     frame.loc[first.index[:2], "count"] = np.nan
@@ -328,12 +343,15 @@ def test_each_partition_of_one_file_has_its_own_quarantine(tmp_path: Path) -> No
     frame.to_csv(tmp_path / "rides.csv", index=False)
     prepared = Prepared(tmp_path, DECLARATION)
     tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "partitions")
-    ids: list[str] = []
+    request, ids = prepared.request(), list[str]()
+    log = partitions.partition_log_of(request.dataset)
     verdicts = compare_partitions(
-        prepared.request(),
+        request,
         storage_root=prepared.root,
-        log=lambda verdict, found: ids.append(log_table(tracker, verdict, found)),
+        log=lambda verdict, found: ids.append(log(tracker, verdict, found)),
     )
+    assert len(verdicts) > 2
+    assert len(reads) == len({*reads}) == 2
     said: list[dict[str, int]] = []
     for run_id, verdict in zip(ids, verdicts, strict=True):
         report = json.loads(read_artifact(tracker.client, run_id, "report.json") or "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,9 @@ from model_loop.partitions.checked import FOLDER, CheckedTable
 from model_loop.partitions.keys import WHOLE, bounds_of, keys_of
 
 logger = logging.getLogger(__name__)
+
+#: Reads rows in storage.
+Read = Callable[[ObjectReference], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,15 @@ class PartitionVerdict:
         """True if nobody may learn from the partition."""
         return any(finding.level == "refused" for finding in self.findings)
 
-    def load_rows(self) -> pd.DataFrame:
-        """Read the rows of the partition that are kept."""
-        rows, dataset = self.table.load_rows(), self.table.fetched.dataset
+    def load_rows(self, read: Read = read_object) -> pd.DataFrame:
+        """Read the rows of the partition that are kept.
+
+        Parameters
+        ----------
+        read
+            Reads the rows of the whole table; for many partitions, one that caches them.
+        """
+        rows, dataset = read(self.table.rows), self.table.fetched.dataset
         if not _is_cut(dataset):
             return rows
         first, end = bounds_of(self.partition, dataset.partition)
@@ -90,12 +99,12 @@ class PartitionVerdict:
         mine: pd.DataFrame = rows[(times >= first) & (times < end)].reset_index(drop=True)
         return mine
 
-    def load_quarantine(self) -> pd.DataFrame:
+    def load_quarantine(self, read: Read = read_object) -> pd.DataFrame:
         """Read the rows of the partition that were set aside, as `quarantined` counts them."""
-        aside, dataset = self.table.load_quarantine(), self.table.fetched.dataset
+        aside, dataset = read(self.table.quarantine), self.table.fetched.dataset
         if aside.empty or not _is_cut(dataset):
             return aside
-        rows = self.table.load_rows()
+        rows = read(self.table.rows)
         keys = partition_keys(dataset, aside, self.table.partition)
         mine = keys == self.partition
         if rows[dataset.time].min() >= bounds_of(self.partition, dataset.partition)[0]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import tempfile
 import time
@@ -17,7 +18,8 @@ from mlflow.entities import DatasetInput, InputTag
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.findings import Finding
-from model_loop.history.tables import PartitionVerdict
+from model_loop.history.tables import PartitionVerdict, Read
+from model_loop.objects import read_object
 from model_loop.partitions.checked import FetchedTable
 from model_loop.partitions.contract import RULE
 from model_loop.partitions.profile import profile_of
@@ -69,15 +71,24 @@ class PartitionRun:
 
 
 def partition_log_of(dataset: Dataset) -> PartitionLog:
-    """Return the function that logs partitions of a dataset."""
-    log: PartitionLog = dataset.extensions.load("partition_log") or log_table
-    return log
+    """Return the function that logs partitions of a dataset, and caches the table of them."""
+    own: PartitionLog | None = dataset.extensions.load("partition_log")
+    # Rows that are kept, and those that were set aside.
+    return own or functools.partial(log_table, read=functools.lru_cache(maxsize=2)(read_object))
 
 
 def log_table(
-    tracker: Tracker, partition: FetchedTable | PartitionVerdict, findings: Sequence[Finding]
+    tracker: Tracker,
+    partition: FetchedTable | PartitionVerdict,
+    findings: Sequence[Finding],
+    read: Read = read_object,
 ) -> str:
     """Log a partition of a declared table; of one that breaks its contract, the findings alone.
+
+    Parameters
+    ----------
+    read
+        Reads the rows of the table, of which the partition may be one of many.
 
     Returns
     -------
@@ -89,8 +100,8 @@ def log_table(
     verdict = partition
 
     def write(folder: Path) -> Mapping[str, float]:
-        dataset, rows = verdict.table.fetched.dataset, verdict.load_rows()
-        aside = verdict.load_quarantine()
+        dataset, rows = verdict.table.fetched.dataset, verdict.load_rows(read)
+        aside = verdict.load_quarantine(read)
         aside.to_parquet(folder / "quarantine.parquet", index=False)
         counts: pd.Series[int] = aside[RULE].value_counts()
         broken = {str(rule): int(number) for rule, number in counts.items()}

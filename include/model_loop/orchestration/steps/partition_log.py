@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from model_loop.datasets.registry import dataset_of_variant
@@ -20,12 +20,13 @@ logger = logging.getLogger(__name__)
 
 def log_partition(verdict: Verdict) -> str:
     """Log the profile, report, findings and figures of a partition; return its address."""
-    return log_findings(verdict, verdict.findings)
+    return log_partitions([verdict])[0]
 
 
 def log_partitions(verdicts: Sequence[Verdict]) -> list[str]:
     """Log many partitions, one after the other; return their addresses."""
-    return [log_partition(verdict) for verdict in verdicts]
+    logs = {variant: _log_of(variant) for variant in {each.variant for each in verdicts}}
+    return [logs[each.variant](each, each.findings) for each in verdicts]
 
 
 def log_findings(partition: Any, findings: Sequence[Finding]) -> str:  # noqa: ANN401 - fetched, or a verdict
@@ -36,9 +37,17 @@ def log_findings(partition: Any, findings: Sequence[Finding]) -> str:  # noqa: A
     partition
         A verdict, or what was fetched where the contract is broken.
     """
-    settings, dataset = get_settings(), dataset_of_variant(partition.variant)
+    return _log_of(partition.variant)(partition, findings)
+
+
+def _log_of(variant: str) -> Callable[[Any, Sequence[Finding]], str]:
+    settings, dataset = get_settings(), dataset_of_variant(variant)
     tracker = tracker_of(dataset, settings.tracking_uri, settings.experiment)
     log = partition_log_of(dataset)
-    address = tracker.run_url(log(tracker, partition, findings))
-    logger.info("Logged at %s", address)
-    return address
+
+    def logged(partition: Any, findings: Sequence[Finding]) -> str:  # noqa: ANN401 - as above
+        address = tracker.run_url(log(tracker, partition, findings))
+        logger.info("Logged at %s", address)
+        return address
+
+    return logged

@@ -104,6 +104,9 @@ def test_pages_are_in_the_words_of_the_dataset(make_sources: MakeSources, name: 
             ("building", "library", 30), ("building", "pool", 27),
         ]  # fmt: skip
         assert "zones" not in drawn
+        assert drawn["quarantine"].about.endswith(
+            "60 rows; each row counts for the first that it breaks."
+        )
 
 
 def test_what_tells_nothing_is_not_drawn() -> None:

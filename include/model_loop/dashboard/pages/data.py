@@ -85,6 +85,11 @@ class _Words:
             # A file of many partitions is read as one table.
             many, one = "tables", "table"
         self.rows, self.row = sources.dataset.rows
+        self.counted = (
+            f"a {self.row} may break several. Some rules only note."
+            if sources.dataset.declaration is None
+            else f"each {self.row} counts for the first that it breaks."
+        )
         self.many, self.one = many.capitalize(), one.capitalize()
         self.partitions, self.partition = many, one
         # A single table is prepared by the job that makes training sets.
@@ -291,8 +296,7 @@ def _quarantine(
         "quarantine",
         "Why rows are in quarantine",
         "rows",
-        f"Rules that rows break, of {rows_all:,.0f} rows; a row may break several. Some rules only "
-        "note.",
+        f"Rules that rows break, of {rows_all:,.0f} {words.rows}; {words.counted}",
         ChartTable(("rule", "rows", "broken when"), rows),
         empty or words.no_profile,
         figures.bars(

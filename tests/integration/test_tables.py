@@ -51,7 +51,7 @@ def champion(running: RunningStack, trained: dict[str, dict[str, Any]]) -> int:
     families = [family for result in trained.values() for family in result["families"]]
     best = min(families, key=lambda family: family["validation_rmse"])
     run_id = run(running, "bikes__promotion", why="the first")
-    tracker = Tracker(running.stack.mlflow_url, "trip-duration-promotion")
+    tracker = Tracker(running.stack.mlflow_url, "bikes-promotion")
     standing = Promoter(tracker, "bikes", "request").standing()
     version = int(best["model_uri"].rpartition("/")[2])
     assert standing.champion == version, running.api.result("bikes__promotion", run_id, "judge")

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import functools
 import gzip
 import http.server
+import ipaddress
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 
 @dataclass
@@ -46,6 +55,8 @@ class Website:
         What it says of the length of a body, which stands for ``{}``.
     whole_status
         Its status for a whole file; 206 names the part that it is.
+    moved
+        Folder to which it sends whoever asks for a file in the folder ``moved``.
     """
 
     url: str
@@ -62,6 +73,7 @@ class Website:
     part: str | None = None
     length: str = "{}"
     whole_status: int = 200
+    moved: str | None = None
     requests: list[str] = field(default_factory=list)
     bytes_sent: int = 0
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -94,6 +106,12 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
             return
         if self.command == "HEAD" and site.head_status is not None:
             self._fail(site.head_status)
+            return
+        if site.moved is not None and self.path.startswith("/moved/"):
+            self.send_response(302)
+            self.send_header("Location", self.path.replace("/moved", site.moved, 1))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
             return
         path = Path(self.translate_path(self.path))
         if not path.is_file():
@@ -164,13 +182,40 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Write an authority of its own, and a certificate of this machine with its key, as PEM."""
+    now, day = dt.datetime.now(tz=dt.UTC), dt.timedelta(days=1)
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    names = [
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("Tests", "here")
+    ]
+    local = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    made = []
+    for place, extension in enumerate((x509.BasicConstraints(ca=True, path_length=0), local)):
+        builder = x509.CertificateBuilder(names[0], names[place], keys[place].public_key())
+        builder = builder.serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(now - day).not_valid_after(now + day)
+        signed = builder.add_extension(extension, critical=place == 0).sign(keys[0], SHA256())
+        made.append(signed.public_bytes(Encoding.PEM))
+    key = keys[1].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    authority, server = folder / "authority.pem", folder / "server.pem"
+    authority.write_bytes(made[0])
+    server.write_bytes(key + made[1])
+    return authority, server
+
+
 @contextlib.contextmanager
-def website_over(folder: Path) -> Iterator[Website]:
-    """A real web server on a free port."""
+def website_over(folder: Path, server_certificate: Path | None = None) -> Iterator[Website]:
+    """A real web server on a free port; over TLS if it has a certificate."""
     site = Website("")
     handler = functools.partial(_Handler, directory=str(folder), website=site)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         site.url = f"http://127.0.0.1:{server.server_port}"
+        if server_certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(server_certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            site.url = site.url.replace("http:", "https:")
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:

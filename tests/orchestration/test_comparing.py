@@ -78,7 +78,7 @@ def compared(params: dict[str, Any]) -> tuple[list[Any], Any]:
     event = Event()
     events: Any = defaultdict(lambda: event)
     months = [
-        preparation.check_partition(preparation.fetch_partition(month, params))
+        preparation.check_partitions(preparation.fetch_partitions(month, params))
         for month in preparation.plan_partitions(params)
     ]
     return preparation.compare_partitions(months, params, events, RUN), event.keys

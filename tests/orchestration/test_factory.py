@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 from airflow.sdk.definitions.param import process_params
 from airflow.serialization.serialized_objects import DagSerialization
+from jinja2 import Template
 
 from model_loop.datasets.registration import add_dataset, remove_dataset
 from model_loop.datasets.registry import get_dataset
@@ -130,6 +132,23 @@ def field(dag: DAG, name: str) -> dict[str, Any]:
     """The schema of a field of a form, with its description."""
     param = dag.params.get_param(name)
     return {**param.schema, "description": param.description}
+
+
+@pytest.mark.parametrize(
+    ("keys", "name"),
+    [(["2024-01"], "2024-01"), (["2024-01", "2024-02", "2024-03"], "2024-01 … 2024-03")],
+)
+def test_a_task_of_several_partitions_is_named_by_its_ends(
+    rides: dict[str, DAG], keys: list[str], name: str
+) -> None:
+    """A single partition is named once."""
+    task: Any = SimpleNamespace(
+        op_kwargs={"partitions": keys, "fetched": [SimpleNamespace(partition=key) for key in keys]}
+    )
+    for step in ("fetch_partition", "check_partition"):
+        template = rides["rides__data_preparation"].get_task(step).map_index_template
+        assert template is not None
+        assert Template(template).render(task=task) == name
 
 
 def test_a_stub_brings_all_jobs(read_dags: ReadDags) -> None:

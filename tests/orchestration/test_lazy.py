@@ -146,8 +146,8 @@ def test_a_dag_that_names_a_missing_step_is_not_read(name: str, said: str, tmp_p
 
 def test_arguments_are_checked_when_a_dag_is_read() -> None:
     """A mapped step has only the parameters of its function."""
-    with DAG("a", schedule=None), pytest.raises(TypeError, match="partitoin"):
-        step("preparation:fetch_partition").expand(partitoin=["2024-01"])
+    with DAG("a", schedule=None), pytest.raises(TypeError, match="partitoins"):
+        step("preparation:fetch_partitions").expand(partitoins=["2024-01"])
 
 
 def test_names_are_those_of_the_steps() -> None:

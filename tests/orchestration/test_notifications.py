@@ -226,9 +226,20 @@ class States:
         return dict.fromkeys(run_ids, self.states)
 
 
-@pytest.mark.parametrize(("failed", "mails"), [({"model.tune_1": "failed"}, 1), ({}, 1)])
+@pytest.mark.parametrize(
+    ("failed", "families", "words"),
+    [
+        ({"model.tune_1": "failed"}, ["a.A", "b.B"], "model.tune (b.B)"),
+        ({"model.tune_1": "failed"}, [["a.A"], ["b.B", "c.C", "d.D"]], "model.tune (b.B … d.D)"),
+        ({}, ["a.A", "b.B"], "timed_out"),
+    ],
+)
 def test_a_run_tells_what_its_tasks_could_not(
-    sink: Sink, monkeypatch: pytest.MonkeyPatch, failed: dict[str, str], mails: int
+    sink: Sink,
+    monkeypatch: pytest.MonkeyPatch,
+    failed: dict[str, str],
+    families: list[Any],
+    words: str,
 ) -> None:
     """A killed task is told when its run ends; so is a run that failed without a failed task."""
     monkeypatch.setattr(
@@ -237,7 +248,7 @@ def test_a_run_tells_what_its_tasks_could_not(
     task = SimpleNamespace(
         retries=2,
         get_closest_mapped_task_group=lambda: SimpleNamespace(
-            _expand_input=SimpleNamespace(value={"family": ["a.A", "b.B"]})
+            _expand_input=SimpleNamespace(value={"family": families})
         ),
     )
     dag = SimpleNamespace(
@@ -245,8 +256,7 @@ def test_a_run_tells_what_its_tasks_could_not(
     )
     for _ in range(2):
         RunEnded(failed=True).notify(context(dag=dag, reason="timed_out"))  # type: ignore[arg-type]
-    assert len(sink.mails) == mails
-    words = "model.tune (b.B)" if failed else "timed_out"
+    assert len(sink.mails) == 1
     assert words in plain(sink.mails[0])
 
 

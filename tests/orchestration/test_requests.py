@@ -77,7 +77,7 @@ def _partition() -> None:
     "ask",
     [
         lambda: preparation.plan_partitions(values(preparation_form(TRIPS))),
-        lambda: preparation.fetch_partition("2024-01", values(preparation_form(TRIPS))),
+        lambda: preparation.fetch_partitions(["2024-01"], values(preparation_form(TRIPS))),
         _partition,
         lambda: training.missing_training_set(values(sklearn_form(TRIPS))),
         _retrain,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -254,9 +255,12 @@ def test_remote_files_are_copied_and_must_stay_the_same(tmp_path: Path) -> None:
     memory.write_text(table(seed=6).to_csv(index=False))
     checked = prepared.steps.check(fetched, storage_root=prepared.root)
     assert checked.report.rows_read == len(table())
-    Path(file.path).unlink()
-    with pytest.raises(InvalidInputError, match="has changed since the run has begun"):
-        prepared.steps.fetch(request, "whole", storage_root=prepared.root, timeout_seconds=WAIT)
+    again = prepared.steps.plan(request, storage_root=prepared.root, timeout_seconds=WAIT)
+    assert again == ("whole",)
+    with pytest.raises(ContractError, match="has changed since the run has begun"):
+        prepared.steps.check(
+            dataclasses.replace(fetched, wanted=("2024-01",)), storage_root=prepared.root
+        )
 
 
 def test_a_form_asks_for_a_training_set(tmp_path: Path) -> None:

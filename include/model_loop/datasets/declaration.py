@@ -28,6 +28,7 @@ from pydantic import (
 
 from model_loop.datasets import times
 from model_loop.errors import InvalidInputError
+from model_loop.masking import mask_logins
 
 Kind = Literal["number", "category", "yes_no", "time", "text", "id", "ignored"]
 #: Types of columns that models learn from.
@@ -485,6 +486,13 @@ def _matching(content: Any, parts: list[str], before: tuple[str, ...]) -> Iterat
 
 def _contradictions(found: Declaration) -> Iterator[tuple[str, str, str]]:
     """Yield the statements that contradict each other: key, rule, remedy."""
+    for source in (found.source, *(variant.source or "" for variant in found.variants.values())):
+        if "://" in source and (masked := mask_logins(source)) != source:
+            yield (
+                f"source = {masked!r}",
+                "carries a login, which everybody who sees a run could read",
+                "Put it into ~/.netrc for https://, and into the environment for s3://.",
+            )
     unknown = "is none of the moments"
     for name, column in found.columns.items():
         if column.known not in {None, OPEN, *found.moments}:

@@ -23,6 +23,10 @@ DATA_TESTS = (
 #: The same of declared tables, in which categories may be new with every partition.
 TABLE_TESTS = tuple(name for name in DATA_TESTS if name != "categories_were_seen")
 
+#: Mapped tasks of a step. Airflow refuses more than 1,024, and each takes seconds to begin, so that
+#: each works on several partitions where there are more of them.
+MAPPED = 50
+
 #: The jobs of every dataset; see `dag_id_of`.
 PREPARATION = "data_preparation"
 SKLEARN, XGBOOST = "sklearn_training", "xgboost_training"

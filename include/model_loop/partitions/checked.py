@@ -29,6 +29,8 @@ from model_loop.tables.table import Table, read_table
 
 #: Below the storage root.
 FOLDER = "products/tables"
+#: Copies of remote files, below the storage root.
+COPIES = f"{FOLDER}/files"
 #: Raised whenever the same file would be read or checked differently.
 _VERSION = 1
 

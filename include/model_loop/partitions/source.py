@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from upath import UPath
 
 from model_loop.datasets.declaration import PARTITION, Declaration, source_in
 from model_loop.errors import SourceError, look_up
+from model_loop.objects.remote import WEB, is_remote, naming
 from model_loop.partitions.keys import key_pattern
 from model_loop.partitions.types import SourceFile
 from model_loop.tables.table import source_files
 
 _CHUNK = 2**20
-_WEB = ("http://", "https://")
+#: So many partitions are named in an error; of more, the first and the last.
+_NAMED = 12
 
 
 def resolved_source(declaration: Declaration, folder: Path) -> Declaration:
@@ -38,7 +41,11 @@ def resolved_source(declaration: Declaration, folder: Path) -> Declaration:
 
 
 def find_files(
-    declaration: Declaration, variant: str, partitions: Sequence[str] = ()
+    declaration: Declaration,
+    variant: str,
+    partitions: Sequence[str] = (),
+    *,
+    fetch: Callable[[str], tuple[str, str | None, str | None]] | None = None,
 ) -> tuple[SourceFile, ...]:
     """Find the files of a variant, in the order of their partitions or names.
 
@@ -50,11 +57,14 @@ def find_files(
         Key of the variant.
     partitions
         Keys of the wanted partitions; all that there are, if empty.
+    fetch
+        Returns the path of the copy of a remote file, its ETag and its time; without it they are
+        read where they are.
 
     Raises
     ------
     SourceError
-        If there is none, or one of the wanted ones is missing.
+        If there is none, one of the wanted ones is missing, or a server does not answer.
     TableFileError
         If the source cannot be listed.
     """
@@ -62,15 +72,30 @@ def find_files(
     source = declaration.source
     if named is not None:
         source = look_up("Variant", named, declaration.variants).source or source
+
+    def identified(key: str | None, address: str) -> SourceFile:
+        if fetch is None or not is_remote(address):
+            return identify(variant, key, address)
+        path, etag, modified = fetch(address)
+        file = identify(variant, key, address, path)
+        return replace(file, etag=etag, last_modified=modified)
+
     if PARTITION not in source:
-        addresses = source_files(declaration, variant=named)
-        return tuple(identify(variant, None, address) for address in addresses)
-    if source.startswith(_WEB):
-        # Sites do not list their files.
+        with naming(source):
+            addresses = source_files(declaration, variant=named)
+        return tuple(identified(None, address) for address in addresses)
+    if source.startswith(WEB):
+        if not partitions:
+            raise SourceError(
+                f"The source {source}",
+                f"is of a web server, which lists no {declaration.partition} that it has",
+                f"Name each {declaration.partition} that is wanted.",
+            )
         keys = {key: source.replace(PARTITION, key) for key in partitions}
     else:
         pattern = re.compile("(.+)".join(map(re.escape, source.split(PARTITION, 1))))
-        found = map(pattern.fullmatch, source_files(declaration, variant=named))
+        with naming(source):
+            found = [*map(pattern.fullmatch, source_files(declaration, variant=named))]
         keys = {
             match[1]: match[0]
             for match in found
@@ -81,31 +106,41 @@ def find_files(
         raise SourceError(
             f"The source {source}",
             f"has no file of {', '.join(missing) or f'a {declaration.partition}'}",
-            f"Name partitions that it has: {', '.join(sorted(keys)) or 'there is none'}.",
+            f"Name partitions that it has: {_listed(sorted(keys)) or 'there is none'}.",
         )
     return tuple(
-        identify(variant, key, address)
+        identified(key, address)
         for key, address in sorted(keys.items())
         if not partitions or key in partitions
     )
 
 
-def identify(variant: str, partition: str | None, address: str) -> SourceFile:
+def _listed(keys: Sequence[str]) -> str:
+    if len(keys) <= _NAMED:
+        return ", ".join(keys)
+    return f"{len(keys):,}, from {keys[0]} to {keys[-1]}"
+
+
+def identify(
+    variant: str, partition: str | None, address: str, path: str | None = None
+) -> SourceFile:
     """Identify a file by its content.
 
     Parameters
     ----------
     partition
         Key of the partition; None where the file holds several, or a part of a table.
+    path
+        Path of its copy; by default it is read where it is.
 
     Raises
     ------
     SourceError
         If it cannot be read.
     """
-    path, digest, size = UPath(address), hashlib.sha256(), 0
+    source, digest, size = UPath(address), hashlib.sha256(), 0
     try:
-        with path.open("rb") as file:
+        with UPath(path or address).open("rb") as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
                 size += len(chunk)
@@ -117,10 +152,10 @@ def identify(variant: str, partition: str | None, address: str) -> SourceFile:
         ) from error
     return SourceFile(
         variant=variant,
-        partition=partition or path.name,
-        path=address,
+        partition=partition or source.name,
+        path=path or address,
         size=size,
-        data_source=path.protocol if path.protocol in {"s3", "https", "http"} else "folder",
+        data_source=source.protocol if source.protocol in {"s3", "https", "http"} else "folder",
         url=address,
         digest=digest.hexdigest(),
     )

@@ -31,6 +31,7 @@ from model_loop.models.gate import GateVerdict
 from model_loop.models.gate_rules import MOST_CONFIDENCE, GateRules
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import train
+from model_loop.partitions.checked import COPIES
 from model_loop.partitions.completing import complete_files
 from model_loop.partitions.contract import TableLimits
 from model_loop.partitions.source import find_files, resolved_source
@@ -41,6 +42,7 @@ from model_loop.pipeline.training import (
     register_family,
     tune_family,
 )
+from model_loop.sources.copies import fetcher
 from model_loop.tracking.actions import Action
 from model_loop.tracking.challengers import judge_version
 from model_loop.tracking.experiments import tracker_of
@@ -172,7 +174,12 @@ def _prepared(
     declaration: Declaration, variant: str, request: RunRequest, places: Places, state: FileStore
 ) -> Iterator[TrainingSet]:
     """Yield the training set of each recipe of a variant, built where there is none yet."""
-    files = find_files(declaration, variant, request.partitions)
+    files = find_files(
+        declaration,
+        variant,
+        request.partitions,
+        fetch=fetcher(UPath(places.storage_root) / COPIES, places.timeout_seconds),
+    )
     completed = complete_files(declaration, files, variant)
     dataset = use_dataset(dataset_of(completed))
     store, preparation = TrainingSetStore(places.storage_root), preparation_of(dataset)
@@ -205,7 +212,9 @@ def _prepared(
     for asked in requests:
         product = store.find_fresh(asked, max_age_seconds=float("inf"))
         if product is not None and preparation.is_current(
-            product, timeout_seconds=places.timeout_seconds
+            product,
+            storage_root=places.storage_root,
+            timeout_seconds=places.timeout_seconds,
         ):
             logger.info("The training set of the recipe %s is there already.", asked.recipe)
             training_set = product.load()

@@ -45,7 +45,8 @@ class FileVersion:
     def of_object(cls, file: UPath) -> Self:
         """Read the version of an existing object in a bucket."""
         info = file.fs.info(file.path, refresh=True)
-        return cls(info.get("ETag"), str(info.get("LastModified")), info["size"])
+        modified = info.get("LastModified")
+        return cls(info.get("ETag"), None if modified is None else str(modified), info["size"])
 
     @classmethod
     def of_file(cls, file: Path) -> Self:

@@ -226,6 +226,13 @@ def _ask(
         raise InvalidInputError(
             f"Source {url}", f"is not an address ({error})", "Give an https:// address."
         ) from error
+    except requests.exceptions.SSLError as error:
+        raise SourceError(
+            url,
+            f"shows a certificate that is not trusted ({error})",
+            "If an authority of your own has signed it, name the file of its certificate in "
+            "REQUESTS_CA_BUNDLE, in the environment of every process of Airflow.",
+        ) from error
     except requests.RequestException as error:
         raise TransientSourceError(
             url, f"did not answer ({error})", "Check the address and the network; try again."

@@ -18,8 +18,8 @@ from upath import UPath
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.declaration import PARTITION, Declaration
 from model_loop.datasets.registry import datasets_folder, find_variant
-from model_loop.errors import NotPublishedError, SourceError
-from model_loop.objects.files import LOCAL_PROTOCOLS
+from model_loop.errors import SourceError
+from model_loop.objects.remote import WEB, is_remote
 from model_loop.partitions.keys import (
     WHOLE,
     is_complete,
@@ -30,15 +30,13 @@ from model_loop.partitions.keys import (
 )
 from model_loop.partitions.source import resolved_source
 from model_loop.sources.cache import FOLDER, FileVersion, cached_digest
-from model_loop.sources.download import published
+from model_loop.sources.copies import version_at
 from model_loop.sources.publications import Publication, Publications
 from model_loop.tables.refused import TableFileError
 from model_loop.tables.table import source_files
 
 #: Partitions that are looked at again where files cannot be listed: some are published anew.
 LOOK_BACK = 12
-_WEB = ("http://", "https://")
-
 Find = Callable[[str, str, str, float], FileVersion | None]
 
 
@@ -126,7 +124,7 @@ class PublishedSource:
                 )
             return Publications({WHOLE: one})
         now = dt.datetime.now(tz=dt.UTC)
-        if self._declaration is not None and not self._address.startswith(_WEB):
+        if self._declaration is not None and not self._address.startswith(WEB):
             listed = [key for key in self._listed() if is_complete(key, self.dataset, now)]
             return self._of(listed)
         found = {**self._of(sorted(known.known)[-LOOK_BACK:]).known}
@@ -189,7 +187,7 @@ class PublishedSource:
         declared, address = self._declaration, self._address
         if declared is None:
             return []
-        if address.startswith(_WEB) and "*" not in address:
+        if address.startswith(WEB) and "*" not in address:
             return [address.replace(PARTITION, partition or WHOLE)]
         try:
             return source_files(
@@ -216,16 +214,11 @@ class PublishedSource:
         return FileVersion(digest, None, None)
 
     def _version_of(self, address: str) -> FileVersion | None:
-        if address.startswith(_WEB):
-            try:
-                return FileVersion.of_headers(published(address, self.timeout_seconds))
-            except NotPublishedError:
-                return None
+        if is_remote(address):
+            return version_at(address, self.timeout_seconds)
         path = UPath(address)
         if not path.exists():
             return None
-        if path.protocol not in LOCAL_PROTOCOLS:
-            return FileVersion.of_object(path)
         # Copied anew or touched, a file is still the same.
         digest = cached_digest(path, UPath(self.storage_root) / FOLDER / "digests")
         return FileVersion(digest, None, path.stat().st_size)

@@ -365,6 +365,8 @@ def _matching(folder: UPath, parts: Sequence[str]) -> Iterator[UPath]:
             yield from _matching(folder / first, rest)
         return
     pattern = re.compile(".*".join(map(re.escape, first.split("*"))), re.DOTALL)
+    # What a store's client remembers of a folder may be old.
+    folder.fs.invalidate_cache(folder.path)
     for inner in folder.iterdir() if folder.is_dir() else ():
         hidden = inner.name.startswith(".") and not first.startswith(".")
         if pattern.fullmatch(inner.name) and not hidden:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,14 +12,13 @@ from upath import UPath
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.declaration import Declaration
 from model_loop.datasets.stored import declaration_of_text, text_of_declaration
-from model_loop.errors import InvalidInputError
 from model_loop.findings import Acceptance
 from model_loop.history.tables import PartitionVerdict, TableHistory
 from model_loop.objects.documents import read_document, record_of, text_of
-from model_loop.objects.files import LOCAL_PROTOCOLS, atomic_write
 from model_loop.objects.store import write_bytes
 from model_loop.options import build
 from model_loop.partitions.checked import (
+    COPIES,
     FOLDER,
     CheckedTable,
     CheckedTableStore,
@@ -30,8 +28,9 @@ from model_loop.partitions.checked import (
 from model_loop.partitions.completing import complete_files
 from model_loop.partitions.contract import TableLimits, drop_repeated
 from model_loop.partitions.keys import check_partition
-from model_loop.partitions.source import find_files, identify
+from model_loop.partitions.source import find_files
 from model_loop.partitions.types import SourceFile
+from model_loop.sources.copies import fetcher
 from model_loop.sources.published import declaration_at
 from model_loop.training_set.build import encode_table, require_ready
 from model_loop.training_set.options import TableOptions
@@ -68,6 +67,8 @@ class TablePreparation:
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
+        # Read once, and not for each of a thousand partitions.
+        self._plans: dict[str, TablePlan] = {}
 
     def request(self, params: Mapping[str, Any], source: str) -> TableRequest:
         """Return the training set that a form asks for."""
@@ -87,28 +88,29 @@ class TablePreparation:
         request: TableRequest,
         *,
         storage_root: str,
-        timeout_seconds: float,  # noqa: ARG002 - files are read by libraries with their own
+        timeout_seconds: float,
     ) -> tuple[str, ...]:
         """Find the files, and complete the declaration by them; return the keys of partitions."""
         declaration = declaration_of_text(request.declaration)
         require_ready(declaration)
-        files = find_files(declaration, request.variant, request.partitions)
+        files = _files(request, storage_root, timeout_seconds)
         completed = complete_files(declaration, files, request.variant)
         plan = TablePlan(text_of_declaration(completed), files)
         write_bytes(_entry(request, storage_root), text_of(plan).encode())
+        self._plans[request.key] = plan
         return keys_of_files(completed, files)
 
-    def is_current(self, product: TrainingSetProduct, *, timeout_seconds: float) -> bool:  # noqa: ARG002 - as above
+    def is_current(
+        self, product: TrainingSetProduct, *, storage_root: str, timeout_seconds: float
+    ) -> bool:
         """Return whether the source still has the very files of a training set."""
-        request: TableRequest = product.request
-        declaration = declaration_of_text(request.declaration)
-        files = find_files(declaration, request.variant, request.partitions)
+        files = _files(product.request, storage_root, timeout_seconds)
         return [file.digest for file in files] == [file.digest for file in product.files]
 
     def fetch(
         self, request: TableRequest, partition: str, *, storage_root: str, timeout_seconds: float
     ) -> FetchedTable:
-        """Fetch the files of a partition; those of a folder are read where they are."""
+        """Return the files of a partition, as the plan has found or fetched them."""
         plan = self._plan(request, storage_root, timeout_seconds)
         keys = keys_of_files(declaration_of_text(plan.declaration), plan.files)
         files = (
@@ -116,12 +118,11 @@ class TablePreparation:
             if len(keys) < len(plan.files)
             else tuple(file for file, key in zip(plan.files, keys, strict=True) if key == partition)
         )
-        folder = UPath(storage_root) / FOLDER / "files"
         return FetchedTable(
             request.variant,
             partition,
             plan.declaration,
-            tuple(_copied(file, folder) for file in files),
+            files,
             request.partitions,
             request.limits,
         )
@@ -186,38 +187,26 @@ class TablePreparation:
         return declaration
 
     def _plan(self, request: TableRequest, storage_root: str, timeout_seconds: float) -> TablePlan:
-        entry = _entry(request, storage_root)
-        plan = read_document(entry, lambda stored: record_of(TablePlan, stored))
-        if plan is None:
-            self.plan(request, storage_root=storage_root, timeout_seconds=timeout_seconds)
+        if request.key not in self._plans:
+            entry = _entry(request, storage_root)
             plan = read_document(entry, lambda stored: record_of(TablePlan, stored))
-        if plan is None:
-            raise InvalidInputError(
-                f"The plan of {request.variant}", "cannot be written", "Look at the storage root."
-            )
-        return plan
+            if plan is None:
+                self.plan(request, storage_root=storage_root, timeout_seconds=timeout_seconds)
+            else:
+                self._plans[request.key] = plan
+        return self._plans[request.key]
+
+
+def _files(
+    request: TableRequest, storage_root: str, timeout_seconds: float
+) -> tuple[SourceFile, ...]:
+    return find_files(
+        declaration_of_text(request.declaration),
+        request.variant,
+        request.partitions,
+        fetch=fetcher(UPath(storage_root) / COPIES, timeout_seconds),
+    )
 
 
 def _entry(request: TableRequest, storage_root: str) -> UPath:
     return UPath(storage_root) / FOLDER / "plans" / f"{request.key}.json"
-
-
-def _copied(file: SourceFile, folder: UPath) -> SourceFile:
-    """Return a file that can be read again and again: that of a folder, or a copy of ours."""
-    source = UPath(file.path)
-    if source.protocol in LOCAL_PROTOCOLS:
-        return file
-    # The name keeps its endings, by which the reader knows compressed files.
-    target = folder / f"{file.digest[:16]}-{source.name}"
-    if not target.exists():
-        with source.open("rb") as content, atomic_write(target) as place, place.open("wb") as copy:
-            shutil.copyfileobj(content, copy)
-    copied = identify(file.variant, file.partition, str(target))
-    if copied.digest != file.digest:
-        target.unlink()
-        raise InvalidInputError(
-            f"The file {file.url}",
-            "has changed since the run has begun",
-            "Start the run again: it reads the file as it is now.",
-        )
-    return dataclasses.replace(file, path=str(target))

@@ -89,7 +89,9 @@ class Preparation(Protocol):
             If the recipe leaks, or a file is not to be had.
         """
 
-    def is_current(self, product: TrainingSetProduct, *, timeout_seconds: float) -> bool:
+    def is_current(
+        self, product: TrainingSetProduct, *, storage_root: str, timeout_seconds: float
+    ) -> bool:
         """Return whether the source still has the very files that a training set is made of."""
 
     def fetch(

@@ -50,7 +50,13 @@ class MonthPreparation:
         check_request(request, timeout_seconds=timeout_seconds)
         return tuple(map(str, request.split.all))
 
-    def is_current(self, product: TrainingSetProduct, *, timeout_seconds: float) -> bool:
+    def is_current(
+        self,
+        product: TrainingSetProduct,
+        *,
+        storage_root: str,  # noqa: ARG002 - as above
+        timeout_seconds: float,
+    ) -> bool:
         """Return whether the source still has the very months of a training set."""
         return is_current(product, timeout_seconds=timeout_seconds)
 

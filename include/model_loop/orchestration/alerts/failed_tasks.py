@@ -79,7 +79,10 @@ def instance_name(ti: Any, context: Mapping[str, Any]) -> str:  # noqa: ANN401 -
 
 
 def name_by_input(task: Any, map_index: int, ti: Any) -> str:  # noqa: ANN401 - Airflow's
-    """Return the input of a mapped instance, if that is short text; empty for other tasks."""
+    """Return the input of a mapped instance, if that is text or texts; empty for other tasks.
+
+    Of several texts the first and the last are named.
+    """
     if map_index < 0:
         return ""
     group = task.get_closest_mapped_task_group()
@@ -96,8 +99,13 @@ def name_by_input(task: Any, map_index: int, ti: Any) -> str:  # noqa: ANN401 - 
     except Exception:
         logger.warning("The mapped instance %d has no name", map_index, exc_info=True)
         return ""
-    texts = [value for value in resolved if isinstance(value, str)]
-    return ", ".join(texts)[:80]
+    lists = [value if isinstance(value, list) else [value] for value in resolved]
+    names = [
+        " … ".join(dict.fromkeys((texts[0], texts[-1])))
+        for texts in lists
+        if texts and all(isinstance(text, str) for text in texts)
+    ]
+    return ", ".join(names)[:80]
 
 
 def log_file(task: FailedTask) -> Path | None:

@@ -10,7 +10,7 @@ from model_loop.orchestration.assets import assets_of
 from model_loop.orchestration.conventions import Tag, step
 from model_loop.orchestration.forms import preparation_form
 from model_loop.orchestration.graphs.declaring import dag_of
-from model_loop.orchestration.names import DATA_TESTS, PREPARATION, TABLE_TESTS
+from model_loop.orchestration.names import DATA_TESTS, MAPPED, PREPARATION, TABLE_TESTS
 from model_loop.settings import get_settings
 
 
@@ -38,24 +38,26 @@ def declare_preparation(dataset: Dataset) -> None:
         )()
 
         fetch = step(
-            "preparation:fetch_partition",
+            "preparation:fetch_partitions",
             task_id=f"fetch_{one}",
-            map_index_template="{{ task.op_kwargs['partition'] }}",
+            map_index_template=_ends_of("task.op_kwargs['partitions']"),
         )
-        fetched = fetch.expand(partition=planned)
+        fetched = fetch.expand(partitions=planned)
 
         check = step(
-            "preparation:check_partition",
+            "preparation:check_partitions",
             task_id=f"check_{one}",
-            map_index_template="{{ task.op_kwargs['raw'].partition }}",
+            map_index_template=_ends_of(
+                "task.op_kwargs['fetched'] | map(attribute='partition') | list"
+            ),
         )
-        checked = check.expand(raw=fetched)
+        checked = check.expand(fetched=fetched)
 
         verdicts = step(
             "preparation:compare_partitions",
             task_id=f"compare_{many}",
             outlets=[assets.partitions],
-        )(partitions=checked)
+        )(batches=checked)
 
         if dataset.declaration is None:
             log = step(
@@ -87,9 +89,19 @@ def declare_preparation(dataset: Dataset) -> None:
         data_tests >> published
 
 
+def _ends_of(keys: str) -> str:
+    """Return the template of the first and the last of the keys that a mapped task works on."""
+    return f"{{% set keys = {keys} %}}{{{{ [keys[0], keys[-1]] | unique | join(' … ') }}}}"
+
+
 def _doc(dataset: Dataset) -> str:
     many, one = dataset.partitions
     rows = dataset.rows[0]
+    tasks = (
+        f"Up to {MAPPED} {many} have a task each; of more, each task works on several in turn.\n\n"
+        if dataset.partition != "whole"
+        else ""
+    )
     before = f", compares each {one} with the {many} before it" if dataset.time else ""
     return f"""
 ### From published {many} to a training set
@@ -98,8 +110,8 @@ Fetches the {many}, checks each against its contract, sets broken rows aside{bef
 {rows}{" by time" if dataset.time else ""}, encodes them, tests the result and publishes it as the
 asset `{assets_of(dataset).training_set.name}`.
 
-If a training set of the very same {many} is there, every step but the last is skipped. One run
-works at a time: another that asks for the same training set waits, and finds it finished.
+{tasks}If a training set of the very same {many} is there, every step but the last is skipped. One
+run works at a time: another that asks for the same training set waits, and finds it finished.
 
 **If it fails:** the mail and the task's log name the {one} and the rule that it breaks. Correct
 the form and trigger again, or clear the failed task: what had finished is not done again.

@@ -6,7 +6,9 @@ Each returns a value that the XCom backend keeps in object storage.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from model_loop.datasets.registry import dataset_of_variant
@@ -15,6 +17,7 @@ from model_loop.findings import Finding, RefusedPartitionError
 from model_loop.orchestration.alerts.announcements import doubtful
 from model_loop.orchestration.alerts.notifications import announce
 from model_loop.orchestration.assets import assets_of
+from model_loop.orchestration.names import MAPPED
 from model_loop.orchestration.steps.requests import fetch_named, training_set_request
 from model_loop.settings import get_settings
 from model_loop.training_set.data_tests import data_tests_of, require_passed
@@ -33,24 +36,28 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def plan_partitions(params: Mapping[str, Any]) -> list[str]:
+def plan_partitions(params: Mapping[str, Any]) -> list[list[str]]:
     """Check everything that can be checked before any expensive work; list the partitions.
 
-    The list is empty if a training set of the very partitions that the source has now is there: the
-    steps that follow are then skipped.
+    Returns
+    -------
+    list of list of str
+        The keys that each mapped task works on, in their order. Empty if a training set of the very
+        partitions that the source has now is there: the steps that follow are then skipped.
     """
     request = training_set_request(params)
     if not params["rebuild"] and _is_there(request):
         return []
-    return [*preparation_of(request.dataset).plan(request, **_where())]
+    keys = preparation_of(request.dataset).plan(request, **_where())
+    size = math.ceil(len(keys) / MAPPED)
+    return [[*keys[first : first + size]] for first in range(0, len(keys), size)]
 
 
 def _is_there(request: PreparationRequest) -> bool:
     store = _store()
     product = store.find_fresh(request, max_age_seconds=float("inf"))
     preparation = preparation_of(request.dataset)
-    timeout = get_settings().request_timeout_seconds
-    if product is None or not preparation.is_current(product, timeout_seconds=timeout):
+    if product is None or not preparation.is_current(product, **_where()):
         return False
     store.renew(product, request)
     logger.info("Nothing to do: the source has not changed since %s was built.", product.key[:16])
@@ -65,10 +72,11 @@ def _where() -> dict[str, Any]:
     }
 
 
-def fetch_partition(partition: str, params: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the dataset's own
-    """Fetch one partition."""
+def fetch_partitions(partitions: Sequence[str], params: Mapping[str, Any]) -> list[Any]:
+    """Fetch some partitions, one after the other."""
     request = training_set_request(params)
-    return preparation_of(request.dataset).fetch(request, partition, **_where())
+    preparation = preparation_of(request.dataset)
+    return [preparation.fetch(request, partition, **_where()) for partition in partitions]
 
 
 def fetch_named_partition(variant: str, params: Mapping[str, Any], dag_run: DagRunProtocol) -> Any:  # noqa: ANN401 - the dataset's own
@@ -91,8 +99,13 @@ def check_partition(raw: Any) -> Any:  # noqa: ANN401 - the dataset's own
     return checked
 
 
+def check_partitions(fetched: Sequence[Any]) -> list[Any]:
+    """Check some partitions, one after the other; see `check_partition`."""
+    return [check_partition(raw) for raw in fetched]
+
+
 def compare_partitions(
-    partitions: Sequence[Any],
+    batches: Sequence[Sequence[Any]],
     params: Mapping[str, Any],
     outlet_events: OutletEventAccessorsProtocol,
     dag_run: DagRunProtocol,
@@ -100,11 +113,17 @@ def compare_partitions(
     """Compare partitions with those before them; a refused one fails the run.
 
     It is shown on the dashboard. Somebody is told of what is doubtful, and the run goes on.
+
+    Parameters
+    ----------
+    batches
+        The partitions that each mapped task has checked.
     """
+    partitions = [*chain.from_iterable(batches)]
     variant = partitions[0].variant
     dataset = dataset_of_variant(variant)
     verdicts = preparation_of(dataset).compare(
-        list(partitions),
+        partitions,
         storage_root=get_settings().storage_root,
         accepted=params.get("accepted_findings") or (),
     )
@@ -141,7 +160,7 @@ def compare_partition(
     dag_run: DagRunProtocol,
 ) -> Verdict:
     """Compare one partition with those before it; see `compare_partitions`."""
-    (verdict,) = compare_partitions([partition], params, outlet_events, dag_run)
+    (verdict,) = compare_partitions([[partition]], params, outlet_events, dag_run)
     return verdict
 
 

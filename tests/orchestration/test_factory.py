@@ -199,7 +199,10 @@ def test_dags_show_whose_they_are(rides: dict[str, DAG]) -> None:
         assert {task.owner for task in dag.tasks} == {"harbour@example.org"}, dag_id
         assert "If it fails" in (dag.doc_md or ""), dag_id
         assert dag.access_control == {
-            "Captain": {"DAG Runs": ["can_create"], "DAGs": ["can_read"]}
+            "Captain": {
+                "DAG Runs": ["can_create", "can_read"],
+                "DAGs": ["can_edit", "can_read"],
+            }
         }, dag_id
     assert "0 5 * * 1" in json.dumps(DagSerialization.to_dict(rides["rides__retraining"]))
 

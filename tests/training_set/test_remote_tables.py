@@ -17,6 +17,7 @@ from tests.websites import Website, certificate, website_over
 from model_loop.datasets.declaration import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
+from model_loop.datasets.stored import text_of_declaration
 from model_loop.errors import (
     ContractError,
     InvalidInputError,
@@ -24,7 +25,6 @@ from model_loop.errors import (
     SourceError,
     TransientSourceError,
 )
-from model_loop.partitions.completing import text_of_declaration
 from model_loop.sources import download
 from model_loop.sources.publications import Publications
 from model_loop.sources.published import PublishedSource

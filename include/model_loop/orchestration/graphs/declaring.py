@@ -15,13 +15,15 @@ from model_loop.orchestration.conventions import Tag, default_args
 from model_loop.orchestration.forms.fields import FormFields
 from model_loop.orchestration.names import dag_id_of, owner_of
 
-#: Permissions of a declaration, as Airflow calls them: kind of resource and action.
-_PERMISSIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
+_RUNS = "DAG Runs"
+#: Permissions of a declaration, as Airflow calls them: kinds of resources and actions. To see a run
+#: or to start one, Airflow asks for permissions on both the DAG and its runs.
+_PERMISSIONS: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
     {
-        "read": ("DAGs", "can_read"),
-        "edit": ("DAGs", "can_edit"),
-        "delete": ("DAGs", "can_delete"),
-        "run": ("DAG Runs", "can_create"),
+        "read": (("DAGs", "can_read"), (_RUNS, "can_read")),
+        "edit": (("DAGs", "can_edit"),),
+        "delete": (("DAGs", "can_delete"),),
+        "run": (("DAGs", "can_edit"), (_RUNS, "can_create")),
     }
 )
 
@@ -83,6 +85,8 @@ def _access_control(dataset: Dataset) -> dict[str, dict[str, list[str]]] | None:
     declared = dataset.declaration.access if dataset.declaration else {}
     found: dict[str, dict[str, list[str]]] = {}
     for role, permissions in declared.items():
-        for resource, action in sorted(_PERMISSIONS[name] for name in permissions):
+        for resource, action in sorted(
+            {pair for name in permissions for pair in _PERMISSIONS[name]}
+        ):
             found.setdefault(role, {}).setdefault(resource, []).append(action)
     return found or None

@@ -146,7 +146,7 @@ class Store:
             name=registered_name("green"),
             example=training_set.example_rows,
             tags=tags,
-            optional=training_set.dataset.optional,
+            dataset=training_set.dataset,
         )
         self.tracker.close_run(run_id)
         return run_id

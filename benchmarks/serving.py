@@ -47,7 +47,6 @@ from tests.servers import free_port, mlflow_server, wait_for
 
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
-from model_loop.datasets.stored import text_of_dataset
 from model_loop.models.catalogue import get_family
 from model_loop.models.estimators import make_booster
 from model_loop.models.search import SearchRequest
@@ -206,7 +205,7 @@ def main() -> None:
                 name=promoter.name,
                 example=training_set.example_rows,
                 tags={},
-                optional=training_set.dataset.optional,
+                dataset=training_set.dataset,
             )
         move(promoter, "promote", 1)
         if sys.argv[1:2] == ["against"]:
@@ -233,7 +232,8 @@ def measure_dataset(file: Path) -> None:
             name=promoter.name,
             example=training_set.example_rows,
             tags={"moment": moment, "recipe": recipe},
-            declaration=text_of_dataset(training_set.dataset),
+            dataset=training_set.dataset,
+            learned=training_set.learned,
         )
         promoter.act(Action("promote", variant.key, 1), f"promote/{uuid.uuid4()}")
         rows = training_set.test_rows[list(dataset.recipe(recipe).columns)]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_loop.datasets.columns import Column, Columns
-from model_loop.datasets.reading import NUMBER, Problem, RefusedRowsError, RowReader
+from model_loop.datasets.reading import NUMBER, Problem, RefusedRowsError, Row, RowReader
 from model_loop.datasets.schema import schema_of
 from model_loop.errors import InvalidInputError
 
@@ -62,7 +62,7 @@ NOON = dt.datetime(2013, 3, 4, 12, 0)  # noqa: DTZ001 - the table's clocks
 SECONDS = 1_362_398_400.0
 
 
-def read(**record: Any) -> tuple[list[float], tuple[str, ...]]:
+def read(**record: Any) -> Row:
     """Read one row."""
     return READER.read_row(record, lambda: NOON)
 
@@ -84,7 +84,7 @@ def read(**record: Any) -> tuple[list[float], tuple[str, ...]]:
 )
 def test_values_have_one_meaning(record: dict[str, Any], numbers: list[float]) -> None:
     """Under any of their names, as numbers or text; what is known later may be missing."""
-    found, _ = read(**record)
+    found, *_ = read(**record)
     assert repr(found) == repr(numbers)
 
 

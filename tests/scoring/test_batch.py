@@ -108,7 +108,7 @@ def test_csv_is_passed_on_byte_for_byte(predictor: Predictor, month: Path, tmp_p
     given, found = source.read_text().splitlines(), (tmp_path / "o.csv").read_text().splitlines()
     assert found[0] == f"{given[0]},{','.join(added_names(TRIPS.target))}"
     kept = [line for row, line in enumerate(given[1:]) if row not in REJECTED]
-    assert [line.rsplit(",", 6)[0] for line in found[1:]] == kept
+    assert [line.rsplit(",", 7)[0] for line in found[1:]] == kept
     minutes = pd.read_csv(tmp_path / "o.csv").predicted_minutes
     assert np.abs(minutes - expected(predictor, month)).max() < 1e-5
     rejected = pd.read_csv(tmp_path / "o.rejected.csv")
@@ -166,7 +166,7 @@ def test_texts_of_other_encodings(predictor: Predictor, tmp_path: Path) -> None:
         result = run(chunks, predictor)
         assert (result.rows, result.rejected_rows) == (9, 1)
         found = output.read_bytes().decode(written).splitlines()
-        assert [line.rsplit(",", 6)[0] for line in found[1:]] == [*rows[:5], *rows[6:]]
+        assert [line.rsplit(",", 7)[0] for line in found[1:]] == [*rows[:5], *rows[6:]]
         reasons = (tmp_path / f"{encoding}.o.rejected.csv").read_bytes().decode(written)
         assert reasons.count("nowhere \u20ac is unknown") == 1
         assert [path.name for path in Path(chunks[0].job.folder).iterdir()] == ["result.json"]

@@ -9,7 +9,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +25,7 @@ from sklearn.pipeline import Pipeline
 from tests.serving.conftest import fit
 
 from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.learned import LearnedValues
 from model_loop.datasets.registry import get_dataset
 from model_loop.monitoring.windows import Window, of_scored
 from model_loop.orchestration.forms import batch_scoring_form, prediction_form
@@ -46,6 +47,7 @@ from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.encoders.tables import table_encoder
+from model_loop.training_set.learned import learned_values
 from model_loop.training_set.types import TrainingSet
 from trip_duration.dataset import TRIPS
 
@@ -157,6 +159,12 @@ def learned(dataset: Dataset, table: pd.DataFrame) -> Pipeline:
     return Pipeline([("encode", encoder), ("estimate", forest)])
 
 
+def values_of(dataset: Dataset, table: pd.DataFrame) -> LearnedValues:
+    """Return what the default recipe learns from."""
+    columns = dataset.recipe(dataset.default_recipe).columns
+    return learned_values([one for one in dataset.columns if one.name in columns], table)
+
+
 @dataclass(frozen=True)
 class Loop:
     """Champions of three datasets behind every entrance."""
@@ -191,6 +199,7 @@ def loop(
         patch.setenv("MODEL_LOOP_SERVING_VARIANTS", "rooms, bikes, green")
         get_settings.cache_clear()
         rooms, table = rooms_table(), bikes_table(folder)
+        tables = {"rooms": rooms, "bikes": table}
         models = {
             "rooms": (learned(get_dataset("rooms"), rooms), rooms.head(3)),
             "bikes": (learned(get_dataset("bikes"), table), table.head(3)),
@@ -212,6 +221,7 @@ def loop(
                 name=dataset.variants[key].model_name,
                 example=example[list(recipe.columns)],
                 tags={},
+                learned=None if key == "green" else values_of(dataset, tables[key]),
             )
             Promoter(tracker, key, recipe.moment).act(Action("promote", key, 1), f"ten {key}")
         services = make_services(get_settings(), small=True)
@@ -259,7 +269,7 @@ def _numbers(row: Mapping[str, str]) -> dict[str, Any]:
     return {name: value(text) for name, text in row.items()}
 
 
-def by_form(ten: Ten) -> list[float]:
+def by_form(ten: Ten) -> list[dict[str, Any]]:
     """Return what the DAG of predictions answers to its form, filled in for each row."""
     run: Any = SimpleNamespace(
         dag_id="prediction",
@@ -276,11 +286,11 @@ def by_form(ten: Ten) -> list[float]:
             filled = str(value) if column.text and value is not None else value
             params[field_of(ten.dataset, column)] = filled
         (answer,) = prediction.predict(completed_form(ten.dataset, params), run)["predictions"]
-        found.append(answer["prediction"])
+        found.append(answer)
     return found
 
 
-def by_server(loop: Loop, ten: Ten, rows: Sequence[Mapping[str, Any]]) -> list[float]:
+def by_server(loop: Loop, ten: Ten, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what the server answers to a list."""
     name = ten.dataset.name
     path = f"/{name}" if len(ten.dataset.variants) == 1 else f"/{name}/{ten.variant}"
@@ -292,11 +302,19 @@ def by_server(loop: Loop, ten: Ten, rows: Sequence[Mapping[str, Any]]) -> list[f
 
     answer = asyncio.run(send())
     assert answer.status_code == 200, answer.text
-    return [one["prediction"] for one in answer.json()]
+    answers: list[dict[str, Any]] = answer.json()
+    return answers
 
 
 def by_file(loop: Loop, ten: Ten, name: str, content: bytes) -> list[float]:
-    """Return what batch scoring writes beside the rows of a file."""
+    """Return the predictions that batch scoring writes beside the rows of a file."""
+    return [row["prediction"] for row in scored(loop, ten, name, content)[0]]
+
+
+def scored(
+    loop: Loop, ten: Ten, name: str, content: bytes
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the rows that batch scoring writes for a file, and what it says of them."""
     source = loop.folder / f"{ten.dataset.name}-{name}"
     source.write_bytes(content)
     defaults = {each: one.value for each, one in batch_scoring_form(ten.dataset).items()}
@@ -306,16 +324,21 @@ def by_file(loop: Loop, ten: Ten, name: str, content: bytes) -> list[float]:
         batch_scoring.score_chunk(chunk)
     told = batch_scoring.join(chunks)
     (file,) = told["files"]
-    assert (file["rows"], file["rejected_rows"]) == (10, 0), file["reason"]
+    rows = len(ten.objects)
+    assert (file["rows"], file["rejected_rows"]) == (rows, 0), file["reason"]
     output = Path(file["output"])
     by_monitoring(ten, output)
     if output.suffix == ".parquet":
-        return list(pd.read_parquet(output)["prediction"])
+        return _records(pd.read_parquet(output)), file
     if output.suffix == ".jsonl":
         lines = output.read_text().splitlines()
-        return [json.loads(line)["prediction"] for line in lines]
+        return [json.loads(line) for line in lines], file
     frame = pd.read_csv(output, sep=ten.delimiter, float_precision="round_trip")
-    return list(frame["prediction"])
+    return _records(frame), file
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def by_monitoring(ten: Ten, output: Path) -> None:
@@ -374,7 +397,74 @@ def test_ten_rows_from_every_entrance(loop: Loop, name: str) -> None:
     with pa.ipc.new_file(arrow, table.schema) as writer:
         writer.write_table(table)
     assert by_file(loop, ten, "g.arrow", arrow.getvalue()) == asked
-    assert by_form(ten) == asked
+    assert [one["prediction"] for one in by_form(ten)] == asked
     # The server answers by the compiled form.
     for rows in (ten.objects, ten.texts):
-        assert by_server(loop, ten, rows) == pytest.approx(asked, rel=1e-6)
+        answers = [one["prediction"] for one in by_server(loop, ten, rows)]
+        assert answers == pytest.approx(asked, rel=1e-6)
+
+
+#: Values of rooms that no row of training had: the column, the value as CSV has it and as JSON has
+#: it, and the notice.
+UNSEEN: Sequence[tuple[str, str, Any, str, str]] = (
+    (
+        "Straße",
+        "Sud",
+        "Sud",
+        "unseen_category",
+        "strasse is Sud, which no row of training had; known: ",
+    ),
+    ("Straße", "", None, "unseen_missing", "strasse is missing, and every row of training had it"),
+    ("étage", "400", 400, "out_of_range", "etage is 400, and all rows of training had 3 to 12"),
+    (
+        "surface (m²)",
+        "3.895,5",
+        3895.5,
+        "out_of_range",
+        "surface_m2 is 3895.5, and all rows of training had 70 to 1234.5",
+    ),
+    (
+        "visité",
+        "2031-01-01 00:00:00",
+        "2031-01-01T00:00:00",
+        "out_of_time",
+        (
+            "visite is 2031-01-01T01:00:00, long after the rows of training, which are of "
+            "2024-03-01T08:30:00 to 2025-01-01T00:30:00"
+        ),
+    ),
+)
+
+
+def test_values_that_no_row_of_training_had(loop: Loop) -> None:
+    """The row is answered; form, server and files say the same of it, of a usual row nothing."""
+    usual = loop.tens["rooms"]
+    texts, objects = usual.texts[:1], usual.objects[:1]
+    for column, text, value, _, _ in UNSEEN:
+        texts.append({**texts[0], column: text})
+        objects.append({**objects[0], column: value})
+    ten = replace(usual, texts=texts, objects=objects)
+    by_list = [one.get("notices", []) for one in by_server(loop, ten, objects)]
+    assert by_list[0] == []
+    for notices, (_, _, _, code, message) in zip(by_list[1:], UNSEEN, strict=True):
+        (notice,) = notices
+        assert notice["code"] == code
+        assert notice["message"].startswith(message)
+    assert by_list[1][0]["learned"] in by_list[1][0]["message"]
+    assert [one.get("notices", []) for one in by_form(ten)] == by_list
+    lines = "".join(f"{json.dumps(one)}\n" for one in objects).encode()
+    for name, content in (("n.csv", csv_of(ten)), ("n.jsonl", lines)):
+        rows, said = scored(loop, ten, name, content)
+        assert said["notices"] == {
+            "strasse: unseen_category": 1,
+            "strasse: unseen_missing": 1,
+            "etage: out_of_range": 1,
+            "surface_m2: out_of_range": 1,
+            "visite: out_of_time": 1,
+        }
+        for row, notices in zip(rows, by_list, strict=True):
+            told = [f"{one['message']} ({one['code']})" for one in notices]
+            if name == "n.csv":
+                assert row["notices"] == told[0] if told else pd.isna(row["notices"])
+            else:
+                assert (row["notices"] or []) == notices

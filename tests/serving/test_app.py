@@ -123,7 +123,7 @@ def test_predictions_are_the_models(server: Server, predictors: dict[int, Served
     """One and many trips get minutes, an id each, and the version."""
     (one,) = server.predict(TRIP)
     many = server.predict({"inputs": [TRIP, {**TRIP, "trip_distance": 5.0}]})
-    ((row, _),), *_ = read_request(
+    ((row, *_),), *_ = read_request(
         TRIPS,
         b'{"pickup_zone":74,"dropoff_zone":75,"trip_distance":1.5,'
         b'"pickup_at":"2024-03-01T08:00:00"}',

@@ -59,7 +59,7 @@ def by_dag(trip: dict[str, Any]) -> list[float]:
     """Ask the DAG `prediction`."""
     model = DummyRegressor(strategy="constant", constant=9.0).fit([[0]], [9.0])
     rows = TRIP_READER.read_rows([trip], local_now)
-    ((row, _),), _ = answer(Predictor(RegisteredVersion("green", 1), model, WANTED), rows, "ended")
+    ((row, *_),), _ = answer(Predictor(RegisteredVersion("green", 1), model, WANTED), rows, "ended")
     return row
 
 

@@ -17,6 +17,7 @@ from model_loop.cli.options import AsJson, Variant, trained_variant
 from model_loop.datasets.reading import RefusedRowsError
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import InvalidInputError
+from model_loop.objects.strict_json import decode
 from model_loop.settings import get_settings
 
 if TYPE_CHECKING:
@@ -192,6 +193,8 @@ def print_results(results: Sequence[JobResult], *, as_json: bool) -> None:
                 f"{result.rejected}: {result.rejected_rows:,} rows that could not be predicted, "
                 f"with the reason; the first: {result.reason}"
             )
+        if result.notices:
+            out.print(f"Unlike what the version has learned from: {result.noticed}")
 
 
 def predict(
@@ -312,8 +315,12 @@ def _records(table: Dataset) -> list[Any]:
         if not line.strip():
             continue
         try:
-            records.append(json.loads(line))
-        except ValueError as error:
+            records.append(decode(line.encode()))
+        except InvalidInputError as error:
+            raise InvalidInputError(
+                f"Line {number} of standard input: {error.given}", error.rule, error.remedy
+            ) from error
+        except (ValueError, RecursionError) as error:
             raise InvalidInputError(
                 f"Line {number} of standard input", f"is not JSON ({error})", "Give one object."
             ) from error

@@ -23,7 +23,7 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 from model_loop.datasets.columns import Column, Columns
-from model_loop.datasets.words import NO, YES, number_of, without_fraction
+from model_loop.datasets.words import NO, YES, doubtful_pattern, number_of, without_fraction
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import ErrorFields, InvalidInputError
 
@@ -94,10 +94,14 @@ class Row(NamedTuple):
         Values in the order of the columns.
     assumed
         Fields whose values were left out, and for which another one was taken.
+    doubtful
+        Places of numbers whose text may have been meant as a thousandth of them, each with the
+        number; see `words.doubtful_pattern`.
     """
 
     cells: list[Value]
     assumed: tuple[str, ...]
+    doubtful: tuple[tuple[int, float], ...] = ()
 
 
 class RefusedRowsError(InvalidInputError):
@@ -219,7 +223,7 @@ class RowReader:
             remedy = f"Give an object with {', '.join(self.columns.fields)}."
             problems.append(Problem(shown(record), "is not a row", remedy))
             return Row(values, ())
-        seen = 0
+        seen, doubtful = 0, list[tuple[int, float]]()
         for name, value in record.items():
             entry = table.get(name)
             if entry is None:
@@ -245,10 +249,12 @@ class RowReader:
                 if read is _MISSING:
                     continue
                 values[place] = read
+                doubtful += self._doubtful(place, value, read)
             seen |= bit
+        assumed: tuple[str, ...] = ()
         if self._needed & ~seen:
-            return Row(values, self._complete(record, values, seen, now, problems))
-        return Row(values, ())
+            assumed = self._complete(record, values, seen, now, problems)
+        return Row(values, assumed, tuple(doubtful))
 
     @functools.cached_property
     def _table(self) -> Mapping[str, tuple[int, int, bool, float, float]]:
@@ -339,6 +345,14 @@ class RowReader:
             return False
         # NaN is how frames and some programs write a missing value.
         return value != value or value in self._missing_numbers[column.name]  # noqa: PLR0124 - only NaN differs from itself
+
+    def _doubtful(self, place: int, given: object, read: Value) -> list[tuple[int, float]]:
+        """Return the place and number of a text that can be read in two ways; nothing of others."""
+        column = self.columns[place]
+        decimal = self.decimals.get(column.name)
+        if decimal is None or column.kind != "number" or not isinstance(given, str):
+            return []
+        return [(place, read)] if re.match(doubtful_pattern(decimal), given) else []
 
     def _number_of(self, text: str, column: Column) -> float | None:
         name = column.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 
@@ -94,6 +95,16 @@ def number_pattern(decimal: str) -> str:
         for between in (re.escape(other), "[ \u00a0\u202f\u2009]", "['\u2019]")
     )
     return f"{sign}(?:{plain}|{grouped})$"
+
+
+@functools.cache
+def doubtful_pattern(decimal: str) -> str:
+    """Return the regular expression of numbers whose one sign may be decimal: 18.950, 1,234.
+
+    By the declared decimal sign it stands between thousands.
+    """
+    mark = re.escape("," if decimal == "." else ".")
+    return rf"^[^0-9.,]*[1-9][0-9]{{0,2}}{mark}[0-9]{{3}}[^0-9.,]*$"
 
 
 def number_rewrites(unit: str) -> tuple[tuple[str, str], ...]:

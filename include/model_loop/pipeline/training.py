@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from model_loop.datasets.stored import text_of_dataset
 from model_loop.errors import StoredObjectError, optional
 from model_loop.models.baseline import baseline_errors, title_of
 from model_loop.models.catalogue import ModelFamily
@@ -158,8 +157,8 @@ def register_family(
         name=registered_name(training_set.variant),
         example=training_set.example_rows,
         tags={"MODEL": family.name, **training_set_tags(training_set)},
-        optional=training_set.dataset.optional,
-        declaration=text_of_dataset(training_set.dataset),
+        dataset=training_set.dataset,
+        learned=training_set.learned,
     )
     with optional("The compiled form"):
         columns = training_set.recipe.columns

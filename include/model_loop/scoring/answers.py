@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
 from model_loop.datasets.dataset import Dataset, Moment, Target
 from model_loop.datasets.reading import Row
 from model_loop.scoring.assumptions import tell_assumed
+from model_loop.scoring.notices import Notice
 
 #: Names of the parts of an answer, in JSON and as columns of a file that was scored.
 PREDICTION, UNIT_NAME, IDENTIFIER, VERSION = (
@@ -19,7 +20,7 @@ PREDICTION, UNIT_NAME, IDENTIFIER, VERSION = (
     "prediction_id",
     "model_version",
 )
-ASSUMED = "assumed"
+ASSUMED, NOTICES = "assumed", "notices"
 #: Name of a true value.
 ACTUAL = "actual"
 
@@ -36,6 +37,13 @@ class Answer(Struct, kw_only=True):
         Annotated[
             dict[str, Any],
             Meta(description="What the request has left out and was assumed, by field."),
+        ]
+        | UnsetType
+    ) = UNSET
+    notices: (
+        Annotated[
+            tuple[Notice, ...],
+            Meta(description="Values that are unlike all that the version has learned from."),
         ]
         | UnsetType
     ) = UNSET
@@ -71,11 +79,12 @@ def answered(target: Target, prediction: Any, version: Any) -> dict[str, Any]:  
     return {**named, target.former: prediction} if target.former else named
 
 
-Make = Callable[[Row, float, str, int, Moment], Answer]
+Make = Callable[..., Answer]
+"""Makes an answer of row, prediction, id, version, moment and, if there are any, notices."""
 
 
 def answering(dataset: Dataset) -> Make:
-    """Return a function that makes an answer of row, prediction, id, version and moment.
+    """Return a function that makes the answers about rows of a dataset.
 
     Values that were left out and assumed stand under `assumed`.
     """
@@ -83,7 +92,12 @@ def answering(dataset: Dataset) -> Make:
     former = dataset.target.former
 
     def make(
-        row: Row, prediction: float, prediction_id: str, version: int, moment: Moment
+        row: Row,
+        prediction: float,
+        prediction_id: str,
+        version: int,
+        moment: Moment,
+        notices: tuple[Notice, ...] = (),
     ) -> Answer:
         older = {former: prediction} if former else {}
         answer: Answer = kind(
@@ -92,6 +106,7 @@ def answering(dataset: Dataset) -> Make:
             model_version=version,
             moment=moment,
             assumed=tell_assumed(dataset, row) if row.assumed else UNSET,
+            notices=notices or UNSET,
             **older,
         )
         return answer

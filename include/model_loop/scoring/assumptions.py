@@ -42,14 +42,15 @@ def compute_missing(dataset: Dataset, rows: Sequence[Row]) -> list[Row]:
         }
         values, rule = computing(dataset)(column.name, given)
         for number, value in zip(lacking, values.tolist(), strict=True):
-            cells, assumed = complete[number]
+            row = complete[number]
             if value != value:  # noqa: PLR0124 - only NaN differs from itself
                 at = number if len(rows) > 1 else None
                 problems.append(Problem(column.field, rule, f"Give {column.name}.", at))
             else:
-                cells = [*cells]
+                cells = [*row.cells]
                 cells[place] = value
-                complete[number] = Row(cells, (*assumed, column.field))
+                assumed = (*row.assumed, column.field)
+                complete[number] = row._replace(cells=cells, assumed=assumed)
     if problems:
         raise RefusedRowsError(problems)
     return complete

@@ -21,9 +21,11 @@ import pyarrow.compute as pc
 from model_loop.datasets.columns import Column
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.declaration import Declaration
-from model_loop.datasets.reading import NUMBER, Problem
+from model_loop.datasets.reading import NUMBER, Problem, Row
+from model_loop.datasets.words import doubtful_pattern
 from model_loop.errors import InvalidInputError
 from model_loop.scoring.assumptions import computing
+from model_loop.scoring.notices import Watch, settled
 from model_loop.tables.table import declared_format
 from model_loop.tables.values import ColumnFormat, is_text, to_values
 
@@ -50,11 +52,15 @@ class CheckedRows:
     assumed
         Fields of each row whose values were left out and assumed, separated by commas, shape (rows
         given,); None where nothing was.
+    notices
+        What is to be said of each row that can be predicted, shape (rows given,): a tuple of
+        `notices.Notice`, or None.
     """
 
     rows: pd.DataFrame
     reasons: npt.NDArray[np.object_]
     assumed: npt.NDArray[np.object_]
+    notices: npt.NDArray[np.object_]
 
 
 def find_columns(dataset: Dataset, given: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
@@ -100,6 +106,7 @@ def check_rows(
     rows: Given,
     wanted: Sequence[str],
     now: dt.datetime | None = None,
+    watch: Watch | None = None,
 ) -> CheckedRows:
     """Read the raw columns of a model off rows.
 
@@ -113,6 +120,8 @@ def check_rows(
     now
         The present moment on the clocks of the table, for rows that leave their time out; they are
         refused if this is left out.
+    watch
+        Compares rows with what the version has learned from; without it, there are no notices.
 
     Raises
     ------
@@ -120,7 +129,7 @@ def check_rows(
         If a column is lacking, or is given twice.
     """
     if isinstance(rows, Sequence):
-        return _check_records(dataset, rows, wanted, now)
+        return _check_records(dataset, rows, wanted, now, watch)
     count = len(rows) if isinstance(rows, pd.DataFrame) else len(next(iter(rows.values()), ()))
     found = find_columns(dataset, map(str, rows.keys()), wanted)
     given = {name: _Cells.of(rows[other]) for name, other in found.items()}
@@ -131,15 +140,18 @@ def check_rows(
         if place is None:
             values[name] = cells.values()
         else:
-            values[name], fits = _read(dataset, dataset.columns[place], cells.array, count)
+            column = dataset.columns[place]
+            values[name], fits = _read(dataset, column, cells.array, count)
             right &= fits
+            if watch is not None and column.kind == "number":
+                right &= ~_doubtful(dataset, watch, place, cells.array, values[name])
     # Those of the table alone: what else a model wants has no rule.
     asked = {found[name]: one for name, one in given.items() if name in dataset.columns.places}
     wrong = {
         row: {name: one.at(row) for name, one in asked.items()}
         for row in np.flatnonzero(~right).tolist()
     }
-    return _checked(dataset, values, count, wrong, wanted, now)
+    return _checked(dataset, values, count, wrong, wanted, now, watch)
 
 
 def _check_records(
@@ -147,6 +159,7 @@ def _check_records(
     records: Sequence[Mapping[str, Any]],
     wanted: Sequence[str],
     now: dt.datetime | None,
+    watch: Watch | None,
 ) -> CheckedRows:
     names = {name for column in dataset.columns for name in column.names}
     values: dict[str, Any] = {}
@@ -159,7 +172,7 @@ def _check_records(
         row: {name: value for name, value in record.items() if name in names}
         for row, record in enumerate(records)
     }
-    return _checked(dataset, values, len(records), asked, wanted, now)
+    return _checked(dataset, values, len(records), asked, wanted, now, watch)
 
 
 def _checked(
@@ -169,6 +182,7 @@ def _checked(
     singly: Mapping[int, Mapping[str, Any]],
     wanted: Sequence[str],
     now: dt.datetime | None,
+    watch: Watch | None,
 ) -> CheckedRows:
     """Read some rows by themselves, and put all together.
 
@@ -183,15 +197,57 @@ def _checked(
     """
     reasons: npt.NDArray[np.object_] = np.full(count, None, dtype=object)
     assumed: npt.NDArray[np.object_] = np.full(count, None, dtype=object)
+    doubtful: dict[int, tuple[tuple[int, float], ...]] = {}
     for row, record in singly.items():
-        reasons[row] = _read_singly(dataset, record, row, values, assumed, now)
+        read = _read_singly(dataset, record, row, values, assumed, now, watch)
+        reasons[row] = read if isinstance(read, str) else None
+        if isinstance(read, Row) and read.doubtful:
+            doubtful[row] = read.doubtful
     for name in wanted:
         values.setdefault(name, np.full(count, np.nan))
     for column in dataset.columns:
         if column.default == "computed" and column.name in wanted:
             _compute(dataset, column, values, reasons, assumed)
-    good = pd.DataFrame({name: values[name] for name in wanted})[pd.isna(reasons)]
-    return CheckedRows(good.astype(_codes(dataset, wanted)), reasons, assumed)
+    right = pd.isna(reasons)
+    good = pd.DataFrame({name: values[name] for name in wanted})[right]
+    notices = _notices(dataset, values, right, watch, doubtful)
+    return CheckedRows(good.astype(_codes(dataset, wanted)), reasons, assumed, notices)
+
+
+def _notices(
+    dataset: Dataset,
+    values: Mapping[str, Any],
+    right: npt.NDArray[np.bool_],
+    watch: Watch | None,
+    doubtful: Mapping[int, tuple[tuple[int, float], ...]],
+) -> npt.NDArray[np.object_]:
+    """Return what is to be said of each row, as answers to requests say it; None of nothing.
+
+    Whole columns are compared at once, and only rows that are unlike what was learned one by one.
+    """
+    notices: npt.NDArray[np.object_] = np.full(len(right), None, dtype=object)
+    if watch is None:
+        return notices
+    unlike, names = np.zeros(len(right), dtype=bool), dataset.columns.names
+    lacking = np.ones(len(right), dtype=bool)
+    unlike[[*doubtful]] = True
+    for place, low, high, may_lack in watch.ranges:
+        numbers = values[names[place]].astype(np.float64)
+        lacking &= np.isnan(numbers)
+        unlike |= ~((numbers >= low) & (numbers <= high)) & ~(may_lack & np.isnan(numbers))
+    for place, known, may_lack in watch.categories:
+        texts = pd.Series(values[names[place]], dtype=object)
+        lacking &= texts.isna().to_numpy()
+        unlike |= ~(texts.isin(known) | (may_lack & texts.isna())).to_numpy()
+    held = {name: values[name] for name in names if name in values}
+    for row in np.flatnonzero((unlike | lacking) & right).tolist():
+        cells = [_scalar(held[name][row]) if name in held else math.nan for name in names]
+        notices[row] = watch.notices(Row(cells, (), doubtful.get(row, ()))) or None
+    return notices
+
+
+def _scalar(cell: Any) -> Any:  # noqa: ANN401 - a cell of any kind
+    return cell.item() if isinstance(cell, np.generic) else cell
 
 
 @dataclass(frozen=True)
@@ -287,7 +343,8 @@ def _read_declared(
     if column.kind == "time":
         times = read.to_numpy().astype("datetime64[us]")
         return np.where(missing, np.nan, times.astype(np.int64) / 1e6), right
-    numbers = read.to_numpy(dtype=np.float64, na_value=np.nan)
+    # A copy: rows that are read singly are written into it.
+    numbers = read.to_numpy(dtype=np.float64, copy=True, na_value=np.nan)
     if column.kind == "number":
         right &= missing | ((numbers >= column.lowest) & (numbers <= column.highest))
     return numbers, right
@@ -318,7 +375,8 @@ def _read_singly(
     values: dict[str, Any],
     assumed: npt.NDArray[np.object_],
     now: dt.datetime | None,
-) -> str | None:
+    watch: Watch | None,
+) -> Row | str:
     """Read a row as a request is read; return why it cannot be, or put its values in place."""
     problems: list[Problem] = []
     read = dataset.reader.read(record, lambda: now or _NO_TIME, problems)
@@ -327,13 +385,32 @@ def _read_singly(
         problems += [Problem(name, "is missing", remedy) for name in read.assumed]
     if problems:
         return "; ".join(map(str, problems))
+    (read,) = settled(watch, [read])
     for column, value in zip(dataset.columns, read.cells, strict=True):
         if column.name in values:
             is_time = values[column.name].dtype.kind == "M" and not math.isnan(value)
             values[column.name][row] = np.datetime64(int(value), "s") if is_time else value
     if read.assumed:
         assumed[row] = ", ".join(read.assumed)
-    return None
+    return read
+
+
+def _doubtful(
+    dataset: Dataset,
+    watch: Watch,
+    place: int,
+    cells: pa.Array | None,
+    numbers: npt.NDArray[np.float64],
+) -> npt.NDArray[np.bool_]:
+    """Return which numbers can be read in two ways, and need a word, shape (rows,)."""
+    decimal = dataset.reader.decimals.get(dataset.columns.names[place])
+    if cells is None or decimal is None or not is_text(cells.type):
+        return np.zeros(len(numbers), dtype=bool)
+    found = pc.match_substring_regex(cells, doubtful_pattern(decimal)).fill_null(fill_value=False)
+    doubtful: npt.NDArray[np.bool_] = np.array(found.to_numpy(zero_copy_only=False), dtype=bool)
+    for row in np.flatnonzero(doubtful).tolist():
+        doubtful[row] = watch.is_doubtful(place, float(numbers[row]))
+    return doubtful
 
 
 def _compute(

@@ -14,6 +14,7 @@ from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.registry import dataset_of_variant, find_variant, variants
 from model_loop.datasets.stored import dataset_of_text
 from model_loop.errors import InvalidInputError
+from model_loop.scoring.notices import Watch, watch_of
 from model_loop.tracking.deployments import (
     Standings,
     parts_of_aliases,
@@ -111,11 +112,14 @@ class Predictor:
         Encoder and estimator together, or what answers for them after an upgrade.
     columns
         The raw columns that it takes.
+    watch
+        Compares rows with what it has learned from; None where that was not stored.
     """
 
     version: RegisteredVersion
     model: Predicts
     columns: tuple[str, ...]
+    watch: Watch | None = None
 
     @property
     def pipeline(self) -> Pipeline | None:
@@ -304,4 +308,5 @@ def load_predictor(
     if not columns and isinstance(loaded, LoadedModel):
         # Models of before there were signatures name their recipe.
         columns = version.dataset.recipe(loaded.model.named_steps["encode"].recipe).columns
-    return Predictor(version, loaded.model, tuple(columns))
+    watch = watch_of(version.dataset, version.number, loaded.learned)
+    return Predictor(version, loaded.model, tuple(columns), watch)

@@ -9,9 +9,10 @@ import msgspec
 
 from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.reading import Row
-from model_loop.scoring.answers import answering
+from model_loop.scoring.answers import NOTICES, answering
 from model_loop.scoring.assumptions import compute_missing
 from model_loop.scoring.identifiers import new_ids
+from model_loop.scoring.notices import notices_of, settled
 from model_loop.scoring.predictor import Predictor
 from model_loop.scoring.rows import as_rows, known_columns, to_frame
 
@@ -43,12 +44,15 @@ def answer(
     complete = list(rows)
     if needed & dataset.columns.computed:
         complete = compute_missing(dataset, rows)
+    complete = [*settled(predictor.watch, complete)]
     values = as_rows(dataset, [row.cells for row in complete])
     predicted = predictor.predict(to_frame(dataset, values, predictor.columns)).tolist()
     identifiers = new_ids(len(complete)).astype(str).tolist()
     version, make = predictor.version.number, answering(dataset)
     answers = [
-        msgspec.to_builtins(make(row, value, identifier, version, moment))
+        msgspec.to_builtins(
+            make(row, value, identifier, version, moment, notices_of(predictor.watch, row))
+        )
         for row, value, identifier in zip(complete, predicted, identifiers, strict=True)
     ]
     return complete, answers
@@ -59,10 +63,12 @@ def in_words(dataset: Dataset, row: Row, answered: Mapping[str, Any]) -> str:
     summary = dataset.extensions.load("summary")
     if summary is not None:
         return str(summary(row, answered))
+    notes = [f" Note: {notice['message']}." for notice in answered.get(NOTICES, ())]
     title = dataset.target.title or dataset.target.name
     value = dataset.target.with_unit(f"{answered['prediction']:.4g}")
     return (
         f"{title[:1].upper()}{title[1:]}: about {value}, says version {answered['model_version']}."
+        + "".join(notes)
     )
 
 

@@ -14,6 +14,7 @@ from model_loop.datasets.registry import find_variant
 from model_loop.datasets.stored import digest_of_text
 from model_loop.scoring.assumptions import compute_missing
 from model_loop.scoring.identifiers import new_id
+from model_loop.scoring.notices import Notice, notices_of, settled
 from model_loop.serving.metrics import ServerMetrics
 from model_loop.serving.models.manager import ModelManager
 from model_loop.serving.models.predictor import ServedVersion
@@ -35,6 +36,8 @@ class PredictedRows(NamedTuple):
         The rows, with what was assumed of each.
     dataset
         The dataset by which the version has read them.
+    notices
+        What is to be said of each; see `scoring.notices`.
     """
 
     version: int
@@ -43,6 +46,7 @@ class PredictedRows(NamedTuple):
     ids: Sequence[str]
     rows: Sequence[Row]
     dataset: Dataset
+    notices: Sequence[tuple[Notice, ...]]
 
 
 class PredictionService:
@@ -114,9 +118,12 @@ class PredictionService:
         chosen = choose(self.dataset, self.live.now, read, key, moment)
         predictor, part, dataset = chosen.predictor, chosen.part, chosen.dataset
         rows = compute_missing(dataset, chosen.rows) if chosen.computes else chosen.rows
+        watch = predictor.watch
+        rows = settled(watch, rows)
         values = [row[0] for row in rows]
         dtype = object if dataset.columns.texts else np.float64
         predictions = predictor.predict(np.array(values, dtype=dtype)).tolist()
+        notices = [notices_of(watch, row) for row in rows]
         at = time.time()
         latency = (time.perf_counter() - started) * 1_000
         ids = [new_id(at) for _ in predictions]
@@ -134,13 +141,13 @@ class PredictionService:
         self.metrics.predicted(service, version, part, len(ids))
         if chosen.unread_by is not None:
             self.metrics.unread(service, chosen.unread_by.version, "challenger", len(ids))
-        return PredictedRows(version, chosen.moment, predictions, ids, rows, dataset)
+        return PredictedRows(version, chosen.moment, predictions, ids, rows, dataset, notices)
 
     def _shadowed(self, shadow: ServedVersion, read: Read, entries: list[Entry]) -> list[Entry]:
         """Return entries with the rows as a shadow of another declaration reads them."""
         digest = digest_of_text(shadow.declaration)
         try:
-            rows = read(shadow.dataset(self.dataset))
+            rows = settled(shadow.watch, read(shadow.dataset(self.dataset)))
         except RefusedRowsError:
             self.metrics.unread(self.service, shadow.version, "shadow", len(entries))
             return entries

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from model_loop.errors import InvalidInputError
+from model_loop.objects.strict_json import refuse_repeated
 from model_loop.tables.lines import Block
 from model_loop.tables.opening import Utf8Stream
 from model_loop.tables.row_blocks import RowBlock
@@ -73,7 +75,7 @@ def read_blocks(stream: Utf8Stream, columns: Mapping[str, pa.DataType]) -> Itera
         accepted = [number for number, each in enumerate(contents) if isinstance(each, dict)]
         objects = [contents[number] for number in accepted]
         rejected = {
-            rows + number + 1: f"the line is not a JSON object ({each})"
+            rows + number + 1: each
             for number, each in enumerate(contents)
             if not isinstance(each, dict)
         }
@@ -115,11 +117,19 @@ def _parsed(line: bytes) -> Any:  # noqa: ANN401 - any JSON
     """Return the object of a line; for anything else, why it is none."""
     try:
         # Numbers stay as they are written: no float has all of their digits.
-        found = json.loads(line, parse_int=_Whole, parse_float=_Fraction, parse_constant=_Fraction)
+        found = json.loads(
+            line,
+            parse_int=_Whole,
+            parse_float=_Fraction,
+            parse_constant=_Fraction,
+            object_pairs_hook=refuse_repeated,
+        )
+    except InvalidInputError as error:
+        return f"{error.given} {error.rule}"
     except ValueError as error:
-        return str(error)
+        return f"the line is not a JSON object ({error})"
     if not isinstance(found, dict):
-        return f"it is {type(found).__name__}"
+        return f"the line is not a JSON object (it is {type(found).__name__})"
     if any(isinstance(value, list | dict) for value in found.values()):
         plain = json.loads(line)
         found |= {key: plain[key] for key in plain if isinstance(plain[key], list | dict)}

@@ -11,7 +11,6 @@ from pathlib import Path
 import pandas as pd
 from upath import UPath
 
-from model_loop.datasets.stored import text_of_dataset
 from model_loop.errors import InvalidInputError
 from model_loop.tracking.deployments import BROUGHT_IN, MOMENT_TAG
 from model_loop.tracking.downloads import registered_address
@@ -83,8 +82,7 @@ def import_model(
         loaded.model,
         name=versions.name,
         example=example_of(loaded.inputs)[list(loaded.inputs)],
-        optional=dataset.optional,
-        declaration=text_of_dataset(dataset),
+        dataset=dataset,
         tags={BROUGHT_IN: model, MOMENT_TAG: dataset.moment_of(loaded.inputs)},
     )
     tracker.close_run(run_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import io
+import json
 import logging
 import tempfile
 from collections.abc import Callable, Collection, Iterator
@@ -20,8 +21,11 @@ from mlflow.models import Model, ModelSignature, infer_signature
 from mlflow.types.schema import AnyType, ColSpec, Schema, TensorSpec
 from sklearn.pipeline import Pipeline
 
-from model_loop.datasets.stored import digest_of_text
+from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.learned import LearnedValues
+from model_loop.datasets.stored import digest_of_text, text_of_dataset
 from model_loop.errors import InvalidInputError, StoredObjectError
+from model_loop.objects.documents import UNREADABLE, record_of, text_of
 from model_loop.objects.trust import dump_estimator, load_estimator, trusted_types
 from model_loop.tracking.deployments import DECLARATION_TAG
 from model_loop.tracking.downloads import registered_address
@@ -38,6 +42,8 @@ from model_loop.tracking.shipped import FURTHER_REQUIREMENTS, ship_code, shipped
 from model_loop.tracking.trained import DECLARATION
 
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
+#: Folder of further files beside a model, as MLflow calls it, and ours in it.
+_EXTRA_FILES, _LEARNED = "extra_files", "learned_values.json"
 #: The class of ours that holds a model of XGBoost's, as models of today and before 0.2 name it.
 _BOOSTERS = {
     f"{package}.models.boosting.BoosterRegressor" for package in ("model_loop", "trip_duration")
@@ -76,8 +82,8 @@ def register_model(
     name: str,
     example: pd.DataFrame,
     tags: dict[str, str],
-    optional: Collection[str] = (),
-    declaration: str = "",
+    dataset: Dataset | None = None,
+    learned: LearnedValues | None = None,
 ) -> RegisteredModel:
     """Log a model that takes raw rows, and register it.
 
@@ -89,21 +95,23 @@ def register_model(
         A few raw rows: they become the input example and give the signature.
     tags
         Tags of the version.
-    optional
-        Columns that the model can do without.
-    declaration
-        The stored declaration by which its rows are read, see `datasets.stored`; empty where the
-        dataset is written in Python.
+    dataset
+        Dataset of its rows: it names the columns that the model can do without, and its declaration
+        is stored with the model, see `datasets.stored`.
+    learned
+        Values that it has learned from; None where they are unknown.
     """
     existing = _one_version(tracker, name, run_id)
     if existing is None:
         mlflow.set_tracking_uri(tracker.tracking_uri)
         made_by = {f"{library}_version": found for library, found in installed_versions().items()}
+        optional = () if dataset is None else dataset.optional
+        declaration = "" if dataset is None else text_of_dataset(dataset)
         if declaration:
             made_by[DECLARATION_TAG] = digest_of_text(declaration)
         with (
             mlflow.start_run(run_id=run_id),
-            _description(model, example, optional, declaration) as described,
+            _description(model, example, optional, declaration, learned) as described,
         ):
             logged = mlflow.sklearn.log_model(model, name="model", **described)
             # MLflow tells of each version on the error stream, which a task's log takes for errors.
@@ -153,12 +161,15 @@ class Answering:
         Size as stored.
     declaration
         The stored declaration that it was trained on; empty where none is stored with it.
+    learned
+        Values that it has learned from; None of versions that have not stored them.
     """
 
     model: Predicts
     inputs: tuple[str, ...]
     megabytes: float
     declaration: str = field(default="", kw_only=True)
+    learned: LearnedValues | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -236,14 +247,27 @@ def read_model(folder: Path, what: str) -> LoadedModel:
     frame = example if isinstance(example, pd.DataFrame) else None
     with _named(what):
         model = load_estimator(stored)
-    return LoadedModel(
-        model, tuple(names), len(stored) / 1e6, frame, declaration=declaration_in(described)
-    )
+    size, declaration = len(stored) / 1e6, declaration_in(described)
+    learned = learned_of(folder)
+    return LoadedModel(model, tuple(names), size, frame, declaration=declaration, learned=learned)
 
 
 def declaration_in(described: Model) -> str:
     """Return the stored declaration that an MLflow model was trained on; empty if it has none."""
     return str((described.metadata or {}).get(DECLARATION, ""))
+
+
+def learned_of(folder: Path) -> LearnedValues | None:
+    """Return what a stored model has learned from; None if that is not there or cannot be read."""
+    place = folder / _EXTRA_FILES / _LEARNED
+    if not place.exists():
+        return None
+    try:
+        return record_of(LearnedValues, json.loads(place.read_bytes()))
+    except UNREADABLE as error:
+        # The model answers all the same, without notices.
+        logger.warning("%s cannot be read: %s", place, error)
+        return None
 
 
 @contextlib.contextmanager
@@ -265,7 +289,11 @@ def save_model(
 
 @contextlib.contextmanager
 def _description(
-    model: Pipeline, example: pd.DataFrame, optional: Collection[str], declaration: str = ""
+    model: Pipeline,
+    example: pd.DataFrame,
+    optional: Collection[str],
+    declaration: str = "",
+    learned: LearnedValues | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Prepare the files that are kept beside a model.
 
@@ -281,11 +309,14 @@ def _description(
         "skops_trusted_types": trusted,
         "metadata": {DECLARATION: declaration} if declaration else None,
     }
-    if not ours:
-        yield described
-        return
     with tempfile.TemporaryDirectory() as folder:
-        yield {**described, "code_paths": [str(path) for path in ship_code(Path(folder))]}
+        if ours:
+            described["code_paths"] = [str(path) for path in ship_code(Path(folder))]
+        if learned is not None:
+            place = Path(folder) / _LEARNED
+            place.write_text(text_of(learned))
+            described["extra_files"] = [str(place)]
+        yield described
 
 
 def _signature(model: Pipeline, example: pd.DataFrame, optional: Collection[str]) -> ModelSignature:

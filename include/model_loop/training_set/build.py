@@ -13,6 +13,7 @@ from sklearn.compose import ColumnTransformer
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.declaration import Declaration
 from model_loop.datasets.holidays import dated_columns, holidays_of
+from model_loop.datasets.learned import LearnedValues
 from model_loop.datasets.stored import declaration_of_text
 from model_loop.errors import ContractError, InvalidInputError
 from model_loop.findings import Finding
@@ -22,6 +23,7 @@ from model_loop.partitions.types import SourceFile
 from model_loop.training_set.encoders.tables import as_float32, table_encoder
 from model_loop.training_set.encodings import Layout
 from model_loop.training_set.frames import as_numbers, clock_times, model_frame
+from model_loop.training_set.learned import learned_values
 from model_loop.training_set.matrices import Targets
 from model_loop.training_set.request import TableRequest
 from model_loop.training_set.split import (
@@ -135,6 +137,7 @@ def encode_table(
         ),
         folds=MappingProxyType(folds),
         validation_times=_times(dataset, parts["validation"]),
+        learned=_values_learned(dataset, parts, columns),
     )
 
 
@@ -372,6 +375,13 @@ def _reference(
     """Draw a sample of what is learned from, in the order of the rows."""
     learned = pd.concat([parts["train"], parts["validation"]], ignore_index=True)
     return _sample(learned, random_state)[columns]
+
+
+def _values_learned(
+    dataset: Dataset, parts: dict[PartName, pd.DataFrame], names: list[str]
+) -> LearnedValues:
+    rows = pd.concat([parts["train"], parts["validation"]], ignore_index=True)
+    return learned_values([dataset.columns[dataset.columns.places[name]] for name in names], rows)
 
 
 def _sample(rows: pd.DataFrame, random_state: int) -> pd.DataFrame:

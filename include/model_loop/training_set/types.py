@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from model_loop.datasets.dataset import Dataset, Recipe, Target
+from model_loop.datasets.learned import LearnedValues
 from model_loop.findings import Finding
 from model_loop.sources.origin import data_source_of
 from model_loop.training_set.encodings import Layout
@@ -131,6 +132,9 @@ class TrainingSet:
     folds
         Folds of the train and validation rows by which settings are chosen, by layout; empty where
         the validation part is large enough for that.
+    learned
+        Values of the train and validation rows, column by column: what answers call unlike them.
+        None in training sets of earlier versions, and of datasets in Python.
     """
 
     #: `PreparationRequest`; code of the dataset knows which.
@@ -156,6 +160,7 @@ class TrainingSet:
         default_factory=lambda: MappingProxyType({})
     )
     validation_times: npt.NDArray[np.float64] | None = None
+    learned: LearnedValues | None = None
 
     def __post_init__(self) -> None:
         """Make the arrays read-only: many tasks and trials share them."""

@@ -153,7 +153,8 @@
       const assumed = assumptions(served.assumed);
       said.textContent =
         `Version ${served.model_version} answers ${amount(served.prediction, served.unit)}${asked(served)}.` +
-        (assumed ? ` Assumed: ${assumed}.` : "");
+        (assumed ? ` Assumed: ${assumed}.` : "") +
+        (served.notices || []).map((notice) => ` Note: ${notice.message}.`).join("");
       answers.replaceChildren(...compared.answers.map(card));
       const boxes = compared.answers.map((one) => {
         const box = make("p", `Explaining the ${named(one)} takes a few seconds the first time …`, "empty");

@@ -112,6 +112,9 @@ def join(chunks: Sequence[Chunk] | Mapping[str, Any] | None) -> dict[str, Any]:
             f"{result.predicted_rows:,}",
             f"{result.rejected_rows:,}",
         )
+        if result.notices:
+            noticed = result.noticed
+            logger.warning("%s: unlike what the version has learned from: %s", job.source, noticed)
         results.append(result)
     # The results of the other files are kept: only the run has failed.
     require_predictions(results)

@@ -14,16 +14,23 @@ from model_loop.datasets.dataset import Target
 from model_loop.errors import InvalidInputError, StoredObjectError
 from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.objects.store import write_bytes
-from model_loop.scoring.answers import ASSUMED, IDENTIFIER, PREDICTION, UNIT_NAME, VERSION
+from model_loop.scoring.answers import (
+    ASSUMED,
+    IDENTIFIER,
+    NOTICES,
+    PREDICTION,
+    UNIT_NAME,
+    VERSION,
+)
 from model_loop.scoring.batch.source import Rows
 from model_loop.scoring.places import place
 from model_loop.scoring.predictor import RegisteredVersion
 
 #: Raised whenever the same rows would be scored into other files.
-SCORING_VERSION = 5
+SCORING_VERSION = 6
 
 #: The columns that every scored file has besides its own.
-_ADDED = (PREDICTION, UNIT_NAME, IDENTIFIER, VERSION, ASSUMED)
+_ADDED = (PREDICTION, UNIT_NAME, IDENTIFIER, VERSION, ASSUMED, NOTICES)
 #: The columns that a file of rejected rows has before its own.
 ROW, REASON = "row", "reason"
 
@@ -187,11 +194,14 @@ class ChunkResult:
         Number of rows, and of those that could not be predicted.
     reason
         Reason why the first of those could not be predicted; empty if all could.
+    notices
+        Number of rows with each notice, as ``column: code``.
     """
 
     rows: int
     rejected: int
     reason: str = ""
+    notices: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -210,6 +220,8 @@ class JobResult:
         Model and version of the predictions.
     reason
         Reason why the first rejected row could not be predicted; empty if all could.
+    notices
+        Number of predicted rows with each notice, as ``column: code``.
     """
 
     input: str
@@ -221,11 +233,17 @@ class JobResult:
     model: str
     model_version: int
     reason: str = field(default="", compare=False)
+    notices: dict[str, int] = field(default_factory=dict, compare=False)
 
     @property
     def refused(self) -> bool:
         """True if there are rows, and none of them could be predicted."""
         return self.rows > 0 and not self.predicted_rows
+
+    @property
+    def noticed(self) -> str:
+        """Number of rows with each notice, for people."""
+        return ", ".join(f"{name} in {rows:,} rows" for name, rows in self.notices.items())
 
 
 def identity_of(path: UPath) -> str:

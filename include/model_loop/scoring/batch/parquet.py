@@ -17,7 +17,7 @@ from upath import UPath
 
 from model_loop.datasets.dataset import Target
 from model_loop.objects.files import atomic_write
-from model_loop.scoring.answers import ASSUMED, IDENTIFIER, PREDICTION
+from model_loop.scoring.answers import ASSUMED, IDENTIFIER, NOTICES, PREDICTION
 from model_loop.scoring.batch.job import (
     REASON,
     Chunk,
@@ -38,10 +38,14 @@ _PART = pa.schema(
         (IDENTIFIER, pa.string()),
         (REASON, pa.string()),
         (ASSUMED, pa.string()),
+        (NOTICES, pa.string()),
     ]
 )
 #: Types of the columns that a scored file has besides its own.
-_ADDED = (pa.float64(), pa.string(), pa.string(), pa.int32(), pa.string(), pa.float64())
+_ADDED = (
+    *(pa.float64(), pa.string(), pa.string(), pa.int32()),
+    *(pa.string(), pa.string(), pa.float64()),
+)
 #: Beginnings of the names of columns whose values are nearly all different.
 _DIFFERENT = (IDENTIFIER, PREDICTION, "predicted_")
 #: Rows of a row group of the output.
@@ -107,6 +111,7 @@ def part_writer(chunk: Chunk) -> Iterator[Callable[[RawRows, ScoredRows], None]]
                         _text(scored.identifiers),
                         pa.array(scored.reasons, pa.string()),
                         pa.array(scored.assumed, pa.string()),
+                        pa.array(scored.told, pa.string()),
                     ],
                     schema=_PART,
                 )
@@ -175,8 +180,8 @@ def _write(
     versions = pa.repeat(pa.scalar(version.number, pa.int32()), len(rows))
     target = version.dataset.target
     units = pa.repeat(pa.scalar(target.unit, pa.string()), len(rows))
-    said, ids, assumed = scored[PREDICTION], scored[IDENTIFIER], scored[ASSUMED]
-    added = [said, units, ids, versions, assumed, *([said] if target.former else [])]
+    said, texts = scored[PREDICTION], [scored[ASSUMED], scored[NOTICES]]
+    added = [said, units, scored[IDENTIFIER], versions, *texts, *([said] if target.former else [])]
     good.write_table(pa.table([*rows.columns, *added], schema=good.schema), _GROUP_ROWS)
 
 

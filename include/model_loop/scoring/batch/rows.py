@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ import pyarrow as pa
 from model_loop.datasets.dataset import Dataset
 from model_loop.scoring.columns import Given, check_rows
 from model_loop.scoring.identifiers import new_ids
+from model_loop.scoring.notices import Watch, codes_of, told
 from model_loop.training_set.matrices import Targets
 
 #: Rows that are scored at once: memory depends on it, and on nothing else.
@@ -78,12 +80,27 @@ class ScoredRows:
         Reasons why rows could not be predicted; None where they could.
     assumed
         Fields that a row left out and that were assumed; None where nothing was.
+    notices
+        What is to be said of a row that was predicted: a tuple of `notices.Notice`; None of
+        nothing.
     """
 
     predicted: Targets
     identifiers: npt.NDArray[np.bytes_]
     reasons: npt.NDArray[np.object_]
     assumed: npt.NDArray[np.object_]
+    notices: npt.NDArray[np.object_]
+
+    @property
+    def told(self) -> list[str | None]:
+        """Return the notices of each row as text."""
+        return [None if each is None else told(each) for each in self.notices]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Return the number of rows with each notice, as ``column: code``."""
+        given = self.notices[pd.notna(self.notices) & ~self.rejected]
+        return Counter(code for each in given for code in codes_of(each))
 
     @property
     def rejected(self) -> npt.NDArray[np.bool_]:
@@ -104,6 +121,7 @@ def score_rows(
     columns: Sequence[str],
     predict: Callable[[pd.DataFrame], Targets],
     now: dt.datetime | None = None,
+    watch: Watch | None = None,
 ) -> ScoredRows:
     """Check rows, and predict those that can be.
 
@@ -117,11 +135,14 @@ def score_rows(
         Predicts from these.
     now
         The present moment on the clocks of the table, for rows that leave their time out.
+    watch
+        Compares rows with what the version has learned from.
     """
-    checked = check_rows(dataset, rows, columns, now)
+    checked = check_rows(dataset, rows, columns, now, watch)
     good, reasons = checked.rows.drop(index=list(broken), errors="ignore"), checked.reasons
     for row, reason in broken.items():
         reasons[row] = reason
     predicted = np.full(len(reasons), np.nan)
     predicted[good.index] = predict(good)
-    return ScoredRows(predicted, new_ids(len(reasons)), reasons, checked.assumed)
+    identifiers = new_ids(len(reasons))
+    return ScoredRows(predicted, identifiers, reasons, checked.assumed, checked.notices)

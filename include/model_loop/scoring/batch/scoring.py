@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from model_loop.errors import StoredObjectError
@@ -47,7 +48,7 @@ def score_chunk(
     dataset = chunk.job.version.dataset
     wanted = predictor.columns if step is None else None
     as_frame = None if step is None else frames_of(chunk)
-    rows, rejected, reason = 0, 0, ""
+    rows, rejected, reason, notices = 0, 0, "", Counter[str]()
     with file.part_writer(chunk) as write:
         for raw in file.read(chunk, wanted):
             given: Given = raw.columns
@@ -62,13 +63,15 @@ def score_chunk(
                 predictor.columns,
                 predictor.predict,
                 chunk.job.asked_at,
+                predictor.watch,
             )
             write(raw, scored)
             rows, rejected = rows + len(raw), rejected + int(scored.rejected.sum())
             reason = reason or scored.first_reason
+            notices += scored.counts
             if on_rows is not None:
                 on_rows(len(raw))
-    result = ChunkResult(rows, rejected, reason)
+    result = ChunkResult(rows, rejected, reason, dict(notices))
     chunk.finish(result)
     return result
 
@@ -118,6 +121,7 @@ def _result(job: Job, found: Sequence[ChunkResult]) -> JobResult:
         model=job.version.name,
         model_version=job.version.number,
         reason=next((one.reason for one in found if one.reason), ""),
+        notices=dict(sum((Counter(one.notices) for one in found), Counter[str]())),
     )
 
 

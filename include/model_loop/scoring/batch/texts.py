@@ -22,8 +22,17 @@ import pyarrow.compute as pc
 from upath import UPath
 
 from model_loop.datasets.dataset import Dataset
+from model_loop.errors import InvalidInputError
 from model_loop.objects.files import atomic_write
-from model_loop.scoring.answers import ASSUMED, IDENTIFIER, PREDICTION, UNIT_NAME, VERSION
+from model_loop.objects.strict_json import decode
+from model_loop.scoring.answers import (
+    ASSUMED,
+    IDENTIFIER,
+    NOTICES,
+    PREDICTION,
+    UNIT_NAME,
+    VERSION,
+)
 from model_loop.scoring.batch.job import Chunk, Job, added_names, rejected_names
 from model_loop.scoring.batch.rows import BATCH_ROWS, RawRows, ScoredRows
 from model_loop.scoring.batch.source import (
@@ -269,15 +278,24 @@ class _Delimited:
             text.encode() for text in pa.array(scored.predicted).cast(pa.string()).to_pylist()
         ]
         # Problems of several fields are listed in one cell, with any delimiter.
-        assumed = [b"" if one is None else self._as_row([one]) for one in scored.assumed]
+        assumed, notices = (
+            [b"" if one is None else self._as_row([one]) for one in texts]
+            for texts in (scored.assumed, scored.told)
+        )
         return b"".join(
             b"".join(
-                (line, between, text, unit, identifier, number, told)
+                (line, between, text, unit, identifier, number, taken, between, told)
                 + ((between, text) if target.former else ())
                 + (self._line_end,)
             )
-            for line, text, identifier, told, reason in zip(
-                lines, predicted, scored.identifiers.tolist(), assumed, scored.reasons, strict=True
+            for line, text, identifier, taken, told, reason in zip(
+                lines,
+                predicted,
+                scored.identifiers.tolist(),
+                assumed,
+                notices,
+                scored.reasons,
+                strict=True,
             )
             if reason is None
         )
@@ -333,7 +351,7 @@ class _JsonLines:
         for row, line in enumerate(lines):
             content = _object(line)
             if isinstance(content, str):
-                broken[row], content = f"the line is not a JSON object ({content})", {}
+                broken[row], content = content, {}
             records.append(content)
         return RawRows(records, lines, broken)
 
@@ -352,6 +370,7 @@ class _JsonLines:
                 IDENTIFIER: scored.identifiers[row].decode(),
                 VERSION: version.number,
                 ASSUMED: scored.assumed[row],
+                NOTICES: scored.notices[row],
             }
             if target.former:
                 added[f"predicted_{target.former}"] = value
@@ -377,7 +396,11 @@ class _JsonLines:
 def _object(line: bytes) -> Mapping[str, Any] | str:
     """Return the object of a line; for anything else, why it is none."""
     try:
-        content = msgspec.json.decode(line)
+        content = decode(line)
+    except InvalidInputError as error:
+        return f"{error.given} {error.rule}"
     except (msgspec.DecodeError, RecursionError) as error:
-        return str(error)
-    return content if isinstance(content, dict) else f"it is {type(content).__name__}"
+        return f"the line is not a JSON object ({error})"
+    if isinstance(content, dict):
+        return content
+    return f"the line is not a JSON object (it is {type(content).__name__})"

@@ -26,6 +26,7 @@ from upath import UPath
 from model_loop.datasets.dataset import Dataset
 from model_loop.errors import InvalidInputError, ModelLoopError
 from model_loop.objects.files import atomic_write
+from model_loop.scoring.notices import watch_of
 from model_loop.scoring.rows import Rows, from_frame, to_frame
 from model_loop.serving.compiled import forests
 from model_loop.serving.compiled.columns import Vocabulary
@@ -37,7 +38,7 @@ from model_loop.serving.compiled.transformers import UNKNOWN
 from model_loop.serving.models.predictor import ServedVersion, places_of
 from model_loop.serving.models.store import ModelStore
 from model_loop.tracking.lines import OtherLineError
-from model_loop.tracking.registry import LoadedModel, declaration_in, read_model
+from model_loop.tracking.registry import LoadedModel, declaration_in, learned_of, read_model
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.trained import dataset_of_version
 
@@ -105,14 +106,16 @@ def make_predictor(dataset: Dataset, version: int, loaded: LoadedModel) -> Serve
     """
     compiled = compile_model(dataset, version, loaded)
     columns, plain = compiled.columns, compiled.plain
-    places = places_of(dataset.columns, columns)
+    places, watch = places_of(dataset.columns, columns), watch_of(dataset, version, loaded.learned)
     if compiled.form is not None:
         try:
-            return ServedVersion(version, columns, places, compiled.form.verify())
+            predict = compiled.form.verify()
+            return ServedVersion(version, columns, places, predict, watch=watch)
         except NotCompiledError as error:
             plain = str(error)
     logger.warning("Version %d is served as it is: %s", version, plain)
-    return ServedVersion(version, columns, places, predict_by(dataset, loaded, columns), plain)
+    predict = predict_by(dataset, loaded, columns)
+    return ServedVersion(version, columns, places, predict, plain, watch=watch)
 
 
 def log_form(tracker: Tracker, run_id: str, loaded: LoadedModel, dataset: Dataset) -> None:
@@ -234,8 +237,13 @@ def carry_out(order: Order) -> tuple[CompilerResult, CompiledModel | None]:
             machine_code=order.machine_code,
             kept=files / KEPT_FORM,
         )
+        learned = learned_of(files)
         return CompilerResult(
-            columns_of(described), files=str(files), other_line=told, declaration=declaration
+            columns_of(described),
+            files=str(files),
+            learned=learned,
+            other_line=told,
+            declaration=declaration,
         ), stored
     dataset = dataset_of_version(order.name, order.version, loaded.declaration)
     compiled = compile_model(dataset, order.version, loaded)
@@ -251,7 +259,13 @@ def carry_out(order: Order) -> tuple[CompilerResult, CompiledModel | None]:
     if form is not None:
         with atomic_write(UPath(files / KEPT_FORM)) as kept, kept.open("wb") as file:
             form.write(file)
-    return CompilerResult(compiled.columns, plain, str(files), declaration=loaded.declaration), form
+    return CompilerResult(
+        compiled.columns,
+        plain,
+        str(files),
+        learned=loaded.learned,
+        declaration=loaded.declaration,
+    ), form
 
 
 def main() -> None:

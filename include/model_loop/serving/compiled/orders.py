@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from model_loop.datasets.learned import LearnedValues
 from model_loop.serving.compiled.model import CompiledModel
 
 
@@ -45,6 +46,8 @@ class CompilerResult(msgspec.Struct):
         Folder of its files.
     refused
         Input, rule and remedy of the error, where it cannot be served.
+    learned
+        Values that the version has learned from; None where it has not stored them.
     other_line
         The same error where only its compiled form can be served: a library was upgraded.
     declaration
@@ -55,6 +58,7 @@ class CompilerResult(msgspec.Struct):
     plain: str = ""
     files: str = ""
     refused: tuple[str, str, str] | None = None
+    learned: LearnedValues | None = None
     other_line: tuple[str, str, str] | None = None
     declaration: str = ""
 

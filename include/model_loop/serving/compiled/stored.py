@@ -27,7 +27,12 @@ from model_loop.scoring.rows import from_frame
 from model_loop.serving.compiled.model import CompiledModel, NotCompiledError, Predict
 from model_loop.tracking.downloads import read_artifact, registered_address
 from model_loop.tracking.lines import OtherLineError
-from model_loop.tracking.registry import Answering, declaration_in, load_registered
+from model_loop.tracking.registry import (
+    Answering,
+    declaration_in,
+    learned_of,
+    load_registered,
+)
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.trained import dataset_of_version
 
@@ -82,7 +87,7 @@ def load_answering(tracker: Tracker, name: str, version: int) -> Answering:
         return load_registered(tracker, name, version)
     except OtherLineError as error:
         with registered_address(tracker.tracking_uri, f"models:/{name}/{version}") as folder:
-            described = Model.load(str(folder))
+            described, learned = Model.load(str(folder)), learned_of(folder)
         columns, declaration = columns_of(described), declaration_in(described)
         dataset = dataset_of_version(name, version, declaration)
         form = proven_form(tracker.client, name, version, error, dataset, machine_code=False)
@@ -95,6 +100,7 @@ def load_answering(tracker: Tracker, name: str, version: int) -> Answering:
             megabytes,
             error,
             declaration=declaration,
+            learned=learned,
         )
 
 

@@ -403,8 +403,10 @@ class Routes:
         version, moment, make = answer.version, answer.moment, self._making(answer.dataset)
         return json_reply(
             [
-                make(row, value, one, version, moment)
-                for row, value, one in zip(answer.rows, answer.predictions, answer.ids, strict=True)
+                make(row, value, one, version, moment, notices)
+                for row, value, one, notices in zip(
+                    answer.rows, answer.predictions, answer.ids, answer.notices, strict=True
+                )
             ]
         )
 
@@ -432,6 +434,8 @@ class Routes:
         }
         if any(row.assumed for row in answer.rows):
             told["assumed"] = [tell_assumed(answer.dataset, row) for row in answer.rows]
+        if any(answer.notices):
+            told["notices"] = answer.notices
         return Reply(msgspec.json.encode(told))
 
     def _askable(self, call: Call) -> frozenset[str]:

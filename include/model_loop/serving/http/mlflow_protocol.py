@@ -12,13 +12,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-import msgspec
-
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.reading import Row
 from model_loop.serving.http.requests import (
     RequestRefusedError,
     convert_rows,
+    decoded,
     refuse_too_many,
     require_count,
 )
@@ -49,12 +48,7 @@ def read_invocation(dataset: Dataset, body: bytes, content_type: str, most: int)
             415, f"Content type {kind!r}", "is not known here", f"Send {JSON} or {CSV}."
         )
     refuse_too_many(body, most)
-    try:
-        request = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestRefusedError(
-            400, "The body", f"is not JSON ({error})", "NaN and Infinity are not JSON either."
-        ) from error
+    request = decoded(body)
     given = [name for name in _FORMS if isinstance(request, dict) and name in request]
     if len(given) != 1 or set(request) - {given[0]} - _BESIDE or request.get("params"):
         raise _refused(

@@ -6,14 +6,15 @@ import functools
 import math
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct, defstruct
 
 from model_loop.datasets.dataset import Dataset, Moment, Target
 from model_loop.datasets.reading import Row
-from model_loop.errors import ModelLoopError
+from model_loop.errors import InvalidInputError, ModelLoopError
+from model_loop.objects.strict_json import decode
 from model_loop.scoring.answers import ACTUAL, actual_name
 
 KEY_LENGTH = 200
@@ -25,8 +26,6 @@ _SMALL_BYTES = 65_536
 _FURTHER = 1_000
 
 _ID = re.compile(r"\A[0-9a-f]{32}\Z")
-
-_Request = TypeVar("_Request")
 
 
 class RequestRefusedError(ModelLoopError):
@@ -71,9 +70,6 @@ class Feedback(Struct, forbid_unknown_fields=True):
     """The true value of a prediction."""
 
     prediction_id: Annotated[str, Meta(pattern=_ID.pattern)]
-
-
-_any = msgspec.json.Decoder()
 
 
 @functools.cache
@@ -126,7 +122,7 @@ def open_request(dataset: Dataset, body: bytes, most: int) -> Opened:
         are too many rows (413).
     """
     refuse_too_many(body, most)
-    request = _decoded(_any, body)
+    request = decoded(body)
     if not isinstance(request, dict):
         raise RequestRefusedError(
             422,
@@ -160,7 +156,7 @@ def read_feedback(dataset: Dataset, body: bytes, most: int) -> dict[str, float]:
     """
     refuse_too_many(body, most)
     kind, name = feedback_type(dataset.target), actual_name(dataset.target)
-    given = _decoded(_any, body)
+    given = decoded(body)
     if name != ACTUAL:
         # Both names are taken.
         for one in given if isinstance(given, list) else [given]:
@@ -254,11 +250,18 @@ def refuse_too_many(body: bytes, most: int) -> None:
             raise _too_many(most)
 
 
-def _decoded(decoder: msgspec.json.Decoder[_Request], body: bytes) -> _Request:
+def decoded(body: bytes) -> Any:  # noqa: ANN401 - any JSON
+    """Return the value of a body.
+
+    Raises
+    ------
+    RequestRefusedError
+        If it is not JSON, names a field twice, or holds a number that is not finite (400).
+    """
     try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise _broken(error) from error
+        return decode(body)
+    except InvalidInputError as error:
+        raise RequestRefusedError(400, error.given, error.rule, error.remedy) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestRefusedError(
             400, "The body", f"is not JSON ({error})", "NaN and Infinity are not JSON either."

@@ -9,6 +9,7 @@ from model_loop.datasets.columns import Columns
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.reading import Row
 from model_loop.datasets.stored import dataset_of_text
+from model_loop.scoring.notices import Watch
 from model_loop.serving.compiled.model import CompiledModel, Predict
 
 
@@ -30,6 +31,8 @@ class ServedVersion:
         Reason why it is served as it is; empty if it is compiled.
     form
         The compiled form that answers, for whoever has to hand it on.
+    watch
+        Compares rows with what it has learned from; None where that was not stored.
     declaration
         The stored declaration that it was trained on; empty if it has none.
     """
@@ -40,6 +43,7 @@ class ServedVersion:
     predict: Predict
     plain: str = ""
     form: CompiledModel | None = None
+    watch: Watch | None = None
     declaration: str = ""
 
     def dataset(self, present: Dataset) -> Dataset:

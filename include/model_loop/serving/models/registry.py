@@ -27,6 +27,7 @@ from model_loop.alerts.types import Alert
 from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.registry import dataset_of_model
 from model_loop.errors import InvalidInputError
+from model_loop.scoring.notices import watch_of
 from model_loop.serving.compiled.model import CompiledModel, NotCompiledError
 from model_loop.serving.compiled.orders import CompilerResult, Order
 from model_loop.serving.models.loading import RegistryError
@@ -224,6 +225,7 @@ class MlflowRegistry:
         columns, plain, declaration = outcome.columns, outcome.plain, outcome.declaration
         dataset = dataset_of_version(self._name, version, declaration)
         places = places_of(dataset.columns, columns)
+        watch = watch_of(dataset, version, outcome.learned)
         if not plain:
             try:
                 form = CompiledModel.read(file, dataset)
@@ -231,7 +233,13 @@ class MlflowRegistry:
                 if outcome.other_line is not None:
                     self._tell(version, *outcome.other_line)
                 return ServedVersion(
-                    version, columns, places, predict, form=form, declaration=declaration
+                    version,
+                    columns,
+                    places,
+                    predict,
+                    form=form,
+                    watch=watch,
+                    declaration=declaration,
                 )
             except NotCompiledError as error:
                 plain = str(error)
@@ -248,6 +256,7 @@ class MlflowRegistry:
             places,
             predict_by(dataset, loaded, columns),
             plain,
+            watch=watch,
             declaration=declaration,
         )
 

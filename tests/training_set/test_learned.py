@@ -1,0 +1,66 @@
+"""What a version has learned from, column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from model_loop.datasets.columns import Column
+from model_loop.datasets.learned import LearnedColumn
+from model_loop.days import SECONDS_PER_DAY
+from model_loop.training_set.learned import MOST_CATEGORIES, learned_values
+
+
+def learned(kind: str, values: Sequence[object]) -> LearnedColumn:
+    """Return what is learned of a column."""
+    column = Column(
+        *("x", "x", kind, "", "", "request", -np.inf, np.inf),  # type: ignore[arg-type]  # a kind
+        text=kind == "category",
+    )
+    (found,) = learned_values([column], pd.DataFrame({"x": values})).columns
+    return found
+
+
+def test_numbers_reach_from_the_first_to_the_last() -> None:
+    """Of many rows exactly; beside few, where the next is often beyond, a tenth of the range."""
+    many = learned("number", [*np.linspace(0, 100, 2_000), np.nan])
+    assert (many.first, many.last, many.lowest, many.highest) == (0, 100, 0, 100)
+    assert (many.given, many.missing) == (2_000, 1)
+    few = learned("number", [*np.linspace(0, 100, 50)])
+    assert (few.lowest, few.highest) == (-10, 110)
+
+
+def test_an_outlier_of_training_hides_none_of_later_rows() -> None:
+    """A single 18,950 among temperatures is left out of the range, and counted."""
+    found = learned("number", [*np.linspace(-8, 39, 2_000), 18_950.0])
+    assert (found.last, found.highest, found.outliers) == (39, 39, 1)
+
+
+def test_a_long_tail_is_learned_from() -> None:
+    """Where one in a hundred is far from the others, it is no slip."""
+    found = learned("number", [*np.linspace(0, 1, 990), *np.linspace(50, 90, 10)])
+    assert (found.last, found.outliers) == (90, 0)
+
+
+def test_times_have_a_margin_as_long_as_themselves() -> None:
+    """At least a month, and at most a year."""
+    day = float(SECONDS_PER_DAY)
+    for days, margin in ((3, 31), (100, 100), (1_000, 366)):
+        found = learned("time", [0.0, days * day])
+        assert (found.lowest, found.highest) == (-margin * day, (days + margin) * day)
+
+
+def test_categories_are_kept_the_most_frequent_first() -> None:
+    """Rare ones, too; of a column that names single things, none."""
+    assert learned("category", ["b", "a", "b", np.nan]).categories == ("b", "a")
+    many = [str(number) for number in range(MOST_CATEGORIES + 1)]
+    assert learned("category", many[:-1]).categories is not None
+    assert learned("category", many).categories is None
+
+
+def test_a_column_without_a_value() -> None:
+    """It has no range."""
+    found = learned("number", [np.nan, np.nan])
+    assert (found.given, found.missing, found.first, found.highest) == (0, 2, None, None)

@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from model_loop.cli.codes import ExitCode
-from model_loop.cli.console import console
-from model_loop.cli.drafts import print_draft, print_findings
+from model_loop.cli.console import console, print_error
+from model_loop.cli.drafts import print_draft, print_findings, print_question
 from model_loop.cli.options import AsJson
 from model_loop.drafting.answers import DraftAnswers
 from model_loop.errors import InvalidInputError, ModelLoopError
@@ -365,7 +365,8 @@ def _listed(name: str) -> dict[str, str]:
 
 
 def _ask(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) -> DraftAnswers:
-    """Ask the open questions on the terminal."""
+    """Ask the open questions on the terminal; a question whose answer does not fit comes again."""
+    from model_loop.drafting.draft import require_fitting
     from model_loop.drafting.questions import MOST_QUESTIONS, questions
 
     out = console(stderr=True)
@@ -377,11 +378,17 @@ def _ask(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) -> Draf
         )
         if question is None:
             break
-        asked.add(question.field)
-        out.print(Text.assemble("\n", (question.text, "bold"), "  ", (question.option, "dim")))
+        print_question(question)
         prompt = f"[{question.default}] > " if question.default else "> "
         # As it is: brackets are no markup here.
-        answers = question.answered(answers, out.input(Text(prompt, "cyan")))
+        given = question.answered(answers, out.input(Text(prompt, "cyan")))
+        try:
+            require_fitting(analysis, given)
+        except InvalidInputError as error:
+            print_error(error)
+            continue
+        asked.add(question.field)
+        answers = given
     return answers
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,10 @@ from rich.text import Text
 from model_loop.cli.console import console
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from model_loop.drafting.draft import Draft
+    from model_loop.drafting.questions import Question
     from model_loop.findings import Finding
 
 #: Columns that the list of scores shows, the length of a bar, and the score below which one is
@@ -44,7 +47,9 @@ def print_draft(drafted: Draft, path: Path, target: str, command: Sequence[str])
     out.print()
     out.print(_types(drafted))
     print_findings([each for each in drafted.findings if each.column or each.code != _QUESTION])
-    _print_scores(drafted, target)
+    out.print()
+    out.print(Text(f"Which columns are known only after {target} is to be predicted?", "bold"))
+    _print_scores(out, drafted.ranked, drafted.scores, drafted.open_columns)
     out.print()
     if drafted.open_columns:
         _print_open(drafted, path, command)
@@ -100,11 +105,20 @@ def print_findings(findings: Sequence[Finding]) -> None:
         out.print(texts)
 
 
-def _print_scores(drafted: Draft, target: str) -> None:
-    """Print the columns in the order of what they say about the target."""
-    out = console()
+def print_question(question: Question) -> None:
+    """Print a question, with what the rows say of it."""
+    out = console(stderr=True)
     out.print()
-    out.print(Text(f"Which columns are known only after {target} is to be predicted?", "bold"))
+    out.print(Text.assemble((question.text, "bold"), "  ", (question.option, "dim")))
+    _print_scores(out, list(question.scores), question.scores, ())
+    if question.evidence:
+        out.print(Text(question.evidence, "dim"))
+
+
+def _print_scores(
+    out: Console, ranked: Sequence[str], scores: Mapping[str, float], marked: Collection[str]
+) -> None:
+    """Print columns in the order of what they say about the target; some have a mark."""
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True, max_width=32)
     table.add_column(no_wrap=True)
@@ -112,16 +126,15 @@ def _print_scores(drafted: Draft, target: str) -> None:
     table.add_column(style="bold yellow", no_wrap=True)
     shown = [
         name
-        for place, name in enumerate(drafted.ranked[:_SHOWN])
-        if place < _SHOWN / 2 or drafted.scores[name] >= _LOW
+        for place, name in enumerate(ranked[:_SHOWN])
+        if place < _SHOWN / 2 or scores[name] >= _LOW
     ]
     for name in shown:
-        score = drafted.scores[name]
-        bar = Text("━" * max(round(score * _BAR), 1), "cyan")
-        mark = "?" if name in drafted.open_columns else ""
-        table.add_row(Text(name), bar, f"{score:.2f}", mark)
-    out.print(table)
-    left = len(drafted.ranked) - len(shown)
+        bar = Text("━" * max(round(scores[name] * _BAR), 1), "cyan")
+        table.add_row(Text(name), bar, f"{scores[name]:.2f}", "?" if name in marked else "")
+    if shown:
+        out.print(table)
+    left = len(ranked) - len(shown)
     if left:
-        highest = drafted.scores[drafted.ranked[len(shown)]]
+        highest = scores[ranked[len(shown)]]
         out.print(Text(f"and {left:,} more, of at most {highest:.2f}; all in the file", "dim"))

@@ -80,17 +80,32 @@ _NUMBER_OF_UNIT = re.compile(r"(\d+(?:\.\d+)?) (minute|hour|day|week)s?")
 _SECONDS = {"minute": 60, "hour": 3_600, "day": 86_400, "week": 7 * 86_400}
 
 
-def _named(value: str) -> str:
+def require_name(value: str) -> str:
+    """Return the name of a dataset as it is.
+
+    Raises
+    ------
+    ValueError
+        If it is none; the message continues the value.
+    """
     if not _NAME.fullmatch(value):
         msg = "is no name: use small letters, digits and _, beginning with a letter, at most 40"
         raise ValueError(msg)
     return value
 
 
-def _time_zone(value: str) -> str:
-    if value not in zoneinfo.available_timezones():
-        msg = "is no time zone of the IANA database, such as America/New_York or UTC"
-        raise ValueError(msg)
+def require_time_zone(value: str) -> str:
+    """Return the name of a time zone as it is.
+
+    Raises
+    ------
+    ValueError
+        If it is none; the message continues the value.
+    """
+    names = zoneinfo.available_timezones()
+    if value not in names:
+        near = difflib.get_close_matches(value, names, 1) or ["America/New_York or UTC"]
+        raise ValueError(f"is no time zone of the IANA database, such as {near[0]}")
     return value
 
 
@@ -124,8 +139,8 @@ def _time_format(value: str) -> str:
     return value
 
 
-Name = Annotated[str, AfterValidator(_named)]
-TimeZone = Annotated[str, AfterValidator(_time_zone)]
+Name = Annotated[str, AfterValidator(require_name)]
+TimeZone = Annotated[str, AfterValidator(require_time_zone)]
 Country = Annotated[str, AfterValidator(_country)]
 Duration = Annotated[str, AfterValidator(_duration)]
 Permissions = Annotated[tuple[Permission, ...], Field(min_length=1, strict=False)]

@@ -39,9 +39,10 @@ class DraftAnswers:
     date_order
         Order of day and month in dates that can be read in both.
     stored_in
-        Time zone of the values of the time; UTC by default.
+        Time zone on whose clocks times without an offset are written; by default what the rows
+        show, or that of the place.
     time_zone
-        Time zone of the place, whose days and hours count; UTC by default.
+        Time zone of the place, whose days and hours count, such as Europe/Berlin; UTC by default.
     """
 
     name: str | None = None

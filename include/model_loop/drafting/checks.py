@@ -10,6 +10,7 @@ import numpy as np
 from model_loop.datasets.words import MISSING_WORDS
 from model_loop.drafting import structure
 from model_loop.drafting.analysis import LEAST_ROWS, Analysis
+from model_loop.drafting.clocks import Clocks
 from model_loop.drafting.sources import WHOLE
 from model_loop.drafting.text import number_text
 from model_loop.drafting.values import ColumnValues, levels_of
@@ -65,7 +66,7 @@ def about_target(analysis: Analysis) -> Iterator[Finding]:
     if abs(structure.skew_of(known)) > _SKEWED:
         yield _finding(
             "target_skewed", target.name,
-            f"{target.name} has a long tail: half of the rows are within "
+            f"{target.name} has a long tail: half of its values are at most "
             f"{number_text(float(np.median(known)))}, and the largest is "
             f"{number_text(float(known.max()))}.",
             "Look at the largest values; if they are errors, add a rule that sets them aside.",
@@ -135,6 +136,17 @@ def about_rows(
                 f"{gaps.first:%Y-%m-%d %H:%M}.",
                 "If rows are missing, fetch them; if nothing happened then, leave it so.",
             )  # fmt: skip
+
+
+def about_clocks(clocks: Clocks | None, stored_in: str | None) -> Iterator[Finding]:
+    """Yield a finding where the rows show other clocks than were declared."""
+    if clocks is not None and stored_in and clocks.stored_in not in {"", stored_in}:
+        yield _finding(
+            "other_clocks", clocks.column,
+            f"The times of {clocks.column} were said to be on the clocks of {stored_in}, and look "
+            f"like those of {clocks.stored_in}: {clocks.evidence}.",
+            f"If that is so, set stored_in = {clocks.stored_in!r}.",
+        )  # fmt: skip
 
 
 def _is_part_of_time(column: ColumnValues) -> bool:

@@ -9,13 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from model_loop.datasets.conditions import quoted
-from model_loop.datasets.declaration import LATER, OPEN, REQUEST, Kind
+from model_loop.datasets.declaration import (
+    LATER,
+    OPEN,
+    REQUEST,
+    Kind,
+    require_name,
+    require_time_zone,
+)
 from model_loop.datasets.times import is_clock
 from model_loop.datasets.words import MISSING_WORDS
 from model_loop.drafting import structure
 from model_loop.drafting.analysis import Analysis, DraftedFiles
 from model_loop.drafting.answers import NONE, DraftAnswers
-from model_loop.drafting.checks import about_columns, about_rows, about_target
+from model_loop.drafting.checks import about_clocks, about_columns, about_rows, about_target
+from model_loop.drafting.clocks import UTC, Clocks, clocks_of, has_open_clocks
 from model_loop.drafting.leaks import leak_findings
 from model_loop.drafting.reading import dialect_keys, file_keys, reading_findings
 from model_loop.drafting.scores import ROWS
@@ -72,15 +80,66 @@ def draft(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) -> Dra
     return _Drafting(files, analysis, answers).draft()
 
 
+def require_fitting(analysis: Analysis, answers: DraftAnswers) -> None:
+    """Refuse answers that name a column or a time zone that is not there, or are no name.
+
+    Raises
+    ------
+    InvalidInputError
+        With the nearest name.
+    """
+    for column in (*answers.known_later, *answers.known_at_request):
+        analysis.column(column)
+    if answers.group_on not in {None, NONE}:
+        analysis.column(str(answers.group_on))
+    _time_of(analysis, answers)
+    for given, require in (
+        (answers.name, require_name),
+        (answers.stored_in, require_time_zone),
+        (answers.time_zone, require_time_zone),
+    ):
+        try:
+            _ = given is None or require(given)
+        except ValueError as error:
+            raise InvalidInputError(f"The answer {given!r}", str(error), "Correct it.") from error
+
+
+def open_clocks(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) -> Clocks | None:
+    """Return what the rows show of the clocks of their times; None where that is no question.
+
+    It is none if the times have offsets or no time of day, or the clocks of the place are UTC's.
+    """
+    time, time_zone = _time_of(analysis, answers), answers.time_zone
+    if time is None or time_zone in {None, UTC} or not has_open_clocks(time, files.raw):
+        return None
+    return clocks_of(analysis.table, time, str(time_zone))
+
+
+def _time_of(analysis: Analysis, answers: DraftAnswers) -> ColumnValues | None:
+    """Return the time of the rows; None if there is none."""
+    chosen = answers.time_column
+    if chosen is None or chosen == NONE:
+        return analysis.time if chosen is None else None
+    column = analysis.column(chosen)
+    if not column.is_dated:
+        holds = "times of day without a day" if column.kind == "time" else column.kind
+        raise InvalidInputError(
+            f"The time column {chosen!r}",
+            f"holds no moments: its values are {holds}",
+            "Name a column of dates or times, or none.",
+        )
+    return column
+
+
 class _Drafting:
     def __init__(self, files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) -> None:
         self.files, self.analysis, self.answers = files, analysis, answers
         self.table, self.target = analysis.table, analysis.target
         self.suspicions = analysis.suspicions
         self.name = answers.name or name_of(files.pattern.stem, "table")
-        for column in (*answers.known_later, *answers.known_at_request):
-            analysis.column(column)
-        self.time = self._time()
+        require_fitting(analysis, answers)
+        self.time = _time_of(analysis, answers)
+        self.clocks = open_clocks(files, analysis, answers)
         self.entity = self._entity()
         self.partition = files.pattern.partition or WHOLE
         if self.time is not None and files.pattern.partition is None:
@@ -109,6 +168,7 @@ class _Drafting:
             *about_rows(
                 analysis, self.answers.group_on, self.time, kept="group_on" in self._split()
             ),
+            *about_clocks(self.clocks, answers.stored_in),
             *about_columns(analysis),
             *leak_findings(
                 self.suspicions,
@@ -127,20 +187,6 @@ class _Drafting:
             raw.rows,
             len(self.table.columns),
         )
-
-    def _time(self) -> ColumnValues | None:
-        chosen = self.answers.time_column
-        if chosen is None or chosen == NONE:
-            return self.analysis.time if chosen is None else None
-        column = self.analysis.column(chosen)
-        if not column.is_dated:
-            holds = "times of day without a day" if column.kind == "time" else column.kind
-            raise InvalidInputError(
-                f"The time column {chosen!r}",
-                f"holds no moments: its values are {holds}",
-                "Name a column of dates or times, or none.",
-            )
-        return column
 
     def _entity(self) -> ColumnValues | None:
         chosen = self.answers.group_on
@@ -224,11 +270,14 @@ class _Drafting:
             dt.datetime.fromtimestamp(float(each), dt.UTC)
             for each in (np.nanmin(self.time.numbers), np.nanmax(self.time.numbers))
         )
+        default, evidence = UTC, "time zone of its values, where they say none"
+        if self.clocks is not None:
+            default, evidence = self.clocks.default, self.clocks.described
         return {
             "column": (self.time.name, f"{begin:%Y-%m-%d} to {end:%Y-%m-%d}"),
-            "stored_in": (self.answers.stored_in or "UTC", "time zone of its values"),
+            "stored_in": (self.answers.stored_in or default, evidence),
             "time_zone": (
-                self.answers.time_zone or "UTC",
+                self.answers.time_zone or UTC,
                 'time zone of the place; with country = "US", for example, holidays count',
             ),
         }

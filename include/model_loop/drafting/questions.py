@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from model_loop.datasets.declaration import REQUEST
 from model_loop.drafting.analysis import Analysis, DraftedFiles
 from model_loop.drafting.answers import NONE, DraftAnswers
+from model_loop.drafting.clocks import UTC
+from model_loop.drafting.draft import open_clocks
 from model_loop.drafting.text import name_of
 
-#: Columns that the question about moments names before it says how many more there are.
-_LISTED = 30
 #: Questions at most.
 MOST_QUESTIONS = 10
 
@@ -34,6 +33,10 @@ class Question:
         Option of the command that answers it.
     several
         Whether the answer is a list with commas.
+    evidence
+        What the rows say of it, as a sentence; empty if nothing.
+    scores
+        Columns that may be named, with their scores, those with the highest first.
     """
 
     field: str
@@ -41,6 +44,8 @@ class Question:
     default: str
     option: str
     several: bool = False
+    evidence: str = ""
+    scores: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def answered(self, answers: DraftAnswers, given: str) -> DraftAnswers:
         """Return answers with this one among them."""
@@ -64,7 +69,12 @@ def questions(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) ->
         text = f"Time of a row: {', '.join(times)}, or {NONE}"
         yield Question("time_column", text, default, "--time-column")
     if analysis.time is not None and answers.time_zone is None:
-        yield Question("time_zone", "Time zone of the place", "UTC", "--time-zone")
+        text = "Time zone of the place, such as Europe/Berlin"
+        yield Question("time_zone", text, UTC, "--time-zone")
+    clocks = open_clocks(files, analysis, answers)
+    if clocks is not None and answers.stored_in is None:
+        text = f"Clocks of {clocks.column}: {UTC}, or those of {clocks.time_zone}"
+        yield Question("stored_in", text, clocks.default, "--stored-in", evidence=clocks.described)
     if answers.group_on is None and analysis.entity is not None and not answers.shuffle:
         anew = analysis.repeated is not None and analysis.repeated.anew
         default = analysis.entity.name if anew and analysis.time is None else NONE
@@ -78,20 +88,19 @@ def questions(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) ->
 
 def _moments(analysis: Analysis) -> Iterator[Question]:
     found = analysis.suspicions
-    listed = ", ".join(f"{name} {found.scores[name].rank:.2f}" for name in found.ranked[:_LISTED])
-    more = len(found.ranked) - _LISTED
     yield Question(
         "known_later",
-        f"Columns known only after {analysis.target.name} is to be predicted. Those that say most "
-        f"about it first: {listed}{f' and {more} more' if more > 0 else ''}",
+        f"Which columns are known only after {analysis.target.name} is to be predicted?",
         ", ".join(found.by_name),
         "--known-later",
         several=True,
+        evidence="By how much each says of it; separate several by commas.",
+        scores={name: found.scores[name].rank for name in found.ranked},
     )
     if found.by_name:
         yield Question(
             "known_at_request",
-            f"Of {', '.join(found.by_name)}, those that are known at the moment {REQUEST}",
+            f"Which of {', '.join(found.by_name)} are known when a prediction is asked for?",
             "",
             "--known-at-request",
             several=True,

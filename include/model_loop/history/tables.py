@@ -20,7 +20,9 @@ from model_loop.datasets.dataset import Dataset
 from model_loop.errors import StoredObjectError
 from model_loop.findings import Acceptance, Finding, settle
 from model_loop.history.calendar import LATEST
+from model_loop.history.comparison import LEAST_ROWS
 from model_loop.history.declared import compared_table, sketch_of
+from model_loop.history.detectors.scales import other_scales
 from model_loop.history.judging import judge
 from model_loop.history.sketch import Sketch
 from model_loop.history.table import ComparedTable
@@ -36,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 #: Reads rows in storage.
 Read = Callable[[ObjectReference], pd.DataFrame]
+#: Partitions of few rows that one of few rows is held against.
+_MOST_SMALL = 60
 
 
 @dataclass(frozen=True)
@@ -193,16 +197,15 @@ class TableHistory:
             lambda each: _place(each.table) == _place(partition.table),
         )
         known = {each.partition: each for each in (*stored, *before)}
-        history = [known[key] for key in sorted(known) if not known[key].refused][-LATEST:]
-        past = [
-            sketch
-            for each in history
-            if (sketch := sketches.get(each.partition) or _sketch(each)) is not None
-        ]
+        sound = [known[key] for key in sorted(known) if not known[key].refused]
+        history, past = sound[-LATEST:], _sketches(sound[-LATEST:], sketches)
         table = compared.limited_to(frozenset(partition.sketch.sample))
         table = without_calendar(table, [*past, partition.sketch])
         found = judge(table, partition.sketch, past)
         found = told(found, past, functools.partial(judge, table))
+        if partition.sketch.sampled < LEAST_ROWS:
+            longer = _sketches(sound[-_MOST_SMALL:], sketches)
+            found = (*found, *other_scales(table, partition.sketch, longer))
         if partition.table.partition == WHOLE:
             # All of it came at once, and there is no other file of that time.
             found = tuple(dataclasses.replace(each, level="warning") for each in found)
@@ -278,6 +281,12 @@ def _place(table: CheckedTable) -> str:
     """Return where a partition comes from, without what tells it from others of that source."""
     fetched = table.fetched
     return f"{fetched.data_source} {fetched.url.replace(fetched.partition, '')}"
+
+
+def _sketches(verdicts: Sequence[PartitionVerdict], made: Mapping[str, Sketch]) -> list[Sketch]:
+    """Return the sketches of partitions: those that were just made, or of the store."""
+    found = [made.get(each.partition) or _sketch(each) for each in verdicts]
+    return [each for each in found if each is not None]
 
 
 def _sketch(verdict: PartitionVerdict) -> Sketch | None:

@@ -101,6 +101,8 @@ def test_from_a_file_to_a_champion(folder: Path) -> None:
     assert only["columns"] == ["size", "district"]
     best = only["families"][0]["test_rmse"]
     assert all(best < rule["test_rmse"] for rule in only["compared_with"].values())
+    # On the rows that chose the models, for people to compare.
+    assert all(rule["validation_rmse"] > 0 for rule in only["compared_with"].values())
     assert first["tracking_uri"].startswith(f"sqlite:///{folder}")
     client = MlflowClient(first["tracking_uri"])
     ids = [each.experiment_id for each in client.search_experiments()]
@@ -145,7 +147,7 @@ def test_a_tracking_server_that_stops_is_named_with_what_to_do(folder: Path) -> 
     ("options", "words"),
     [
         (("--models", "linear_model.Lasoo"), "Choose one of"),
-        (("--evaluations", "0"), "max_evaluations = 0 is out of bounds"),
+        (("--evaluations", "0"), "Error: evaluations = 0 is out of bounds"),
         (("--recipe", "planned"), "Recipe 'planned' is unknown"),
         (("--partition", "2024-01"), "is not cut"),
     ],

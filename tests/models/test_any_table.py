@@ -16,7 +16,13 @@ from tests.parcels import build_parcels, declared, write_parcels
 from model_loop.charts.models import model_charts
 from model_loop.charts.numbers import numbers_of
 from model_loop.charts.words import Words
-from model_loop.models.baseline import ColumnRule, ConstantRule, baseline_errors, best_baseline
+from model_loop.models.baseline import (
+    ColumnRule,
+    ConstantRule,
+    baseline_errors,
+    best_baseline,
+    validation_errors,
+)
 from model_loop.models.evaluation import measure
 from model_loop.models.gate import Contender, GateVerdict, Standard, judge
 from model_loop.models.gate_rules import GateRules
@@ -25,7 +31,7 @@ from model_loop.models.slices import Slicing, learn_slicing, slicing_of
 from model_loop.models.training import TrainedModel, train
 from model_loop.models.tuning import tune
 from model_loop.tracking.card import model_card
-from model_loop.training_set.types import TrainingSet
+from model_loop.training_set.types import EncodedFold, TrainingSet
 
 SEARCH = SearchRequest(max_evaluations=1, threads=1)
 FAMILY = "ensemble.RandomForestRegressor"
@@ -108,7 +114,7 @@ def replaced(parcels: TrainingSet, **columns: Any) -> TrainingSet:
     for name in ("train_rows", "validation_rows"):
         rows = getattr(parcels, name)
         parts[name] = rows.assign(**{key: value(rows) for key, value in columns.items()})
-    return dataclasses.replace(parcels, **parts)
+    return dataclasses.replace(parcels, folds={}, **parts)
 
 
 def test_a_rule_is_chosen_by_rows_that_it_has_not_learned_from(parcels: TrainingSet) -> None:
@@ -137,9 +143,37 @@ def test_a_mean_of_few_rows_is_drawn_to_that_of_all(parcels: TrainingSet) -> Non
     assert cat == pytest.approx(10.0, abs=0.3)
 
 
+def test_rules_are_judged_by_the_rows_that_choose_models(parcels: TrainingSet) -> None:
+    """By the validation rows after learning from train alone; by all folds, where folds choose."""
+    whole = dataclasses.replace(parcels, folds={})
+    actual, mean = parcels.validation_target, parcels.train_target.mean()
+    errors = validation_errors(whole)
+    assert errors["mean of all rows"].rmse == pytest.approx(np.sqrt(np.mean((actual - mean) ** 2)))
+    assert best_baseline(whole).title == min(errors, key=lambda title: errors[title].rmse)
+    train, validation = parcels.train_rows, parcels.validation_rows
+    assert train is not None
+    assert validation is not None
+    half = len(train) // 2
+    empty = np.zeros((0, 1), dtype=np.float32)
+    folds = tuple(
+        EncodedFold(
+            empty, empty, learned.days.to_numpy(), judged.days.to_numpy(), (), learned, judged
+        )
+        for learned, judged in ((train[:half], train[half:]), (train, validation))
+    )
+    folded = dataclasses.replace(parcels, folds={"dense": folds})
+    off = np.concatenate([fold.validation_target - fold.train_target.mean() for fold in folds])
+    found = validation_errors(folded)["mean of all rows"].rmse
+    assert found == pytest.approx(np.sqrt(np.mean(off**2)))
+    assert validation_errors(dataclasses.replace(whole, train_rows=None)).keys() == {
+        "mean of all rows",
+        "median of all rows",
+    }
+
+
 def test_constants_do_without_rows(parcels: TrainingSet) -> None:
     """A training set that keeps no raw rows has the mean and the median."""
-    few = dataclasses.replace(parcels, train_rows=None, validation_rows=None)
+    few = dataclasses.replace(parcels, train_rows=None, validation_rows=None, folds={})
     rule = best_baseline(few)
     assert isinstance(rule, ConstantRule)
     assert rule.predict(parcels.test_rows).shape == (len(parcels.test_rows),)
@@ -152,7 +186,10 @@ def test_a_rule_has_as_much_of_each_part_as_there_is(parcels: TrainingSet) -> No
     assert later is not None
     level = parcels.train_validation_target.mean()
     shifted = dataclasses.replace(
-        parcels, train_rows=train[::10], validation_rows=later.assign(days=later.days + 10)
+        parcels,
+        train_rows=train[::10],
+        validation_rows=later.assign(days=later.days + 10),
+        folds={},
     )
     rule = best_baseline(shifted)
     assert isinstance(rule, ColumnRule)

@@ -21,7 +21,7 @@ from model_loop.cli.console import console
 from model_loop.cli.options import AsJson
 from model_loop.datasets.declaration import read_declaration
 from model_loop.datasets.registry import datasets_folder, find_variant
-from model_loop.errors import InvalidInputError
+from model_loop.errors import InvalidInputError, require_within
 from model_loop.models.catalogue import FAMILIES, get_family
 from model_loop.partitions.keys import WHOLE
 from model_loop.settings import get_settings
@@ -81,6 +81,7 @@ def run_file(  # noqa: PLR0913 - one for each option
     as_json
         Print one JSON object, for machines.
     """
+    require_within("evaluations", evaluations, least=1)
     path = file if file.suffix == ".toml" else datasets_folder() / f"{file}.toml"
     declaration = read_declaration(path)
     families = tuple(get_family(name).name for name in models or FAMILIES)
@@ -231,9 +232,10 @@ def _print_findings(findings: Sequence[dict[str, Any]]) -> None:
 def _print_run(run: dict[str, Any], result: dict[str, Any]) -> None:
     out, unit = console(), result["unit"]
     out.print("")
+    recipe = "" if run["recipe"] == run["moment"] else f", by the recipe {run['recipe']}"
     out.print(
-        f"{run['variant']}, recipe {run['recipe']}, asked at the moment {run['moment']}: "
-        f"{result['target']}{f' in {unit}' if unit else ''}"
+        f"{run['variant']}: {result['target']}{f' in {unit}' if unit else ''}, predicted at the "
+        f"moment {run['moment']}{recipe}"
     )
     parts = ", ".join(f"{name} {rows:,}" for name, rows in run["rows"].items() if rows)
     out.print(f"{run['read']:,} rows read; {parts}; split {run['split']}")
@@ -256,7 +258,8 @@ def _print_run(run: dict[str, Any], result: dict[str, Any]) -> None:
             _number(family["test_mae"]),
         )
     for name, errors in run["compared_with"].items():
-        table.add_row(name, "", _number(errors["test_rmse"]), _number(errors["test_mae"]))
+        cells = (errors.get(key) for key in ("validation_rmse", "test_rmse", "test_mae"))
+        table.add_row(name, *map(_number, cells))
     out.print(table)
     out.print("")
     out.print(_learned(run, unit))

@@ -124,8 +124,32 @@ def baseline_errors(training_set: TrainingSet) -> dict[str, ErrorMetrics]:
     return {rule.title: measure(training_set.test_target, rule.predict(training_set.test_rows))}
 
 
+def validation_errors(training_set: TrainingSet) -> dict[str, ErrorMetrics]:
+    """Measure each rule on the rows that settings are chosen by, by its name.
+
+    Those of the folds, where folds choose; each rule has learned from the train rows alone, as the
+    models of a search do. Of large parts, the samples that are kept learn and judge.
+    """
+    target = training_set.dataset.target.name
+    actual, predicted = list[Targets](), dict[str, list[Targets]]()
+    for learned, judged in _chosen_by(training_set):
+        if judged.empty:
+            continue
+        actual.append(judged[target].to_numpy(dtype=np.float64))
+        for rule in _rules(learned, target, _columns(training_set, learned)):
+            predicted.setdefault(rule.title, []).append(rule.predict(judged))
+    if not actual:
+        return {}
+    outcomes = np.concatenate(actual)
+    return {
+        title: measure(outcomes, np.concatenate(parts))
+        for title, parts in predicted.items()
+        if len(parts) == len(actual)
+    }
+
+
 def best_baseline(training_set: TrainingSet) -> Baseline:
-    """Return the rule with the lowest RMSE on the validation rows.
+    """Return the rule with the lowest RMSE on the rows that settings are chosen by.
 
     The choice is made by rules that have learned from the train rows; the rule that is chosen
     learns from train and validation, as models do.
@@ -134,31 +158,49 @@ def best_baseline(training_set: TrainingSet) -> Baseline:
     if own is not None:
         rule: Baseline = own(training_set)
         return rule
-    learned, judged = training_set.train_rows, training_set.validation_rows
-    target = training_set.dataset.target.name
-    if learned is None or judged is None:
-        # Constants need no column.
-        learned, judged = (
-            pd.DataFrame({target: values})
-            for values in (training_set.train_target, training_set.validation_target)
-        )
-    columns = [
-        column
-        for column in training_set.dataset.columns
-        if column.name in training_set.recipe.columns and column.name in learned
-    ]
-    actual = judged[target].to_numpy(dtype=np.float64)
-    errors = {
-        rule.title: float(np.mean((rule.predict(judged) - actual) ** 2)) if len(judged) else 0.0
-        for rule in _rules(learned, target, columns)
-    }
-    best = min(errors, key=errors.__getitem__)
+    errors = validation_errors(training_set)
+    best = min(errors, key=lambda title: errors[title].rmse, default=title_of("mean"))
+    learned, judged = _raw_parts(training_set)
     everything = _pooled(learned, judged, training_set.rows)
+    target, columns = training_set.dataset.target.name, _columns(training_set, learned)
     rule = next(each for each in _rules(everything, target, columns) if each.title == best)
     if isinstance(rule, ConstantRule):
         # Rows may be a sample; all of the targets are there.
         return ConstantRule.of(rule.statistic, training_set.train_validation_target)
     return rule
+
+
+def _columns(training_set: TrainingSet, rows: pd.DataFrame) -> list[Column]:
+    """Return the columns that a rule may use."""
+    names = training_set.recipe.columns
+    return [
+        column
+        for column in training_set.dataset.columns
+        if column.name in names and column.name in rows
+    ]
+
+
+def _chosen_by(training_set: TrainingSet) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Yield the rows that are learned from, and those that judge: of each fold, if there are."""
+    folds = [
+        (fold.train_rows, fold.validation_rows)
+        for fold in next(iter(training_set.folds.values()), ())
+        if fold.train_rows is not None and fold.validation_rows is not None
+    ]
+    yield from folds or [_raw_parts(training_set)]
+
+
+def _raw_parts(training_set: TrainingSet) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return train and validation rows; their targets alone, where no more is kept."""
+    learned, judged = training_set.train_rows, training_set.validation_rows
+    if learned is not None and judged is not None:
+        return learned, judged
+    # Constants need no column.
+    target = training_set.dataset.target.name
+    return (
+        pd.DataFrame({target: training_set.train_target}),
+        pd.DataFrame({target: training_set.validation_target}),
+    )
 
 
 def _pooled(train: pd.DataFrame, validation: pd.DataFrame, rows: Mapping[str, int]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from model_loop.errors import StoredObjectError, optional
-from model_loop.models.baseline import baseline_errors, title_of
+from model_loop.models.baseline import baseline_errors, title_of, validation_errors
 from model_loop.models.catalogue import ModelFamily
 from model_loop.models.journal import KeyValueStore, TrialJournal
 from model_loop.models.progress import TrialProgress
@@ -214,6 +214,7 @@ def collect_results(
     log_comparison(tracker, parent_run_id, ranked, others, champion.notes)
     for name, note in champion.notes.items():
         logger.warning("%s: %s", name, note)
+    on_validation = validation_errors(training_set)
     summary = summarize(training_set)
     return {
         **{
@@ -223,7 +224,13 @@ def collect_results(
         "rows": summary["rows"],
         "training_set": summary["digest"],
         "families": ranked,
-        "compared_with": {name: found.named("test") for name, found in others.items()},
+        "compared_with": {
+            name: {
+                **(on_validation[name].named("validation") if name in on_validation else {}),
+                **found.named("test"),
+            }
+            for name, found in others.items()
+        },
         "not_compared": dict(champion.notes),
         "run_id": parent_run_id,
         "run_url": tracker.run_url(parent_run_id),

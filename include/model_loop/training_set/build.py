@@ -260,6 +260,8 @@ def _folds(
             train_target=actual,
             validation_target=wanted,
             names=tuple(map(str, encoder.get_feature_names_out())),
+            train_rows=learned.reset_index(drop=True),
+            validation_rows=judged.reset_index(drop=True),
         )
 
     layouts: tuple[Layout, ...] = ("sparse", "dense")

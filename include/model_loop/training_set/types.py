@@ -79,6 +79,9 @@ class EncodedFold:
         Targets, each of shape (rows,).
     names
         Names of the columns.
+    train_rows, validation_rows
+        The same rows as raw columns with their target, for rules that need no model; None in
+        training sets of earlier versions of this package.
     """
 
     train: Matrix
@@ -86,6 +89,8 @@ class EncodedFold:
     train_target: Targets
     validation_target: Targets
     names: tuple[str, ...]
+    train_rows: pd.DataFrame | None = None
+    validation_rows: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)

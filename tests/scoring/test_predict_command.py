@@ -118,13 +118,27 @@ def test_every_problem_is_told(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "has no value"), ("{}\nsize\n", "Line 2 of standard input is not JSON")],
+    [("", "has no value"), ("{}\nsize\n", "Line 2: The row is not JSON")],
 )
 def test_rows_that_are_none(folder: Path, text: str, said: str) -> None:
     """Nothing, and no JSON."""
     done = piped(folder, text)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_good_rows_are_answered_beside_refused_ones(folder: Path) -> None:
+    """The refused ones are named by their lines and counted; the exit code says that there are."""
+    lines = '{"size": 80}\n\n{"size": "big"}\nsize\n{"size": 90}\n'
+    done = piped(folder, lines)
+    assert done.returncode == 2
+    assert done.stdout.count("Rent: about") == 2
+    assert "Line 3: size = big is not a number" in done.stderr
+    assert "Line 4: The row is not JSON" in done.stderr
+    assert "2 of 4 lines were refused; any others are answered." in done.stderr
+    told = json.loads(piped(folder, lines, "--json").stdout)
+    assert (len(told["predictions"]), told["lines"]) == (2, [1, 5])
+    assert [each["line"] for each in told["refused"]] == [3, 4]
 
 
 def test_nobody_to_ask(folder: Path) -> None:

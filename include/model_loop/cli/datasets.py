@@ -14,6 +14,7 @@ from cyclopts import App, Parameter
 from rich import box
 from rich.table import Table
 from rich.text import Text
+from upath import UPath
 
 from model_loop.cli.codes import ExitCode
 from model_loop.cli.console import console, print_error
@@ -191,18 +192,20 @@ def list_datasets(*, as_json: AsJson = False) -> None:
     as_json
         Print one JSON object, for machines.
     """
-    from model_loop.datasets.registry import dataset_names
+    from model_loop.datasets.registry import dataset_names, datasets_folder
 
     rows = [_listed(name) for name in dataset_names()]
     if as_json:
         _print_json({"datasets": rows})
         return
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
-    for heading in ("name", "title", "target", "status", "home"):
-        table.add_column(heading, no_wrap=heading in {"name", "status"})
+    headings = ("name", "status", "target", "title")
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading != "title")
     for row in rows:
-        table.add_row(*(str(row[key]) for key in ("name", "title", "target", "status", "home")))
+        table.add_row(*(row[key] for key in headings))
     console().print(table)
+    console().print(Text(f"Files are in {datasets_folder()}.", "dim"))
 
 
 @datasets.command
@@ -254,7 +257,9 @@ def add(
         _print_json({"name": path.stem, "file": str(path)})
         return
     console().print(f"Added {path.stem}: {path}", soft_wrap=True)
-    console().print(f"Next: model-loop run {path.stem}")
+    ran = (UPath(storage) / "runs" / path.stem).exists()
+    step = f"predict {path.stem} COLUMN=VALUE …" if ran else f"run {path.stem}"
+    console().print(f"Next: model-loop {step}")
 
 
 @datasets.command

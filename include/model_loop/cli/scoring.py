@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -209,7 +209,8 @@ def predict(
     """Predict a row of a dataset by its champion, without a server.
 
     Without values, rows are read from standard input: JSON objects, one on each line. The answers
-    are not in the request log. Ends with exit code 2 when a row is refused.
+    are not in the request log. Rows that are refused are named by their lines, and the others are
+    answered; then the exit code is 2.
 
     Parameters
     ----------
@@ -229,31 +230,29 @@ def predict(
         Print one JSON object, for machines.
     """
     table, variant = trained_variant(dataset, tracking_uri)
-    records = [_record(table, values)] if values else _records(table)
+    texts = {1: json.dumps(_record(table, values))} if values else _lines(table)
     from model_loop.scoring.questions import answer, given_columns, in_words
 
-    try:
-        predictor, at = _choose(
-            variant.key,
-            lambda dataset: given_columns(dataset, _read(dataset, records)),
-            model,
-            moment,
-            tracking_uri,
-        )
-        trained = _require_dataset(predictor.version, table)
-        rows, answers = answer(predictor, _read(trained, records), at)
-    except RefusedRowsError as error:
-        if as_json:
-            print(json.dumps({"error": error.fields()}))  # noqa: T201 - for machines
-        for each in error.problems:
-            print_error(InvalidInputError(each.subject, each.rule, each.advice()))
-        sys.exit(ExitCode.REFUSED)
+    predictor, at = _choose(
+        variant.key,
+        lambda dataset: given_columns(dataset, list(_read(dataset, texts, as_json)[0].values())),
+        model,
+        moment,
+        tracking_uri,
+    )
+    trained = _require_dataset(predictor.version, table)
+    numbered, refused = _read(trained, texts, as_json)
+    rows, answers = answer(predictor, list(numbered.values()), at)
     if as_json:
         told = {"model": predictor.version.name, "model_version": predictor.version.number}
-        print(json.dumps({**told, "moment": at, "predictions": answers}))  # noqa: T201 - for machines
-        return
-    for row, one in zip(rows, answers, strict=True):
-        console().print(in_words(trained, row, one))
+        lines = {"lines": list(numbered), "refused": _fields(refused)} if refused else {}
+        print(json.dumps({**told, "moment": at, "predictions": answers, **lines}))  # noqa: T201 - for machines
+    else:
+        for row, one in zip(rows, answers, strict=True):
+            console().print(in_words(trained, row, one))
+    if refused:
+        _print_refused(refused, len(texts))
+        sys.exit(ExitCode.REFUSED)
 
 
 def _require_dataset(version: RegisteredVersion, table: Dataset) -> Dataset:
@@ -273,12 +272,57 @@ def _require_dataset(version: RegisteredVersion, table: Dataset) -> Dataset:
     return version.dataset
 
 
-def _read(table: Dataset, records: Sequence[Any]) -> list[Row]:
-    """Read rows; problems of one row alone do not number it."""
-    reader = table.reader
-    if len(records) == 1:
-        return [reader.read_row(records[0], table.now)]
-    return reader.read_rows(records, table.now)
+Refusal = RefusedRowsError | InvalidInputError
+
+
+def _read(
+    table: Dataset,
+    texts: Mapping[int, str],
+    as_json: bool,  # noqa: FBT001 - private
+) -> tuple[dict[int, Row], dict[int, Refusal]]:
+    """Read rows by their lines; those that are refused stand by themselves, with the reason.
+
+    Ends the command where all of them are.
+    """
+    rows: dict[int, Row] = {}
+    refused: dict[int, Refusal] = {}
+    for line, text in texts.items():
+        try:
+            rows[line] = table.reader.read_row(_parsed(text), table.now)
+        except (RefusedRowsError, InvalidInputError) as error:
+            refused[line] = error
+    if not rows:
+        if as_json:
+            print(json.dumps({"error": next(iter(refused.values())).fields()}))  # noqa: T201 - for machines
+        _print_refused(refused, len(texts))
+        sys.exit(ExitCode.REFUSED)
+    return rows, refused
+
+
+def _parsed(text: str) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return decode(text.encode())
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError("The row", f"is not JSON ({error})", "Give one object.") from error
+
+
+def _print_refused(refused: Mapping[int, Refusal], lines: int) -> None:
+    """Print the problems of rows, with their lines of standard input where there are several."""
+    for line, error in refused.items():
+        where = f"Line {line}: " if lines > 1 else ""
+        if isinstance(error, RefusedRowsError):
+            for each in error.problems:
+                print_error(InvalidInputError(f"{where}{each.subject}", each.rule, each.advice()))
+        else:
+            print_error(InvalidInputError(f"{where}{error.given}", error.rule, error.remedy))
+    if lines > 1:
+        console(stderr=True).print(
+            f"{len(refused):,} of {lines:,} lines were refused; any others are answered."
+        )
+
+
+def _fields(refused: Mapping[int, Refusal]) -> list[dict[str, Any]]:
+    return [{"line": line, "error": error.fields()} for line, error in refused.items()]
 
 
 def _record(table: Dataset, values: Sequence[str]) -> dict[str, str]:
@@ -302,33 +346,21 @@ def _record(table: Dataset, values: Sequence[str]) -> dict[str, str]:
     return record
 
 
-def _records(table: Dataset) -> list[Any]:
-    """Return the rows of standard input.
+def _lines(table: Dataset) -> dict[int, str]:
+    """Return the lines of standard input that hold a row, by their numbers.
 
     Raises
     ------
     InvalidInputError
-        If there is none, or a line is not JSON.
+        If there is none.
     """
-    records = []
-    for number, line in enumerate([] if sys.stdin.isatty() else sys.stdin, 1):
-        if not line.strip():
-            continue
-        try:
-            records.append(decode(line.encode()))
-        except InvalidInputError as error:
-            raise InvalidInputError(
-                f"Line {number} of standard input: {error.given}", error.rule, error.remedy
-            ) from error
-        except (ValueError, RecursionError) as error:
-            raise InvalidInputError(
-                f"Line {number} of standard input", f"is not JSON ({error})", "Give one object."
-            ) from error
-    if not records:
+    lines = enumerate([] if sys.stdin.isatty() else sys.stdin, 1)
+    texts = {number: line for number, line in lines if line.strip()}
+    if not texts:
         raise InvalidInputError(
             f"The {table.rows[1]}",
             "has no value",
             f"Give values as COLUMN=VALUE of {', '.join(table.columns.fields)}, or JSON objects on "
             "standard input.",
         )
-    return records
+    return texts

@@ -34,7 +34,7 @@ from model_loop.training_set.matrices import Targets
 
 Agreeing = npt.NDArray[np.int64]
 
-_NUMBER = "number of the prediction"
+_NUMBER, _LABEL = "number of the prediction", "number of the label"
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ class LabelReport:
         Those whose true value cannot have arrived yet, by the declared delay.
     elsewhere
         Those whose keys were not logged, or that these labels cannot be about.
+    strays
+        Labels that agree with no prediction of the window.
     """
 
     predictions: int
@@ -66,6 +68,7 @@ class LabelReport:
     unmatched: int
     elsewhere: int
     awaited: int = 0
+    strays: int = 0
 
     @property
     def share(self) -> float:
@@ -76,10 +79,12 @@ class LabelReport:
     def __str__(self) -> str:
         share = "" if np.isnan(self.share) else f" ({self.share:.1%} of those that could be)"
         awaited = f", {self.awaited:,} whose true value comes later" if self.awaited else ""
+        strays = f"; {self.strays:,} labels are of no logged prediction" if self.strays else ""
         return (
             f"{self.predictions:,} predictions: {self.told:,} with feedback, {self.matched:,} "
             f"matched{share}; left out {self.ambiguous:,} that several labels agree with, "
             f"{self.unmatched:,} that none does{awaited}, {self.elsewhere:,} that cannot be matched"
+            f"{strays}"
         )
 
 
@@ -297,8 +302,10 @@ def labelled(
     return window.where(known if counts is None else known & counts(window.actual))
 
 
-def _meet(asked: pd.DataFrame, labels: pd.DataFrame, dataset: Dataset) -> tuple[Targets, Agreeing]:
-    """Return a true value of each prediction, and how many labels agree with it.
+def _meet(
+    asked: pd.DataFrame, labels: pd.DataFrame, dataset: Dataset
+) -> tuple[Targets, Agreeing, int]:
+    """Return a true value of each prediction, how many labels agree with it, and how many are left.
 
     -1 of predictions whose keys are not known.
 
@@ -312,13 +319,14 @@ def _meet(asked: pd.DataFrame, labels: pd.DataFrame, dataset: Dataset) -> tuple[
     labels = labels.dropna(subset=[*keys, target]).drop_duplicates([*keys, target])
     known = asked.notna().all(axis=1).to_numpy()
     ours = _comparable(asked[known], dataset).assign(**{_NUMBER: np.flatnonzero(known)})
-    theirs = _comparable(labels[keys], dataset)
-    pairs = ours.merge(theirs.assign(**{target: labels[target].to_numpy(np.float64)}), on=keys)
+    numbered = {target: labels[target].to_numpy(np.float64), _LABEL: np.arange(len(labels))}
+    theirs = _comparable(labels[keys], dataset).assign(**numbered)
+    pairs = ours.merge(theirs, on=keys)
     numbers = pairs[_NUMBER].to_numpy(np.int64)
     values, agreeing = np.full(len(asked), np.nan), np.full(len(asked), -1)
     agreeing[known] = np.bincount(numbers, minlength=len(asked))[known]
     values[numbers] = pairs[target]
-    return values, agreeing
+    return values, agreeing, len(theirs) - pairs[_LABEL].nunique()
 
 
 def _comparable(rows: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
@@ -345,7 +353,7 @@ def _text(value: Any) -> str:  # noqa: ANN401 - a cell of any kind
 
 
 def _matched(
-    window: WindowRows, values: Targets, agreeing: Agreeing
+    window: WindowRows, values: Targets, agreeing: Agreeing, strays: int = 0
 ) -> tuple[WindowRows, LabelReport]:
     """Fill in the values of one label each; what feedback has told stays."""
     told = ~np.isnan(window.actual)
@@ -359,5 +367,6 @@ def _matched(
         unmatched=int(np.count_nonzero((agreeing == 0) & ~awaited)),
         elsewhere=int(np.count_nonzero((agreeing < 0) & ~told)),
         awaited=int(np.count_nonzero(awaited)),
+        strays=strays,
     )
     return replace(window, actual=np.where(agreeing == 1, values, window.actual)), report

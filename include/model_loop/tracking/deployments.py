@@ -158,6 +158,15 @@ class Deployment:
         named = (self.champion, self.challenger, self.shadow)
         return frozenset(version for version in named if version is not None)
 
+    def __str__(self) -> str:
+        named = [
+            f"{role} version {number}"
+            for role in ("champion", "challenger", "shadow")
+            if (number := getattr(self, role)) is not None
+        ]
+        share = [f"{self.share:.0%} of the requests to the challenger"] if self.share else []
+        return ", ".join([*named, *share, *(["disabled"] * (not self.enabled))]) or "no version"
+
 
 #: Standing of a variant's versions, at every moment of its dataset, in their order.
 Standings = Mapping[Moment, Deployment]

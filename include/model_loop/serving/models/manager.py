@@ -328,7 +328,7 @@ class ModelManager:
         if after != before:
             self.now = after
             self._forget(wanted, before, after)
-            logger.info("Live: %s", standings)
+            logger.info("Live: %s", "; ".join(f"{at}: {each}" for at, each in standings.items()))
             self._on_swap(after)
         if self._told and all(
             side.champion is None or side.champion.version == side.standing.champion

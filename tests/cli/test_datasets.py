@@ -345,7 +345,7 @@ def ready(folder: Path) -> Path:
 def test_a_dataset_is_added_listed_shown_and_removed(tmp_path: Path) -> None:
     """The copy finds the same files; removing undoes it, and adding it again is possible."""
     path = ready(tmp_path)
-    assert run("add", "orders.toml", folder=tmp_path).returncode == 0
+    assert "Next: model-loop run orders\n" in run("add", "orders.toml", folder=tmp_path).stdout
     listed = json.loads(run("list", "--json", folder=tmp_path).stdout)["datasets"]
     (row,) = [row for row in listed if row["name"] == "orders"]
     assert (row["target"], row["status"]) == ("amount", "ready")
@@ -357,7 +357,10 @@ def test_a_dataset_is_added_listed_shown_and_removed(tmp_path: Path) -> None:
     removed = run("remove", "orders", folder=tmp_path)
     assert "stay" in removed.stdout
     assert run("remove", "orders", folder=tmp_path).returncode == 2
-    assert run("add", str(path), folder=tmp_path).returncode == 0
+    # After a run of the file, the next step is a question.
+    (tmp_path / "storage" / "runs" / "orders").mkdir(parents=True)
+    added = run("add", str(path), folder=tmp_path)
+    assert "Next: model-loop predict orders COLUMN=VALUE" in added.stdout
 
 
 def test_a_name_is_not_given_to_another_table(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -11,6 +12,9 @@ from model_loop.cli.run import _given, _print_findings
 from model_loop.datasets.declaration import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
+from model_loop.findings import Finding
+from model_loop.history.judging import _beside
+from model_loop.history.sketch import Sketch
 from model_loop.pipeline.run import _as_stored
 
 DATASET = dataset_of(
@@ -66,6 +70,23 @@ def test_many_findings_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
         "warning rare_values of 2024-01: Some. Look.",
     ]
     assert lines[-1].startswith("5 more: ")
+
+
+def test_remedies_name_no_partition_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    """The message has those that were compared; a record has them in the remedy as well."""
+    none = np.empty(0)
+    (told,) = _beside(
+        [Finding("rare_values", "x", "2024-02", "warning", "Some.", "Look.")],
+        [Sketch("2024-01", 0, 9, 9, none, {}, {}, {}, none)],
+    )
+    assert told.remedy == (
+        "Look at both sides, 2024-02 and 2024-01, first. If 2024-02 is wrong: look."
+    )
+    _print_findings([told.to_json()])
+    assert " ".join(capsys.readouterr().out.split()) == (
+        "warning rare_values of 2024-02: Some. Compared with 2024-01: either side may be the "
+        "wrong one. If 2024-02 is wrong: look."
+    )
 
 
 def test_times_are_on_the_clocks_of_the_files() -> None:

@@ -246,3 +246,15 @@ def test_yes_and_no_are_read_in_many_languages(tmp_path: Path, yes: str, no: str
     made, _ = drafted(table(answer=words), tmp_path)
     assert made.kinds["answer"] == "yes_no"
     assert not YES & NO
+
+
+@pytest.mark.parametrize(
+    ("sign", "words"),
+    [(1, "at most 1, and the largest"), (-1, "at least -1, and the smallest")],
+)
+def test_a_long_tail_is_on_its_side(tmp_path: Path, sign: int, words: str) -> None:
+    """Delays before the hour have it below."""
+    tail = sign * (1 + 999 * np.linspace(0, 1, N) ** 20).round(2)
+    made, _ = drafted(table().assign(y=tail), tmp_path)
+    (finding,) = (each for each in made.findings if each.code == "target_skewed")
+    assert words in finding.message

@@ -118,9 +118,10 @@ def test_a_file_of_labels_is_noted_as_feedback(tmp_path: Path, trips: pd.DataFra
     labels = read_labels([str(file)], TRIPS)
     report = add_labels(log.engine, "green", lambda _: labels, DAY.start, "labels add")
     assert (report.predictions, report.matched, report.unmatched) == (3, 2, 1)
+    assert str(report).endswith("; 1 label is of no logged prediction")
     np.testing.assert_array_equal(read(log).actual, [7.5, np.nan, 8.0])
     again = add_labels(log.engine, "green", lambda _: labels, DAY.start, "labels add")
-    assert (again.told, again.matched, again.unmatched) == (2, 0, 1)
+    assert (again.told, again.matched, again.unmatched, again.strays) == (2, 0, 1, 1)
 
 
 def test_labels_that_cannot_be_read_are_refused(tmp_path: Path) -> None:

@@ -57,6 +57,21 @@ def test_a_swap_is_one_step(registry: MemoryRegistry, tmp_path: Path) -> None:
     assert len(swaps) == 3
 
 
+def test_the_log_says_in_words_what_answers(
+    registry: MemoryRegistry, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Versions by their roles, and the share of requests."""
+    caplog.set_level("INFO")
+    registry.now = Deployment(champion=1, challenger=3, shadow=2, share=0.25)
+    ModelManager(registry, tmp_path, 3_600).refresh()
+    assert (
+        "ended: champion version 1, challenger version 3, shadow version 2, 25% of the requests to "
+        "the challenger"
+    ) in caplog.text
+    assert str(Deployment()) == "no version"
+    assert str(Deployment(champion=2, enabled=False)) == "champion version 2, disabled"
+
+
 def test_a_registry_that_is_down(registry: MemoryRegistry, tmp_path: Path) -> None:
     """What is loaded goes on, and it is told that the registry does not answer."""
     live = ModelManager(registry, tmp_path, 0.01)

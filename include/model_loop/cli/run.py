@@ -215,6 +215,8 @@ def _given(variant: str, name: str, value: Any) -> str:  # noqa: ANN401 - a valu
 
 
 def _print_findings(findings: Sequence[dict[str, Any]]) -> None:
+    from model_loop.history.judging import short_remedy
+
     out = console()
     # What holds for the whole table first; single partitions may have many.
     found = sorted(findings, key=lambda each: each["partition"] != WHOLE)
@@ -222,7 +224,7 @@ def _print_findings(findings: Sequence[dict[str, Any]]) -> None:
         where = "" if finding["partition"] == WHOLE else f" of {finding['partition']}"
         out.print(
             f"{finding['level']} {finding['code']}{where}: {finding['message'].rstrip('.')}. "
-            f"{finding['remedy']}"
+            f"{short_remedy(finding['remedy'])}"
         )
     if len(found) > _MOST_SHOWN:
         rest = len(found) - _MOST_SHOWN

@@ -63,13 +63,15 @@ def about_target(analysis: Analysis) -> Iterator[Finding]:
             f"About {needed:,} rows would bring that to ±10%. Until then, read small "
             "differences between models as chance.",
         )  # fmt: skip
-    if abs(structure.skew_of(known)) > _SKEWED:
+    if abs(skew := structure.skew_of(known)) > _SKEWED:
+        side, end, last = "most", "largest", known.max()
+        if skew < 0:
+            side, end, last = "least", "smallest", known.min()
         yield _finding(
             "target_skewed", target.name,
-            f"{target.name} has a long tail: half of its values are at most "
-            f"{number_text(float(np.median(known)))}, and the largest is "
-            f"{number_text(float(known.max()))}.",
-            "Look at the largest values; if they are errors, add a rule that sets them aside.",
+            f"{target.name} has a long tail: half of its values are at {side} "
+            f"{number_text(float(np.median(known)))}, and the {end} is {number_text(float(last))}.",
+            f"Look at the {end} values; if they are errors, add a rule that sets them aside.",
         )  # fmt: skip
 
 

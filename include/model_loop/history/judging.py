@@ -24,6 +24,8 @@ from model_loop.history.table import ComparedTable
 
 #: A message names so many partitions of history.
 _MOST_NAMED = 6
+#: First and last words of the sentence of a remedy that names the partitions to look at.
+_BOTH_SIDES, _FIRST = "Look at both sides", "first. "
 
 _COMPARING = (
     named.named_causes,
@@ -94,9 +96,15 @@ def _beside(findings: Iterable[Finding], history: Sequence[Sketch]) -> Iterator[
         yield dataclasses.replace(
             one,
             message=f"{one.message} Compared with {told}: either side may be the wrong one.",
-            remedy=f"Look at both sides, {one.partition} and {told}, first. If {one.partition} is "
+            remedy=f"{_BOTH_SIDES}, {one.partition} and {told}, {_FIRST}If {one.partition} is "
             f"wrong: {one.remedy[0].lower()}{one.remedy[1:]}",
         )
+
+
+def short_remedy(remedy: str) -> str:
+    """Return a remedy without the partitions to look at, which its message names as well."""
+    _, _, rest = remedy.partition(_FIRST)
+    return rest if rest and remedy.startswith(_BOTH_SIDES) else remedy
 
 
 def _told(findings: Iterable[Finding]) -> list[Finding]:

@@ -7,6 +7,7 @@ rows are those that were predicted where the keys of the dataset agree.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -58,7 +59,7 @@ class LabelReport:
     elsewhere
         Those whose keys were not logged, or that these labels cannot be about.
     strays
-        Labels that agree with no prediction of the window.
+        Labels that agree with no prediction; `add_labels` alone counts them.
     """
 
     predictions: int
@@ -79,7 +80,8 @@ class LabelReport:
     def __str__(self) -> str:
         share = "" if np.isnan(self.share) else f" ({self.share:.1%} of those that could be)"
         awaited = f", {self.awaited:,} whose true value comes later" if self.awaited else ""
-        strays = f"; {self.strays:,} labels are of no logged prediction" if self.strays else ""
+        labels = "label is" if self.strays == 1 else "labels are"
+        strays = f"; {self.strays:,} {labels} of no logged prediction" if self.strays else ""
         return (
             f"{self.predictions:,} predictions: {self.told:,} with feedback, {self.matched:,} "
             f"matched{share}; left out {self.ambiguous:,} that several labels agree with, "
@@ -160,13 +162,13 @@ def add_labels(
         If the database does not answer.
     """
     window = Window.of_days(variant, since, dt.datetime.now(dt.UTC))
-    reports, refused = [], None
+    reports, refused, strays = list[LabelReport](), None, list[pd.Index[int]]()
     for text in declarations_within(engine, window) or [""]:
         scope = replace(window, trained=dataset_of_text(text) if text else None)
         asked = read_request_log(engine, scope)
         asked = asked.where(np.asarray(asked.declared == text))
         try:
-            matched, report = match_labels(asked, read(scope.dataset), scope.dataset)
+            matched, report, left = _match(asked, read(scope.dataset), scope.dataset)
         except InvalidInputError as error:
             refused = refused or error
             reports.append(LabelReport(len(asked), 0, 0, 0, 0, elsewhere=len(asked)))
@@ -176,11 +178,15 @@ def add_labels(
         if values:
             note_feedback(engine, values, caller)
         reports.append(report)
+        strays.append(left)
     if refused is not None and all(each.elsewhere == each.predictions for each in reports):
         raise refused
-    return LabelReport(
+    total = LabelReport(
         *(sum(getattr(each, name.name) for each in reports) for name in fields(LabelReport))
     )
+    # A label is about a prediction of any version.
+    left = functools.reduce(pd.Index.intersection, strays)
+    return replace(total, strays=len(left))
 
 
 def match_labels(
@@ -204,6 +210,13 @@ def match_labels(
     InvalidInputError
         If there is no target in it, or neither ids nor keys.
     """
+    return _match(window, labels, dataset)[:2]
+
+
+def _match(
+    window: WindowRows, labels: pd.DataFrame, dataset: Dataset
+) -> tuple[WindowRows, LabelReport, pd.Index[int]]:
+    """Match labels, see `match_labels`; the last are those that agree with no prediction."""
     keys = label_keys(labels.columns, dataset)
     asked = window.rows.assign(**{IDENTIFIER: window.ids})
     if lacking := [name for name in keys if name not in asked]:
@@ -212,7 +225,8 @@ def match_labels(
             "is no column that predictions are kept with, so that they cannot be found by it",
             f"Give labels with {IDENTIFIER}, or declare label_keys of columns that are asked.",
         )
-    return _matched(window, *_meet(asked[list(keys)], labels, dataset))
+    values, agreeing, strays = _meet(asked[list(keys)], labels, dataset)
+    return *_matched(window, values, agreeing), strays
 
 
 def match_partition(window: WindowRows, partition: Any) -> tuple[WindowRows, LabelReport]:  # noqa: ANN401 - a frame, or what the dataset's own function reads
@@ -304,8 +318,8 @@ def labelled(
 
 def _meet(
     asked: pd.DataFrame, labels: pd.DataFrame, dataset: Dataset
-) -> tuple[Targets, Agreeing, int]:
-    """Return a true value of each prediction, how many labels agree with it, and how many are left.
+) -> tuple[Targets, Agreeing, pd.Index[int]]:
+    """Return a true value of each prediction, how many labels agree with it, and labels of none.
 
     -1 of predictions whose keys are not known.
 
@@ -326,7 +340,7 @@ def _meet(
     values, agreeing = np.full(len(asked), np.nan), np.full(len(asked), -1)
     agreeing[known] = np.bincount(numbers, minlength=len(asked))[known]
     values[numbers] = pairs[target]
-    return values, agreeing, len(theirs) - pairs[_LABEL].nunique()
+    return values, agreeing, labels.index.delete(pairs[_LABEL].unique())
 
 
 def _comparable(rows: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
@@ -353,7 +367,7 @@ def _text(value: Any) -> str:  # noqa: ANN401 - a cell of any kind
 
 
 def _matched(
-    window: WindowRows, values: Targets, agreeing: Agreeing, strays: int = 0
+    window: WindowRows, values: Targets, agreeing: Agreeing
 ) -> tuple[WindowRows, LabelReport]:
     """Fill in the values of one label each; what feedback has told stays."""
     told = ~np.isnan(window.actual)
@@ -367,6 +381,5 @@ def _matched(
         unmatched=int(np.count_nonzero((agreeing == 0) & ~awaited)),
         elsewhere=int(np.count_nonzero((agreeing < 0) & ~told)),
         awaited=int(np.count_nonzero(awaited)),
-        strays=strays,
     )
     return replace(window, actual=np.where(agreeing == 1, values, window.actual)), report

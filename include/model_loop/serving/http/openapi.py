@@ -78,7 +78,7 @@ def _rules(dataset: Dataset) -> str:
     notes = dataset.notes or (
         f"Times without an offset are those of {_time_zone(dataset)}, with one they are converted. "
         "A value that is not required may be left out, and a category that the model has not "
-        "learned from is read. A row is asked at one of the moments "
+        "learned from is read and named under `notices`. A row is asked at one of the moments "
         f"{', '.join(f'`{moment}`' for moment in dataset.moments)}; a request names the `moment`, "
         "or is answered by the earliest champion that has all the values it needs. Each value may "
         "come under its name in files, and a number as text; an unknown name is refused."

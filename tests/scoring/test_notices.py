@@ -10,9 +10,9 @@ import pytest
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.declaration import parse_declaration
 from model_loop.datasets.declared import dataset_of
-from model_loop.datasets.learned import LearnedColumn, LearnedValues
+from model_loop.datasets.learned import ColumnRange, LearnedValues
 from model_loop.scoring.columns import check_rows
-from model_loop.scoring.notices import Notice, Watch, settled, told, watch_of
+from model_loop.scoring.notices import Notice, ValueWatch, settled, told, watch_of
 
 WEATHER = """
 name = "weather"
@@ -33,10 +33,10 @@ type = "number"
 """
 LEARNED = LearnedValues(
     (
-        LearnedColumn("sky", 100, 0, categories=("clear", "mist", "rain")),
-        LearnedColumn("temp", 99, 1, -8.0, 39.0, -8.0, 39.0, outliers=3),
-        LearnedColumn("people", 100, 0, 0.0, 30_000.0, 0.0, 30_000.0),
-        LearnedColumn("open", 100, 0, 1.0, 1.0, 1.0, 1.0),
+        ColumnRange("sky", 100, 0, categories=("clear", "mist", "rain")),
+        ColumnRange("temp", 99, 1, -8.0, 39.0, -8.0, 39.0, outliers=3),
+        ColumnRange("people", 100, 0, 0.0, 30_000.0, 0.0, 30_000.0),
+        ColumnRange("open", 100, 0, 1.0, 1.0, 1.0, 1.0),
     )
 )
 USUAL = {"sky": "mist", "temp": "18,9", "people": "120", "open": "yes"}
@@ -48,13 +48,15 @@ def weather() -> Dataset:
     return dataset_of(parse_declaration(WEATHER, "weather.toml"))
 
 
-def asked(dataset: Dataset, row: dict[str, Any], watch: Watch) -> tuple[Any, tuple[Notice, ...]]:
+def asked(
+    dataset: Dataset, row: dict[str, Any], watch: ValueWatch
+) -> tuple[Any, tuple[Notice, ...]]:
     """Return the cells and notices of a request."""
     (read,) = settled(watch, [dataset.reader.read_row(row, dataset.now)])
     return read.cells, watch.notices(read)
 
 
-def filed(dataset: Dataset, row: dict[str, Any], watch: Watch) -> list[tuple[Any, Any]]:
+def filed(dataset: Dataset, row: dict[str, Any], watch: ValueWatch) -> list[tuple[Any, Any]]:
     """Return the cells and notices of a row of texts, of a table and of JSON lines."""
     names = list(dataset.columns.names)
     table = {name: pa.array([row[name], USUAL[name]]) for name in row}
@@ -103,7 +105,7 @@ def test_unlike_values_are_said_the_same_in_requests_and_files(
     weather: Dataset, change: dict[str, str], codes: list[str], message: str
 ) -> None:
     """Each by its column, with what was learned; a usual row has no notice."""
-    watch = Watch(weather, LEARNED)
+    watch = ValueWatch(weather, LEARNED)
     assert asked(weather, USUAL, watch)[1] == ()
     cells, notices = asked(weather, USUAL | change, watch)
     assert [one.code for one in notices] == codes
@@ -134,7 +136,7 @@ def test_a_number_that_can_be_read_in_two_ways(
     weather: Dataset, change: dict[str, str], number: float, codes: list[str]
 ) -> None:
     """What was learned decides, and the answer says so."""
-    watch = Watch(weather, LEARNED)
+    watch = ValueWatch(weather, LEARNED)
     place = weather.columns.places[next(iter(change))]
     cells, notices = asked(weather, USUAL | change, watch)
     assert cells[place] == number
@@ -146,8 +148,8 @@ def test_a_number_that_can_be_read_in_two_ways(
 
 def test_thousands_are_no_doubt_where_their_thousandth_is_unlike(weather: Dataset) -> None:
     """A column of thousands is not full of notices."""
-    people = LearnedColumn("people", 100, 0, 1_000.0, 30_000.0, 1_000.0, 30_000.0)
-    watch = Watch(weather, LearnedValues((people,)))
+    people = ColumnRange("people", 100, 0, 1_000.0, 30_000.0, 1_000.0, 30_000.0)
+    watch = ValueWatch(weather, LearnedValues((people,)))
     assert asked(weather, USUAL | {"people": "18.950"}, watch)[1] == ()
     unread = USUAL | {"people": "20000", "temp": "18.950"}
     assert asked(weather, unread, watch)[1] == (), "the version does not read it"
@@ -168,6 +170,6 @@ def test_a_version_that_has_stored_nothing(
 
 def test_a_column_without_any_learned_value(weather: Dataset) -> None:
     """Any value of it is unlike what was learned."""
-    watch = Watch(weather, LearnedValues((LearnedColumn("people", 0, 9),)))
+    watch = ValueWatch(weather, LearnedValues((ColumnRange("people", 0, 9),)))
     _, (notice,) = asked(weather, USUAL, watch)
     assert (notice.code, notice.learned) == ("out_of_range", "no value")

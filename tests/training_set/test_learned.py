@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from model_loop.datasets.columns import Column
-from model_loop.datasets.learned import LearnedColumn
+from model_loop.datasets.learned import ColumnRange
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.training_set.learned import MOST_CATEGORIES, learned_values
 
 
-def learned(kind: str, values: Sequence[object]) -> LearnedColumn:
+def learned(kind: str, values: Sequence[object]) -> ColumnRange:
     """Return what is learned of a column."""
     column = Column(
         *("x", "x", kind, "", "", "request", -np.inf, np.inf),  # type: ignore[arg-type]  # a kind

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class LearnedColumn:
+class ColumnRange:
     """Values of one column in the rows that a version has learned from.
 
     Numbers are as rows of requests have them: times are seconds since 1970 on the clocks of the
@@ -53,4 +53,4 @@ class LearnedValues:
         One of each.
     """
 
-    columns: tuple[LearnedColumn, ...]
+    columns: tuple[ColumnRange, ...]

@@ -61,7 +61,7 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "interval_correction/1": "intervals.adaptive:Correction",
         "intervals/1": "intervals.calibrated:Intervals",
         "kept_file/1": "sources.cache:CachedFile",
-        "learned_column/1": "datasets.learned:LearnedColumn",
+        "learned_column/1": "datasets.learned:ColumnRange",
         "learned_values/1": "datasets.learned:LearnedValues",
         "lineage/2": "tracking.lineage:Lineage",
         "metrics/1": "models.search:ErrorMetrics",

@@ -25,7 +25,7 @@ from model_loop.datasets.reading import NUMBER, Problem, Row
 from model_loop.datasets.words import doubtful_pattern
 from model_loop.errors import InvalidInputError
 from model_loop.scoring.assumptions import computing
-from model_loop.scoring.notices import Watch, settled
+from model_loop.scoring.notices import ValueWatch, settled
 from model_loop.tables.table import declared_format
 from model_loop.tables.values import ColumnFormat, is_text, to_values
 
@@ -106,7 +106,7 @@ def check_rows(
     rows: Given,
     wanted: Sequence[str],
     now: dt.datetime | None = None,
-    watch: Watch | None = None,
+    watch: ValueWatch | None = None,
 ) -> CheckedRows:
     """Read the raw columns of a model off rows.
 
@@ -159,7 +159,7 @@ def _check_records(
     records: Sequence[Mapping[str, Any]],
     wanted: Sequence[str],
     now: dt.datetime | None,
-    watch: Watch | None,
+    watch: ValueWatch | None,
 ) -> CheckedRows:
     names = {name for column in dataset.columns for name in column.names}
     values: dict[str, Any] = {}
@@ -182,7 +182,7 @@ def _checked(
     singly: Mapping[int, Mapping[str, Any]],
     wanted: Sequence[str],
     now: dt.datetime | None,
-    watch: Watch | None,
+    watch: ValueWatch | None,
 ) -> CheckedRows:
     """Read some rows by themselves, and put all together.
 
@@ -218,7 +218,7 @@ def _notices(
     dataset: Dataset,
     values: Mapping[str, Any],
     right: npt.NDArray[np.bool_],
-    watch: Watch | None,
+    watch: ValueWatch | None,
     doubtful: Mapping[int, tuple[tuple[int, float], ...]],
 ) -> npt.NDArray[np.object_]:
     """Return what is to be said of each row, as answers to requests say it; None of nothing.
@@ -375,7 +375,7 @@ def _read_singly(
     values: dict[str, Any],
     assumed: npt.NDArray[np.object_],
     now: dt.datetime | None,
-    watch: Watch | None,
+    watch: ValueWatch | None,
 ) -> Row | str:
     """Read a row as a request is read; return why it cannot be, or put its values in place."""
     problems: list[Problem] = []
@@ -397,7 +397,7 @@ def _read_singly(
 
 def _doubtful(
     dataset: Dataset,
-    watch: Watch,
+    watch: ValueWatch,
     place: int,
     cells: pa.Array | None,
     numbers: npt.NDArray[np.float64],

@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from model_loop.datasets.columns import Column
 from model_loop.datasets.dataset import Dataset
-from model_loop.datasets.learned import LearnedColumn, LearnedValues
+from model_loop.datasets.learned import ColumnRange, LearnedValues
 from model_loop.datasets.reading import Row, Value, shown
 from model_loop.scoring.assumptions import time_text
 
@@ -50,7 +50,7 @@ class Notice:
         return f"{self.message} ({self.code})"
 
 
-class Watch:
+class ValueWatch:
     """Compares rows with what a version has learned from.
 
     Parameters
@@ -152,7 +152,7 @@ def _cells(column: Column, categories: Sequence[str]) -> frozenset[Value]:
     return frozenset(categories if column.text else map(float, categories))
 
 
-def _notice(column: Column, learned: LearnedColumn, value: Value) -> Notice:
+def _notice(column: Column, learned: ColumnRange, value: Value) -> Notice:
     name, known = column.field, _known(column, learned)
     if value != value:  # noqa: PLR0124 - only NaN differs from itself
         said = f"{name} is missing, and every row of training had it"
@@ -175,7 +175,7 @@ def _notice(column: Column, learned: LearnedColumn, value: Value) -> Notice:
 
 
 def _two_readings(
-    column: Column, learned: LearnedColumn | None, value: float, other: float
+    column: Column, learned: ColumnRange | None, value: float, other: float
 ) -> Notice:
     name, known = column.field, "" if learned is None else _known(column, learned)
     said = (
@@ -187,7 +187,7 @@ def _two_readings(
     return Notice("ambiguous_number", name, value, known, said)
 
 
-def _known(column: Column, learned: LearnedColumn) -> str:
+def _known(column: Column, learned: ColumnRange) -> str:
     """Return what was learned from in words."""
     if learned.categories:
         named, further = learned.categories[:_NAMED], len(learned.categories) - _NAMED
@@ -213,7 +213,7 @@ def _plain(column: Column, value: Value) -> float | str | None:
     return plain
 
 
-def watch_of(dataset: Dataset, version: int, learned: LearnedValues | None) -> Watch | None:
+def watch_of(dataset: Dataset, version: int, learned: LearnedValues | None) -> ValueWatch | None:
     """Return the watch of a version; None of tables in Python, which store nothing of it.
 
     What is not stored is said once, in the log.
@@ -226,17 +226,17 @@ def watch_of(dataset: Dataset, version: int, learned: LearnedValues | None) -> W
             "answers do not tell of values that are unlike them. Train a new version.",
             version,
         )
-    return Watch(dataset, learned or LearnedValues(()))
+    return ValueWatch(dataset, learned or LearnedValues(()))
 
 
-def settled(watch: Watch | None, rows: Sequence[Row]) -> Sequence[Row]:
-    """Return rows as a version reads them; see `Watch.settle`."""
+def settled(watch: ValueWatch | None, rows: Sequence[Row]) -> Sequence[Row]:
+    """Return rows as a version reads them; see `ValueWatch.settle`."""
     if watch is None or not any(row.doubtful for row in rows):
         return rows
     return [watch.settle(row) for row in rows]
 
 
-def notices_of(watch: Watch | None, row: Row) -> tuple[Notice, ...]:
+def notices_of(watch: ValueWatch | None, row: Row) -> tuple[Notice, ...]:
     """Return what is to be said of a row; nothing where it is unknown what was learned from."""
     return () if watch is None else watch.notices(row)
 

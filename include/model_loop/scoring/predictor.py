@@ -14,7 +14,7 @@ from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.registry import dataset_of_variant, find_variant, variants
 from model_loop.datasets.stored import dataset_of_text
 from model_loop.errors import InvalidInputError
-from model_loop.scoring.notices import Watch, watch_of
+from model_loop.scoring.notices import ValueWatch, watch_of
 from model_loop.tracking.deployments import (
     Standings,
     parts_of_aliases,
@@ -119,7 +119,7 @@ class Predictor:
     version: RegisteredVersion
     model: Predicts
     columns: tuple[str, ...]
-    watch: Watch | None = None
+    watch: ValueWatch | None = None
 
     @property
     def pipeline(self) -> Pipeline | None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from model_loop.datasets.columns import Column
-from model_loop.datasets.learned import LearnedColumn, LearnedValues
+from model_loop.datasets.learned import ColumnRange, LearnedValues
 from model_loop.days import SECONDS_PER_DAY
 
 #: A column with more categories names single things: new ones are no news.
@@ -37,20 +37,20 @@ def learned_values(columns: Iterable[Column], rows: pd.DataFrame) -> LearnedValu
     return LearnedValues(tuple(_learned(column, rows[column.name]) for column in columns))
 
 
-def _learned(column: Column, values: pd.Series[Any]) -> LearnedColumn:
+def _learned(column: Column, values: pd.Series[Any]) -> ColumnRange:
     known = values.dropna()
     counts = len(known), len(values) - len(known)
     if column.kind == "category":
         texts = known.astype(str).value_counts()
         some = None if len(texts) > MOST_CATEGORIES else tuple(map(str, texts.index))
-        return LearnedColumn(column.name, *counts, categories=some)
+        return ColumnRange(column.name, *counts, categories=some)
     if known.empty:
-        return LearnedColumn(column.name, *counts)
+        return ColumnRange(column.name, *counts)
     numbers = known.to_numpy(dtype=np.float64)
     inner = _without_outliers(numbers) if column.kind == "number" else numbers
     first, last = float(inner.min()), float(inner.max())
     margin = _margin(column, len(numbers), last - first)
-    return LearnedColumn(
+    return ColumnRange(
         column.name,
         *counts,
         first=first,

@@ -16,7 +16,7 @@ import pyarrow as pa
 from model_loop.datasets.dataset import Dataset
 from model_loop.scoring.columns import Given, check_rows
 from model_loop.scoring.identifiers import new_ids
-from model_loop.scoring.notices import Watch, codes_of, told
+from model_loop.scoring.notices import ValueWatch, codes_of, told
 from model_loop.training_set.matrices import Targets
 
 #: Rows that are scored at once: memory depends on it, and on nothing else.
@@ -121,7 +121,7 @@ def score_rows(
     columns: Sequence[str],
     predict: Callable[[pd.DataFrame], Targets],
     now: dt.datetime | None = None,
-    watch: Watch | None = None,
+    watch: ValueWatch | None = None,
 ) -> ScoredRows:
     """Check rows, and predict those that can be.
 

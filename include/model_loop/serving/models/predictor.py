@@ -9,7 +9,7 @@ from model_loop.datasets.columns import Columns
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.reading import Row
 from model_loop.datasets.stored import dataset_of_text
-from model_loop.scoring.notices import Watch
+from model_loop.scoring.notices import ValueWatch
 from model_loop.serving.compiled.model import CompiledModel, Predict
 
 
@@ -43,7 +43,7 @@ class ServedVersion:
     predict: Predict
     plain: str = ""
     form: CompiledModel | None = None
-    watch: Watch | None = None
+    watch: ValueWatch | None = None
     declaration: str = ""
 
     def dataset(self, present: Dataset) -> Dataset:

@@ -15,9 +15,9 @@ from model_loop.dashboard.app import Dashboard, Right
 from model_loop.dashboard.known import PARTS, PageSources, pages_of
 from model_loop.dashboard.questions import Questions
 from model_loop.dashboard.types import (
-    LearnedColumn,
     DagRuns,
     FamilyRun,
+    LearnedColumn,
     RegistryState,
     TrialRun,
     VersionRow,

@@ -196,7 +196,7 @@ def test_a_misplaced_quote_spoils_no_other_row(predictor: Predictor, tmp_path: P
         (alone[str(mile)],) = predictor.predict(checked.rows)
     assert len(scored) >= 3
     for fields in (line.split(",") for line in scored):
-        assert float(fields[-6]) == pytest.approx(alone[fields[-7]], abs=1e-5)
+        assert float(fields[-7]) == pytest.approx(alone[fields[-8]], abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv"])

@@ -167,7 +167,11 @@ def odd_metadata(path: Path) -> None:
         ("pipe.csv", os.mkfifo, "is not a regular file"),
         ("pipe.parquet", os.mkfifo, "is not a regular file"),
         ("cut.parquet", lambda path: path.write_bytes(b"PAR1"), "cannot be read"),
-        ("bytes.csv", lambda path: path.write_bytes(b"\xff\xfe\0" * 100), "cannot be read"),
+        (
+            "bytes.csv",
+            lambda path: path.write_bytes(b"\xff\xfe\0" * 100),
+            "was not made by batch scoring",
+        ),
         ("odd.parquet", odd_metadata, "was not made by batch scoring"),
     ],
     ids=lambda one: one if isinstance(one, str) else "",
@@ -193,6 +197,6 @@ def test_monitoring_reads_outputs_as_carefully(
         "versions": [{"version": 1, "moment": "ended"}],
         "named": True,
     }
-    predictor: Any = SimpleNamespace(version=SimpleNamespace(number=1), columns=())
+    predictor: Any = SimpleNamespace(version=SimpleNamespace(number=1, dataset=TRIPS), columns=())
     with pytest.raises(InvalidInputError, match=rule):
         next(windows.gather(plan, form, predictor))

@@ -352,7 +352,7 @@ def by_monitoring(ten: Ten, output: Path) -> None:
         ten.variant, *(dt.datetime(2024, 1, day, tzinfo=dt.UTC) for day in (1, 2))
     )
     seen = of_scored([_output(str(output), ten.dataset)], window, predictor.columns)
-    assert len(seen) == 10, output
+    assert len(seen) == len(ten.objects), output
     again = predictor.predict(seen.inputs(predictor.columns))
     assert list(again) == pytest.approx(list(seen.predicted), rel=1e-9), output
 

@@ -133,12 +133,16 @@ def score(
     """
     from model_loop.scoring.batch.planning import BatchRequest, columns_in, plan
     from model_loop.scoring.batch.results import require_predictions
-    from model_loop.scoring.opening import without_links
+    from model_loop.scoring.opening import open_input, without_links
     from model_loop.scoring.places import choose_outputs, find_inputs, place
 
     named = find_inputs(place(input_))
     outputs = choose_outputs(named, None if output is None else place(output))
     inputs = [without_links(one) for one in named]
+    for one in inputs:
+        # A file that cannot be read is told before a server is asked.
+        with open_input(one):
+            pass
     predictor = options.predictor(
         lambda dataset: columns_in(dataset, inputs, _settings.scoring_preprocessing)
     )

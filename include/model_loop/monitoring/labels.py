@@ -162,7 +162,8 @@ def add_labels(
         If the database does not answer.
     """
     window = Window.of_days(variant, since, dt.datetime.now(dt.UTC))
-    reports, refused, strays = list[LabelReport](), None, list[pd.Index[int]]()
+    reports, refused = list[LabelReport](), None
+    strays: list[pd.Index[int]] = []
     for text in declarations_within(engine, window) or [""]:
         scope = replace(window, trained=dataset_of_text(text) if text else None)
         asked = read_request_log(engine, scope)

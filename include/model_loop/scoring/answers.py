@@ -42,7 +42,7 @@ class Answer(Struct, kw_only=True):
     ) = UNSET
     notices: (
         Annotated[
-            tuple[Notice, ...],
+            list[Notice],
             Meta(description="Values that are unlike all that the version has learned from."),
         ]
         | UnsetType
@@ -106,7 +106,7 @@ def answering(dataset: Dataset) -> Make:
             model_version=version,
             moment=moment,
             assumed=tell_assumed(dataset, row) if row.assumed else UNSET,
-            notices=notices or UNSET,
+            notices=[*notices] or UNSET,
             **older,
         )
         return answer

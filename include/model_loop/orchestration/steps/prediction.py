@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 def predict(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, Any]:
     """Predict the rows of the list, or the one of the form."""
+    # What the caller has to mend is told before anything is looked up.
+    _require_short(dataset_of_variant(params["service"]), params["inputs"] or ())
     versions = versions_of(params["service"])
     predictor = find_predictor(
         versions,
@@ -81,8 +83,7 @@ def _log(
 
 def _rows(dataset: Dataset, params: Mapping[str, Any]) -> list[Row]:
     """Read the rows of the list, or the one of the form."""
-    inputs, most = params["inputs"], get_settings().prediction_inputs
-    if inputs is None:
+    if params["inputs"] is None:
         # The form is that of the present declaration, and the version may have been trained on
         # another one: what that one does not read is refused.
         drawn = dataset_of_variant(params["service"])
@@ -91,6 +92,12 @@ def _rows(dataset: Dataset, params: Mapping[str, Any]) -> list[Row]:
             field: params[name] for name, field in fields.items() if params.get(name) is not None
         }
         return [dataset.reader.read_row(given, dataset.now)]
+    return dataset.reader.read_rows(params["inputs"], dataset.now)
+
+
+def _require_short(dataset: Dataset, inputs: Sequence[Any]) -> None:
+    """Raise an error if a list has more rows than one run takes."""
+    most = get_settings().prediction_inputs
     if len(inputs) > most:
         raise InvalidInputError(
             f"The list of {len(inputs)} {dataset.rows[0]}",
@@ -98,4 +105,3 @@ def _rows(dataset: Dataset, params: Mapping[str, Any]) -> list[Row]:
             "Write them into a CSV or Parquet file and run the DAG "
             f"{dag_id_of(dataset, BATCH_SCORING)}, or send several lists.",
         )
-    return dataset.reader.read_rows(inputs, dataset.now)

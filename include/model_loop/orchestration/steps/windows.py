@@ -35,6 +35,7 @@ from model_loop.partitions.keys import (
     labels_delay,
 )
 from model_loop.scoring.batch.source import read_output
+from model_loop.scoring.opening import open_input
 from model_loop.scoring.places import place, require_allowed
 from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import get_settings
@@ -245,6 +246,9 @@ def _scored(
 def _output(output: str, dataset: Dataset) -> Given:
     """Read an output of batch scoring that a form has named."""
     path = require_allowed(place(output), readable_roots())
+    with open_input(path):
+        # What is no file is told as it is.
+        pass
     try:
         return read_output(path, dataset)
     except (InvalidInputError, ValueError, OSError) as error:

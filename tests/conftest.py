@@ -28,6 +28,7 @@ for name in [name for name in os.environ if name.startswith("MODEL_LOOP_")]:
     if name != "MODEL_LOOP_TLC_FOLDER":
         del os.environ[name]
 
+from model_loop.datasets import registry
 from model_loop.settings import get_settings
 from model_loop.training_set.encodings import Encoding
 from model_loop.training_set.preparation import build_training_set
@@ -119,6 +120,12 @@ def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     get_settings.cache_clear()
     yield
     get_settings.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def own_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dataset that a test gives its process is not the next test's, which may name its own so."""
+    monkeypatch.setattr(registry, "_given", dict(registry._given))
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -64,7 +65,7 @@ def test_a_list_takes_the_place_of_the_form() -> None:
     (row,) = prediction._rows(TRIPS, form(fields, inputs=inputs))
     assert row.cells[:2] == [1.0, 2.0]
     with pytest.raises(InvalidInputError, match="run the DAG batch_scoring"):
-        prediction._rows(TRIPS, form(fields, inputs=inputs * 51))
+        prediction.predict(form(fields, inputs=inputs * 51), SimpleNamespace())
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ VALUES = st.recursive(
 
 @given(VALUES, st.booleans())
 def test_json_is_read_as_it_is(value: object, escaped: bool) -> None:  # noqa: FBT001 - of Hypothesis
-    """Colons and escapes in texts and names are no fields."""
+    """Quotes and escapes in texts and names are no fields."""
     assert decode(json.dumps(value, ensure_ascii=escaped).encode()) == value
 
 
@@ -33,6 +33,8 @@ def test_json_is_read_as_it_is(value: object, escaped: bool) -> None:  # noqa: F
         '{"inputs": [{"temp": 1}, {"hum": 1, "temp": 2, "hum": 1}]}',
         '{"hum": ":", "h\\u0075m": 2}',
         '{"hum": "08:30", "hum" : "08"}',
+        '{"hum": "\\"", "hum": 1}',
+        '{"hum": 1, "sky": "\\\\", "sea": "\\\\", "hum": 2}',
     ],
 )
 def test_a_field_that_is_given_twice_is_named(body: str) -> None:

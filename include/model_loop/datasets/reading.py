@@ -217,13 +217,15 @@ class RowReader:
         problems
             Everything that is wrong is appended to it.
         """
-        table = self._table
+        table, numbers = self._table, self._doubtful
         values: list[Value] = [_NAN] * len(self.columns)
         if type(record) is not dict and not isinstance(record, Mapping):
             remedy = f"Give an object with {', '.join(self.columns.fields)}."
             problems.append(Problem(shown(record), "is not a row", remedy))
             return Row(values, ())
-        seen, doubtful = 0, list[tuple[int, float]]()
+        seen = 0
+        assumed: tuple[str, ...] = ()
+        doubtful: tuple[tuple[int, float], ...] = ()
         for name, value in record.items():
             entry = table.get(name)
             if entry is None:
@@ -249,12 +251,11 @@ class RowReader:
                 if read is _MISSING:
                     continue
                 values[place] = read
-                doubtful += self._doubtful(place, value, read)
+                doubtful += self._read_twice(place, value, read) if place in numbers else ()
             seen |= bit
-        assumed: tuple[str, ...] = ()
         if self._needed & ~seen:
             assumed = self._complete(record, values, seen, now, problems)
-        return Row(values, assumed, tuple(doubtful))
+        return Row(values, assumed, doubtful)
 
     @functools.cached_property
     def _table(self) -> Mapping[str, tuple[int, int, bool, float, float]]:
@@ -346,13 +347,19 @@ class RowReader:
         # NaN is how frames and some programs write a missing value.
         return value != value or value in self._missing_numbers[column.name]  # noqa: PLR0124 - only NaN differs from itself
 
-    def _doubtful(self, place: int, given: object, read: Value) -> list[tuple[int, float]]:
-        """Return the place and number of a text that can be read in two ways; nothing of others."""
-        column = self.columns[place]
-        decimal = self.decimals.get(column.name)
-        if decimal is None or column.kind != "number" or not isinstance(given, str):
-            return []
-        return [(place, read)] if re.match(doubtful_pattern(decimal), given) else []
+    @functools.cached_property
+    def _doubtful(self) -> Mapping[int, re.Pattern[str]]:
+        """Patterns of texts that can be read in two ways, by the places of numbers."""
+        return {
+            place: re.compile(doubtful_pattern(self.decimals[column.name]))
+            for place, column in enumerate(self.columns)
+            if column.kind == "number" and column.name in self.decimals
+        }
+
+    def _read_twice(self, place: int, given: object, read: Value) -> tuple[tuple[int, float], ...]:
+        """Return place and number of a text that can be read in two ways; nothing of others."""
+        doubtful = isinstance(given, str) and self._doubtful[place].match(given)
+        return ((place, read),) if doubtful else ()
 
     def _number_of(self, text: str, column: Column) -> float | None:
         name = column.name

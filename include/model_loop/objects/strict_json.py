@@ -16,6 +16,8 @@ from model_loop.errors import InvalidInputError
 
 _SHOWN = 40
 
+_json = msgspec.json.Decoder()
+
 
 def decode(data: bytes) -> Any:  # noqa: ANN401 - any JSON
     """Return the value of a text in JSON.
@@ -28,13 +30,18 @@ def decode(data: bytes) -> Any:  # noqa: ANN401 - any JSON
         If it is not JSON otherwise.
     """
     try:
-        value = msgspec.json.decode(data)
+        value = _json.decode(data)
     except msgspec.DecodeError:
         # NaN and the like are no JSON, and the parser does not say whose value they are.
         _decode_slowly(data)
         raise
-    # A name that stands twice leaves a colon over. An escaped character may be one.
-    if b"\\u" in data or data.count(b":") != _colons(value):
+    # A name that stands twice leaves quotes over. Those within texts are escaped.
+    quotes, clear = data.count(b'"'), True
+    if b"\\" in data:
+        quotes -= data.count(b'\\"')
+        # The quote behind an escaped backslash is none of them.
+        clear = b"\\\\" not in data
+    if quotes != 2 * _texts(value) or not clear:
         _decode_slowly(data)
     return value
 
@@ -55,23 +62,23 @@ def refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _colons(value: Any) -> int:  # noqa: ANN401 - any JSON
-    """Count the colons of a value in JSON, if nothing is escaped in it."""
+def _texts(value: Any) -> int:  # noqa: ANN401 - any JSON
+    """Count the texts of a value, names among them."""
     kind = type(value)
-    if kind is str:
-        return int(value.count(":"))
-    if kind is list:
-        return sum(map(_colons, value))
-    if kind is not dict:
-        return 0
-    colons = len(value)
-    for name, inner in value.items():
-        colons += name.count(":")
-        kind = type(inner)
+    if kind is dict:
+        texts, inner = len(value), value.values()
+    elif kind is list:
+        texts, inner = 0, value
+    else:
+        return int(kind is str)
+    for each in inner:
+        kind = type(each)
         # Nearly all values are numbers.
-        if kind is str or kind is dict or kind is list:
-            colons += _colons(inner)
-    return colons
+        if kind is str:
+            texts += 1
+        elif kind is dict or kind is list:
+            texts += _texts(each)
+    return texts
 
 
 class _NotFinite(str):

@@ -231,9 +231,9 @@ def watch_of(dataset: Dataset, version: int, learned: LearnedValues | None) -> V
 
 def settled(watch: ValueWatch | None, rows: Sequence[Row]) -> Sequence[Row]:
     """Return rows as a version reads them; see `ValueWatch.settle`."""
-    if watch is None or not any(row.doubtful for row in rows):
+    if watch is None:
         return rows
-    return [watch.settle(row) for row in rows]
+    return [watch.settle(row) if row.doubtful else row for row in rows]
 
 
 def notices_of(watch: ValueWatch | None, row: Row) -> tuple[Notice, ...]:

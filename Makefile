@@ -66,7 +66,7 @@ test-rest: $(VENV)/.installed-dev ## Run the tests that `make test` leaves out (
 	@$(BIN)/python -m pytest --numprocesses 3 -m "$(TESTS) and rest" --at-least 450
 
 test-stacks: $(VENV)/.installed-dev ## Run those that wait for Airflow: retrainings, approvals, backfills, an upgrade
-	@$(BIN)/python -m pytest --numprocesses 3 -m "$(TESTS) and stacks" --at-least 46
+	@$(BIN)/python -m pytest --numprocesses 3 -m "$(TESTS) and stacks" --at-least 54
 
 test-mutants: $(VENV)/.installed-dev ## Put small faults into the code, one after another: tests have to fail
 	@$(BIN)/python -m tests.mutants

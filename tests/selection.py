@@ -56,6 +56,7 @@ STACKS = {
     ),
     "tests/integration/test_dashboard.py::test_it_is_usable_on_a_phone": "all pages once more",
     "tests/integration/test_dashboard.py::test_the_api_server_stays_small": "a second api-server",
+    "tests/integration/test_declared_loop.py": "retrainings of a table, on a stack of its own",
     "tests/integration/test_maintenance.py": "a run of a minute",
     "tests/integration/test_monitoring.py": "a retraining on drift, on a stack of its own",
     "tests/integration/test_months.py": "backfills",

@@ -28,6 +28,8 @@ DAGS = Path(__file__).parents[2] / "dags"
 ROLES = ("nobody", "Viewer", "User", "Op", "Admin")
 #: A caller whose token Airflow has not made.
 STRANGER = "stranger"
+#: Role that the declaration of bikes gives access, and nothing else does.
+RIDER = "Rider"
 
 #: Name that no store holds: a caller who may ask for it is answered 404.
 _NONE = "none"
@@ -42,7 +44,9 @@ def main() -> None:
     initdb()
     with get_application_builder() as builder:
         builder.sm.sync_roles()
-        for role in ROLES[1:]:
+        # A role of a declaration has to be there before DAGs name it.
+        builder.sm.add_role(RIDER)
+        for role in (*ROLES[1:], RIDER):
             found = builder.sm.find_role(role)
             builder.sm.add_user(role, role, role, f"{role}@example.com", [found], password=role)
     bag = DagBag(dag_folder=str(DAGS), bundle_path=DAGS, bundle_name="roles")
@@ -53,7 +57,8 @@ def main() -> None:
     app = create_app(apps="core")
     asked = {**of_airflow(sorted(bag.dags)), **of_this_package()}
     answers: dict[str, dict[str, dict[str, int]]] = {}
-    for role in (*ROLES, STRANGER):
+    asked[f"as {RIDER}"] = of_one_dataset()
+    for role in (*ROLES, STRANGER, RIDER):
         client = TestClient(app, base_url="http://localhost")
         if role == STRANGER:
             client.headers["Authorization"] = "Bearer nonsense"
@@ -112,6 +117,25 @@ def of_airflow(dags: Sequence[str]) -> dict[str, list[Request]]:
             ("GET", "/auth/fab/v1/roles", None),
         ],
     }
+
+
+def of_one_dataset() -> list[Request]:
+    """List requests that are about bikes, and the same about trips."""
+    run = {"dag_run_id": _NONE, "logical_date": None, "conf": {"no such field": 1}}
+    found: list[Request] = []
+    for prefix, path, query in (
+        ("bikes__", "/bikes", "?dataset=bikes"),
+        ("", "", "?variant=green"),
+    ):
+        found += [
+            ("GET", f"/api/v2/dags/{prefix}monitoring", None),
+            ("GET", f"/api/v2/dags/{prefix}monitoring/dagRuns", None),
+            ("POST", f"/api/v2/dags/{prefix}data_preparation/dagRuns", run),
+            ("PATCH", f"/api/v2/dags/{prefix}data_preparation", {"is_paused": False}),
+            ("GET", f"/model-loop/dashboard/data{query}", None),
+            ("POST", f"/model-loop{path}/predict", None),
+        ]
+    return found
 
 
 def of_this_package() -> dict[str, list[Request]]:

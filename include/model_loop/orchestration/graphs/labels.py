@@ -34,7 +34,7 @@ A program reads the result with `GET …/dagRuns/{{run_id}}/wait?interval=1&resu
 has to change is told to the caller alone; of everything else a mail is sent. Trigger again after
 correcting the file.
 """,
-        tags=(Tag.MONITORING,),
+        tags=(Tag.MONITORING, Tag.PREDICTION),
         form=labels_form(dataset),
         **alerts_of_runs(),
     ):

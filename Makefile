@@ -127,6 +127,7 @@ bench: $(VENV)/.installed-dev ## Measure speed against the plain way; `make docs
 docs: $(VENV)/.installed-dev ## Make the generated pages of docs/ and .env.example again
 	@$(BIN)/python -m model_loop.orchestration.reference docs/reference.md
 	@$(BIN)/python -m model_loop.cli.reference docs/commands.md
+	@$(BIN)/python -m model_loop.datasets.reference docs/declaration.md
 	@$(BIN)/python -m tests.trip_duration.contract.broken_months docs/broken-months.md
 	@$(BIN)/python -m benchmarks.results docs/measured.md
 	@$(LOCAL) env-example > .env.example

@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from model_loop.cli.reference import commands
+from model_loop.datasets import declaration
+from model_loop.datasets.reference import descriptions, keys_of_declarations
 from model_loop.orchestration.reference import reference
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
@@ -19,6 +23,23 @@ def test_reference_is_not_stale() -> None:
 def test_commands_are_not_stale() -> None:
     """docs/commands.md lists what the command line takes; `make docs` writes it anew."""
     assert PAGE.with_name("commands.md").read_text(encoding="utf-8") == commands()
+
+
+def test_keys_of_declarations_are_not_stale() -> None:
+    """docs/declaration.md lists what a dataset's file takes; `make docs` writes it anew."""
+    assert PAGE.with_name("declaration.md").read_text(encoding="utf-8") == keys_of_declarations()
+
+
+def test_every_key_of_a_declaration_is_described() -> None:
+    """Docstrings name each key of their table, and no key that it has not."""
+    tables = [
+        each
+        for each in vars(declaration).values()
+        if isinstance(each, type) and issubclass(each, BaseModel) and each.model_fields
+    ]
+    assert declaration.Declaration in tables
+    for table in tables:
+        assert list(descriptions(table)) == list(table.model_fields), table.__name__
 
 
 def test_every_link_in_the_docs_leads_somewhere() -> None:

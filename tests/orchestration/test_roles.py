@@ -83,7 +83,6 @@ def test_a_role_of_a_declaration_reaches_its_dataset_alone(
         request for request, status in answers["as Rider"]["Rider"].items() if status in _REFUSED
     }
     assert refused == {
-        "PATCH /api/v2/dags/bikes__data_preparation",
         "GET /api/v2/dags/monitoring",
         "GET /api/v2/dags/monitoring/dagRuns",
         "POST /api/v2/dags/data_preparation/dagRuns",

@@ -214,9 +214,11 @@ class Task(_Strict):
     Parameters
     ----------
     kind
-        ``regression``: a number.
+        ``regression``: a number. The others are not learned yet.
     unit
         Unit of the target, as people write it.
+    positive_class
+        Value of the target that is predicted where ``kind`` is ``binary``.
     """
 
     kind: Literal["regression", "binary", "multiclass"] = "regression"
@@ -227,8 +229,19 @@ class Task(_Strict):
 class Split(_Strict):
     """The rule by which rows are learned from or judge.
 
-    Exactly one of the three, or nothing: then time decides where the table has one, and a stable
-    hash of the row's identity where it has none.
+    One of ``time_on``, ``group_on`` and ``shuffle``, or none of them: then time decides where the
+    table has one, and a stable hash of the row's identity where it has none.
+
+    Parameters
+    ----------
+    time_on
+        Column of times: later rows judge what earlier ones have taught.
+    group_on
+        Column whose rows of one value (a patient, a machine) are all in the same part.
+    stratify_on
+        Column whose values have the same shares in each part.
+    shuffle
+        Whether chance decides.
     """
 
     time_on: str | None = None
@@ -245,7 +258,21 @@ class Split(_Strict):
 
 
 class Constraints(_Strict):
-    """Conditions on the values of a column, as in Frictionless."""
+    """Conditions on the values of a column, as in Frictionless.
+
+    Parameters
+    ----------
+    required
+        Whether each row has a value.
+    unique
+        Whether no value comes twice.
+    minimum
+        Smallest value of a number.
+    maximum
+        Largest value of a number.
+    enum
+        All values that there may be.
+    """
 
     required: bool = False
     unique: bool = False
@@ -271,15 +298,29 @@ class ColumnDeclaration(_Strict):
         learned from; text is not learned from yet.
     known
         Moment from which its value is known; ``?`` is an open question.
+    title
+        Name for people, in forms, charts and messages.
+    description
+        Sentence for the form and the documentation of the server.
+    unit
+        Unit of its values, as people write it.
     field
         Name in requests, where that of the file is no name.
     aliases
         Further names in requests.
     format
         Of times: ISO8601, as `datetime.strptime` reads them, or epoch_s, epoch_ms, epoch_us.
+    decimal_char
+        Decimal sign of its numbers, where it is not that of the table.
     missing_values
         Values that stand for a missing one. Numbers are added to the usual words (empty, NA, null,
         ? …); a list with any text replaces them. An empty cell is missing in any case.
+    categories
+        All values of a category, in the order in which forms offer them.
+    constraints
+        Conditions on its values.
+    example
+        Value that forms and documentation show.
     """
 
     type: Kind | None = None
@@ -304,6 +345,8 @@ class RecipeDeclaration(_Strict):
     ----------
     at
         The moment: only columns that are known by then are learned from.
+    title
+        Name for people.
     columns
         These alone; all that are known by then, if left out.
     without
@@ -321,10 +364,15 @@ class RuleDeclaration(_Strict):
 
     Parameters
     ----------
+    name
+        Name that reports and quarantined rows bear.
     when
-        Condition of the rows that break it; see `conditions`.
+        Condition of the rows that break it: columns are compared with values, as in
+        ``loaves == 0 and cakes == 0`` or ``dep_time is missing``.
     action
         ``set_aside`` the rows, ``refuse`` the partition, or ``warn``.
+    message
+        Sentence for the report.
     """
 
     name: str
@@ -334,7 +382,17 @@ class RuleDeclaration(_Strict):
 
 
 class VariantDeclaration(_Strict):
-    """A variant of the table: its own files, and its own names of columns."""
+    """A variant of the table: its own files, and its own names of columns.
+
+    Parameters
+    ----------
+    title
+        Name for people.
+    source
+        Address of its files, as that of the dataset.
+    columns
+        Its own names of columns, by those of the dataset.
+    """
 
     title: str | None = None
     source: str | None = None
@@ -342,7 +400,19 @@ class VariantDeclaration(_Strict):
 
 
 class AcceptedFinding(_Strict):
-    """A finding of the draft that a person has judged."""
+    """A finding that a person has judged: it refuses nothing any more, and stands in model cards.
+
+    Parameters
+    ----------
+    code
+        Code of the finding.
+    reason
+        Why it is right as it is.
+    column
+        Column of the finding; all, if left out.
+    partition
+        Partition of the finding; all, if left out.
+    """
 
     code: str
     reason: Annotated[str, Field(min_length=1)]
@@ -359,24 +429,59 @@ class Declaration(_Strict):
         Name that never changes: what is stored bears it.
     source
         Path, s3:// or https:// address of the files; a relative path begins at the folder of the
-        declaration, see `source_in`. With ``{partition}``, one file for each; with ``*``, one table
+        declaration. With ``{partition}``, one file for each; with ``*``, one table
         that is cut by its time.
     target
         Column that is predicted.
-    partition
-        Part of the table that comes as one, cut in the dataset's time zone.
+    title
+        Name for people.
+    description
+        Sentences for the dashboard and the documentation of the server.
+    status
+        ``draft`` until every question is answered; nobody trains on a draft.
     owner
         Address that is mailed about its DAGs, in place of that of the settings.
     schedule
         Cron expression (UTC) by which it is trained again.
     access
-        Permissions on its DAGs by the name of a role, where the installation knows roles.
+        Permissions on its DAGs by the name of a role of Airflow (FAB): ``read`` shows them and
+        their runs, ``run`` starts runs, and pauses, as Airflow does not tell the two apart.
+    partition
+        Part of the table that comes as one, cut in the dataset's time zone.
     labels_after
-        How long after the time of a row its true value arrives.
+        How long after the time of a row its true value arrives, such as ``1 day``.
     moments
-        Moments in their order.
-    status
-        ``draft`` until every question is answered; nobody trains on a draft.
+        Moments at which something becomes known, in their order.
+    primary_key
+        Columns whose values together are those of one row alone.
+    label_keys
+        Columns by which true values are matched with predictions; the primary key, if left out.
+    slices
+        Columns by whose values errors are reported.
+    encoding
+        Encoding of the files; UTF-8, else cp1252, if left out.
+    decimal_char
+        Decimal sign of numbers; found in each column if left out.
+    missing_values
+        Values that stand for a missing one, in all columns.
+    dialect
+        Marks by which lines become columns.
+    time
+        Time of a row.
+    task
+        Kind of prediction.
+    split
+        Rule by which rows are learned from or judge.
+    columns
+        Columns by their names in the files.
+    recipes
+        Recipes by their names; one at the first moment with all that is known then, if left out.
+    rules
+        Rules beyond what the columns say.
+    variants
+        Variants by their names, such as the branches of a shop.
+    accepted
+        Findings that a person has judged.
     """
 
     name: Name

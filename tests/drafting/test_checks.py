@@ -10,7 +10,7 @@ import pytest
 
 from model_loop.datasets.declaration import Declaration, parse_declaration
 from model_loop.datasets.words import NO, YES, YES_NO
-from model_loop.drafting.analysis import analyse
+from model_loop.drafting.analysis import RefusedTableError, analyse
 from model_loop.drafting.answers import DraftAnswers
 from model_loop.drafting.checking import check_dataset
 from model_loop.drafting.draft import Draft, draft
@@ -120,12 +120,34 @@ def test_the_decimal_sign_of_the_other_columns_decides(tmp_path: Path) -> None:
     """Thousands alone leave it open, and one question less is asked."""
     grouped = [f"{place % 9 + 1}.{place % 900 + 100}" for place in range(N)]
     frame = table(size=grouped)
-    assert ("ambiguous_number", "size") in codes(
-        drafted(frame.assign(x=1, y=range(N)), tmp_path)[0]
+    alone = frame.assign(x=1, y=range(N))
+    (asked,) = (
+        each for each in drafted(alone, tmp_path)[0].findings if each.code == "ambiguous_number"
     )
+    assert "with '.' and with ','" in asked.message.replace("the decimal sign ", "with ", 1)
+    sizes = [float(each) for each in grouped]
+    assert f"makes them {min(sizes):g} to {max(sizes):g}" in asked.remedy
     made, declaration = drafted(frame, tmp_path)
     assert ("ambiguous_number", "size") not in codes(made)
     assert declaration.status == "ready"
+
+
+def test_few_rows_rank_a_number_too(tmp_path: Path) -> None:
+    """Bins of a single row each would say nothing."""
+    frame = table().head(45)
+    dose = np.random.default_rng(1).uniform(0, 10, len(frame))
+    made, _ = drafted(frame.assign(x=0.5, dose=dose, y=3 * dose), tmp_path)
+    (question,) = (each for each in made.findings if isinstance(each, RankedFinding))
+    assert question.columns[0].name == "dose"
+    assert question.columns[0].score > 0.5
+
+
+def test_a_length_of_time_is_no_target(tmp_path: Path) -> None:
+    """The refusal says how it becomes a number."""
+    seconds = np.random.default_rng(0).integers(0, 86_400, N)
+    lengths = [f"{each // 3600:02}:{each // 60 % 60:02}:{each % 60:02}" for each in seconds]
+    with pytest.raises(RefusedTableError, match="lengths of time as numbers"):
+        drafted(table().assign(y=lengths), tmp_path)
 
 
 def test_long_whole_numbers_of_one_length_are_ids(tmp_path: Path) -> None:

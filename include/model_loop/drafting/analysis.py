@@ -221,11 +221,13 @@ def _require_rows(table: TableValues) -> None:
             target.name,
         )
     if target.kind in {"text", "id", "time"}:
+        lengths = " Write lengths of time as numbers, in minutes for example."
         raise RefusedTableError(
             "target_type",
             f"The target {target.name!r}",
             f"is of the type {target.kind}: {target.reason}",
-            "Choose a column of numbers, categories or yes and no.",
+            "Choose a column of numbers, categories or yes and no."
+            + (lengths if target.kind == "time" else ""),
             target.name,
         )
 

@@ -221,11 +221,14 @@ def _about_reading(column: ColumnValues) -> Iterator[Finding]:
             f"The draft has {formats[0]}. Correct it, or give --date-order.",
         )  # fmt: skip
     elif column.alternatives:
+        signs = [each.decimal for each in (column.read_as, *column.alternatives)]
+        low, high = np.nanmin(column.numbers), np.nanmax(column.numbers)
         yield _finding(
             "ambiguous_number", name,
-            f"The sign {column.read_as.decimal!r} in {name} may be the decimal sign, or stand "
-            "between thousands.",
-            f"The draft has decimal_char = {column.read_as.decimal!r}: correct it if need be.",
+            f"The numbers of {name} can be read with the decimal sign "
+            f"{' and with '.join(map(repr, signs))}; the other stands between thousands.",
+            f"The draft has decimal_char = {signs[0]!r}, which makes them {low:g} to {high:g}. "
+            "Correct it if need be.",
         )  # fmt: skip
 
 

@@ -17,8 +17,9 @@ from model_loop.drafting.values import ColumnValues, Floats, Mask, Places, probe
 
 #: Rows that are scored.
 ROWS = 20_000
-#: Bins of a number, folds, and rows that weigh as much as the overall mean.
-_BINS, _FOLDS, _PRIOR = 64, 4, 3.0
+#: Bins of a number at most, rows that each has at least, folds, and rows that weigh as much as the
+#: overall mean.
+_BINS, _ROWS_OF_BIN, _FOLDS, _PRIOR = 64, 8, 4, 3.0
 #: Cells of the joint model, and rows for which it is fitted at all.
 _CELLS, _JOINT_ROWS, _LEAST_JOINT = 2_000_000, 12_000, 100
 #: Columns that the joint model is tried without.
@@ -104,8 +105,9 @@ def bins_of(column: ColumnValues, rows: Places) -> tuple[Places, int]:
     if not present.any():
         return codes, 1
     levels, places = np.unique(values[present], return_inverse=True)
-    if not column.labels and len(levels) > _BINS:
-        edges = np.unique(np.quantile(values[present], np.linspace(0, 1, _BINS + 1)[1:-1]))
+    bins = min(_BINS, max(int(present.sum()) // _ROWS_OF_BIN, 2))
+    if not column.labels and len(levels) > bins:
+        edges = np.unique(np.quantile(values[present], np.linspace(0, 1, bins + 1)[1:-1]))
         places, count = np.searchsorted(edges, values[present], side="right"), len(edges) + 1
     else:
         count = len(levels)

@@ -1,4 +1,4 @@
-"""Clocks of times without an offset: what the rows show of them, asked and written."""
+"""Clocks of times: what offsets and rows show of them, asked and written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from model_loop.datasets.declaration import parse_declaration
 from model_loop.drafting.analysis import analyse
 from model_loop.drafting.answers import DraftAnswers
 from model_loop.drafting.clocks import Clocks
-from model_loop.drafting.draft import draft, open_clocks
+from model_loop.drafting.draft import Draft, draft, open_clocks
 from model_loop.drafting.questions import questions
 from model_loop.errors import InvalidInputError
 
@@ -139,3 +139,60 @@ def test_the_question_has_the_evidence_and_the_draft_the_answer(tmp_path: Path) 
         assert {each.code for each in made.findings} & {"other_clocks"} == codes
     with pytest.raises(InvalidInputError, match="such as Europe/Berlin"):
         draft(*read, DraftAnswers(time_zone="Europe/Berln"))
+
+
+def with_offsets(folder: Path, at: list[str] | pd.DatetimeIndex) -> Draft:
+    """Draft a table whose times carry offsets, and nobody says of which place."""
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame({"at": at, "y": rng.normal(9, 2, len(at))})
+    path = folder / "orders.parquet"
+    frame.to_parquet(path)
+    return draft(*analyse([str(path)], "y", folder=folder), DraftAnswers())
+
+
+@pytest.mark.parametrize(
+    ("zone", "carried"),
+    [(BERLIN, "+01:00 and +02:00"), (KOLKATA, "+05:30"), ("America/New_York", "-05:00 and -04:00")],
+)
+def test_offsets_name_a_place_whose_clocks_had_them(
+    tmp_path: Path, zone: str, carried: str
+) -> None:
+    """Its days begin at its midnight, which is another day in UTC."""
+    days = pd.date_range("2021-03-01", periods=500, freq="D", tz=zone)
+    made = with_offsets(tmp_path, [each.isoformat() for each in days])
+    (finding,) = (each for each in made.findings if each.code == "offsets")
+    assert carried in finding.message
+    declared = parse_declaration(made.text, "orders.toml").time
+    assert declared is not None
+    there = days.tz_convert(declared.time_zone)
+    assert (there.tz_localize(None) == days.tz_localize(None)).all()
+    assert "# 2021-03-01 to 2022-07-13" in made.text
+
+
+def test_a_typed_time_says_its_place(tmp_path: Path) -> None:
+    """Parquet holds the name of the time zone."""
+    made = with_offsets(tmp_path, pd.date_range("2021-03-01", periods=500, freq="D", tz=BERLIN))
+    assert f'time_zone = "{BERLIN}"' in made.text
+
+
+def test_offsets_of_several_places_are_said(tmp_path: Path) -> None:
+    """No clocks had them all; those of UTC count."""
+    days = pd.date_range("2021-03-01", periods=500, freq="D", tz=BERLIN)
+    texts = [
+        each.tz_convert(KOLKATA if place % 2 else BERLIN).isoformat()
+        for place, each in enumerate(days)
+    ]
+    made = with_offsets(tmp_path, texts)
+    (finding,) = (each for each in made.findings if each.code == "offsets")
+    assert "several places" in finding.message
+    assert 'time_zone = "UTC"' in made.text
+
+
+def test_offsets_of_utc_are_no_finding(tmp_path: Path) -> None:
+    """Neither Z nor +00:00."""
+    days = pd.date_range("2021-03-01", periods=500, freq="6h", tz="UTC")
+    for texts in (
+        [f"{each:%Y-%m-%dT%H:%M:%S}Z" for each in days],
+        [each.isoformat() for each in days],
+    ):
+        assert "offsets" not in {each.code for each in with_offsets(tmp_path, texts).findings}

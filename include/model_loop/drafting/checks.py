@@ -10,7 +10,7 @@ import numpy as np
 from model_loop.datasets.words import MISSING_WORDS
 from model_loop.drafting import structure
 from model_loop.drafting.analysis import LEAST_ROWS, Analysis
-from model_loop.drafting.clocks import Clocks
+from model_loop.drafting.clocks import Clocks, Offsets
 from model_loop.drafting.sources import WHOLE
 from model_loop.drafting.text import number_text
 from model_loop.drafting.values import ColumnValues, levels_of
@@ -148,6 +148,17 @@ def about_clocks(clocks: Clocks | None, stored_in: str | None) -> Iterator[Findi
             f"The times of {clocks.column} were said to be on the clocks of {stored_in}, and look "
             f"like those of {clocks.stored_in}: {clocks.evidence}.",
             f"If that is so, set stored_in = {clocks.stored_in!r}.",
+        )  # fmt: skip
+
+
+def about_offsets(offsets: Offsets | None) -> Iterator[Finding]:
+    """Yield a finding where times carry offsets of another place than UTC, and none was named."""
+    if offsets is not None:
+        yield _finding(
+            "offsets", offsets.column,
+            offsets.described,
+            f"Days, hours and holidays are those of {offsets.time_zone} in the draft. Give the "
+            "time zone of the place: --time-zone.",
         )  # fmt: skip
 
 

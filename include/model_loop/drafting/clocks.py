@@ -1,21 +1,26 @@
-"""Clocks of times that carry no offset: those of UTC, or those of the place.
+"""Clocks of times: those of UTC, or those of the place.
 
-Summer time tells them apart. Clocks of a place skip an hour in spring, and what people do keeps its
-hours on them; in UTC, no hour is skipped, and it moves by one. Without summer time, a column that
-holds the hour says it, or the hours of the night.
+Offsets beside the times say it. Of times that carry none, summer time does: clocks of a place skip
+an hour in spring, and what people do keeps its hours on them; in UTC, no hour is skipped, and it
+moves by one. Without summer time, a column that holds the hour says it, or the hours of the night.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
+import zoneinfo
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.types as pt
 
-from model_loop.drafting.values import ColumnValues, Floats, TableValues
+from model_loop.drafting.values import ColumnValues, Floats, TableValues, probe
 from model_loop.tables.raw import RawTable
 from model_loop.tables.values import to_values
 
@@ -35,6 +40,47 @@ _BEYOND_CHANCE, _CLOSER = 50.0, 0.5
 _EQUAL = 0.99
 #: Hours of the middle of a day, how much rows gather around it, and hours that two clocks differ.
 _DAYTIME, _BY_DAY, _APART = (10, 17), 0.3, 3
+
+
+#: An offset behind a time of day.
+_OFFSET = re.compile(r"\d{2}:\d{2}[^+-]*?([+-])(\d{2})(?::?(\d{2}))?$")
+#: Rows whose offsets are compared with those of all time zones.
+_ROWS_COMPARED = 500
+
+
+@dataclass(frozen=True)
+class Offsets:
+    """Offsets from UTC that times carry, and the places whose clocks had them.
+
+    Parameters
+    ----------
+    column
+        Column of the times.
+    offsets
+        Each offset, as files write it, the smallest first; of a typed column, its time zone.
+    time_zones
+        Time zones that had the same offset at each of these times; those of the continent that has
+        most of them come first.
+    """
+
+    column: str
+    offsets: tuple[str, ...]
+    time_zones: tuple[str, ...]
+
+    @property
+    def time_zone(self) -> str:
+        """Time zone whose clocks the times show: UTC where they are those of several places."""
+        return next(iter(self.time_zones), UTC)
+
+    @property
+    def described(self) -> str:
+        """The offsets and their place, as a sentence."""
+        carried = f"The times of {self.column} carry {' and '.join(self.offsets)}"
+        if not self.time_zones:
+            return f"{carried}, which are the offsets of several places."
+        others = len(self.time_zones) - 1
+        beside = f" and {others} more" if others else ""
+        return f"{carried}: the clocks of {self.time_zone}{beside}."
 
 
 @dataclass(frozen=True)
@@ -72,6 +118,48 @@ class Clocks:
         rows = "1 row falls" if self.moved == 1 else f"{self.moved:,} rows fall"
         depends = f"; {rows} into another month in UTC" if self.moved else ""
         return f"{self.evidence[0].upper()}{self.evidence[1:]}{depends}."
+
+
+def offsets_of(time: ColumnValues, raw: RawTable) -> Offsets | None:
+    """Return the offsets beside the times of a column; None if there are none but UTC's."""
+    column = raw.columns[time.name]
+    if pt.is_timestamp(column.type):
+        zone = column.type.tz
+        known = zone != UTC and zone in zoneinfo.available_timezones()
+        return Offsets(time.name, (zone,), (zone,)) if known else None
+    if not (pt.is_string(column.type) or pt.is_large_string(column.type)):
+        return None
+    rows = probe(np.flatnonzero(time.present), _ROWS_READ)
+    texts = column.take(pa.array(rows)).to_pylist()
+    found = [_OFFSET.search(text.strip()) for text in texts]
+    seconds = np.array([_seconds(each) for each in found])
+    if not seconds.any():
+        return None
+    shown = {_seconds(each): f"{each[1]}{each[2]}:{each[3] or '00'}" for each in found if each}
+    some = probe(np.arange(len(rows)), _ROWS_COMPARED)
+    places = _places(time.numbers[rows[some]], seconds[some])
+    return Offsets(time.name, tuple(shown[each] for each in sorted(shown)), places)
+
+
+def _seconds(offset: re.Match[str] | None) -> int:
+    if offset is None:
+        return 0
+    sign, hours, minutes = offset.groups()
+    return (int(hours) * _HOUR + int(minutes or 0) * 60) * (-1 if sign == "-" else 1)
+
+
+def _places(moments: Floats, offsets: npt.NDArray[np.int64]) -> tuple[str, ...]:
+    """Return the time zones that had these offsets from UTC, in seconds, at these moments."""
+    fitting = [
+        name
+        for name in sorted(zoneinfo.available_timezones())
+        if name[0].isupper()
+        and "/" in name
+        and not name.startswith("Etc/")
+        and (on_clocks(moments, name) - moments == offsets).all()
+    ]
+    continents = Counter(name.partition("/")[0] for name in fitting)
+    return tuple(sorted(fitting, key=lambda name: -continents[name.partition("/")[0]]))
 
 
 def has_open_clocks(time: ColumnValues, raw: RawTable) -> bool:

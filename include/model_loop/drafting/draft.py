@@ -22,8 +22,21 @@ from model_loop.datasets.words import MISSING_WORDS
 from model_loop.drafting import structure
 from model_loop.drafting.analysis import Analysis, DraftedFiles
 from model_loop.drafting.answers import NONE, DraftAnswers
-from model_loop.drafting.checks import about_clocks, about_columns, about_rows, about_target
-from model_loop.drafting.clocks import UTC, Clocks, clocks_of, has_open_clocks
+from model_loop.drafting.checks import (
+    about_clocks,
+    about_columns,
+    about_offsets,
+    about_rows,
+    about_target,
+)
+from model_loop.drafting.clocks import (
+    UTC,
+    Clocks,
+    clocks_of,
+    has_open_clocks,
+    offsets_of,
+    on_clocks,
+)
 from model_loop.drafting.leaks import leak_findings
 from model_loop.drafting.reading import dialect_keys, file_keys, reading_findings
 from model_loop.drafting.scores import ROWS
@@ -140,6 +153,9 @@ class _Drafting:
         require_fitting(analysis, answers)
         self.time = _time_of(analysis, answers)
         self.clocks = open_clocks(files, analysis, answers)
+        self.offsets = None
+        if self.time is not None and answers.time_zone is None:
+            self.offsets = offsets_of(self.time, files.raw)
         self.entity = self._entity()
         self.partition = files.pattern.partition or WHOLE
         if self.time is not None and files.pattern.partition is None:
@@ -168,6 +184,7 @@ class _Drafting:
             *about_rows(
                 analysis, self.answers.group_on, self.time, kept="group_on" in self._split()
             ),
+            *about_offsets(self.offsets),
             *about_clocks(self.clocks, answers.stored_in),
             *about_columns(analysis),
             *leak_findings(
@@ -266,9 +283,10 @@ class _Drafting:
     def _time_keys(self) -> dict[str, tuple[Value, str]]:
         if self.time is None:
             return {}
+        time_zone = self.answers.time_zone or (self.offsets.time_zone if self.offsets else UTC)
+        ends = np.array([np.nanmin(self.time.numbers), np.nanmax(self.time.numbers)])
         begin, end = (
-            dt.datetime.fromtimestamp(float(each), dt.UTC)
-            for each in (np.nanmin(self.time.numbers), np.nanmax(self.time.numbers))
+            dt.datetime.fromtimestamp(float(each), dt.UTC) for each in on_clocks(ends, time_zone)
         )
         default, evidence = UTC, "time zone of its values, where they say none"
         if self.clocks is not None:
@@ -277,7 +295,7 @@ class _Drafting:
             "column": (self.time.name, f"{begin:%Y-%m-%d} to {end:%Y-%m-%d}"),
             "stored_in": (self.answers.stored_in or default, evidence),
             "time_zone": (
-                self.answers.time_zone or UTC,
+                time_zone,
                 'time zone of the place; with country = "US", for example, holidays count',
             ),
         }

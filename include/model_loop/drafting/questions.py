@@ -9,7 +9,7 @@ from typing import Any
 
 from model_loop.drafting.analysis import Analysis, DraftedFiles
 from model_loop.drafting.answers import NONE, DraftAnswers
-from model_loop.drafting.clocks import UTC
+from model_loop.drafting.clocks import UTC, offsets_of
 from model_loop.drafting.draft import open_clocks
 from model_loop.drafting.text import name_of
 
@@ -70,7 +70,9 @@ def questions(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) ->
         yield Question("time_column", text, default, "--time-column")
     if analysis.time is not None and answers.time_zone is None:
         text = "Time zone of the place, such as Europe/Berlin"
-        yield Question("time_zone", text, UTC, "--time-zone")
+        offsets = offsets_of(analysis.time, files.raw)
+        default, evidence = (offsets.time_zone, offsets.described) if offsets else (UTC, "")
+        yield Question("time_zone", text, default, "--time-zone", evidence=evidence)
     clocks = open_clocks(files, analysis, answers)
     if clocks is not None and answers.stored_in is None:
         text = f"Clocks of {clocks.column}: {UTC}, or those of {clocks.time_zone}"

@@ -18,6 +18,7 @@ from model_loop.scoring.rows import from_frame, to_frame
 from model_loop.serving.compiled import forests
 from model_loop.serving.compiled.compiler import compile_model, make_predictor
 from model_loop.serving.compiled.flat import Trees
+from model_loop.serving.compiled.forests import Flattened
 from model_loop.serving.compiled.model import TOLERANCE
 from model_loop.tracking.registry import read_model, save_model
 from model_loop.training_set.encodings import ENCODINGS, Encoding
@@ -93,10 +94,10 @@ def test_what_differs_is_not_used(
     model = fit("xgboost", sample_training_set)
     flatten = forests.flatten
 
-    def wrong(*arguments: object) -> Trees:
-        trees = flatten(*arguments)  # type: ignore[arg-type]  # as given
+    def wrong(*arguments: object) -> Flattened:
+        trees, covers = flatten(*arguments) or ()  # type: ignore[arg-type, misc]  # as given
         assert isinstance(trees, Trees)
-        return trees._replace(base=trees.base + 1e-4)
+        return trees._replace(base=trees.base + 1e-4), covers
 
     monkeypatch.setattr(forests, "flatten", wrong)
     predictor = make_predictor(TRIPS, 1, loaded(model, sample_training_set))

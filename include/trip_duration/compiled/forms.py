@@ -7,12 +7,16 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from model_loop.days import HOUR, WEEKDAY
 from model_loop.scoring.rows import Rows
 from model_loop.serving.compiled.columns import Vocabulary
 from model_loop.serving.compiled.encoders import Kernel, kernel_of
 from model_loop.serving.compiled.flat import Linear, Trees
+from model_loop.serving.compiled.origins import Origins, origins_of
 from trip_duration.columns import TRIP_COLUMNS
+from trip_duration.compiled import vectors
 from trip_duration.compiled.flat import DenseTables, SparseTables
 from trip_duration.compiled.soundness import sound_width
 from trip_duration.services import (
@@ -34,6 +38,15 @@ _ODD_ZONES = (1, 263, 264, 265)
 _ODD_DISTANCES = (0.0, 0.01, 0.3, 30.0, 30.01, 100.0, 201_421.0)
 #: 2024-07-04, a holiday, and the last second of a leap day.
 _ODD_TIMES = (1_720_051_200, 1_709_251_199)
+
+#: Places in a row of the features that `sources` names; hour and weekday are of the time.
+_ORIGINS: Mapping[str, int] = MappingProxyType(
+    {
+        **TRIP_COLUMNS.places,
+        HOUR: TRIP_COLUMNS.places[PICKUP_TIME],
+        WEEKDAY: TRIP_COLUMNS.places[PICKUP_TIME],
+    }
+)
 
 _CODE: Mapping[tuple[type, type], str] = MappingProxyType(
     {
@@ -81,6 +94,24 @@ class TripForms:
     def sound_width(self, tables: Any) -> int | None:  # noqa: ANN401 - as stored
         """Return the number of columns that tables make; None if they do not fit together."""
         return sound_width(tables)
+
+    def design(
+        self,
+        rows: Rows,
+        tables: DenseTables | SparseTables,
+        absent: float,
+    ) -> npt.NDArray[np.float64]:
+        """Return the design matrix of rows."""
+        return vectors.design(rows, tables, absent)
+
+    def origins(self, encoder: Any, _tables: Any) -> Origins:  # noqa: ANN401 - as above
+        """Return the columns of a row that each column of the design matrix is computed from."""
+        return origins_of(
+            [
+                sorted({_ORIGINS[feature] for feature in encoder.sources(name)})
+                for name in encoder.get_feature_names_out()
+            ]
+        )
 
     def odd_rows(self, _tables: Any, count: int, seed: int = 0) -> Rows:  # noqa: ANN401 - as stored
         """Return generated rows, among them every oddity that a request may have."""

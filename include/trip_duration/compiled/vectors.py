@@ -47,12 +47,8 @@ def predict_dense_trees(rows: Rows, tables: DenseTables, trees: Trees, minutes: 
 def predict_sparse_trees(rows: Rows, tables: SparseTables, trees: Trees, minutes: _Floats) -> None:
     """Predict *rows* into *minutes*, both of one length."""
     for part in parts(rows, max(len(trees.roots), tables.first)):
-        places, numbers, first = _encode_sparse(rows[part], tables)
-        columns = np.full((len(numbers), first + numbers.shape[1]), trees.absent, dtype=np.float32)
-        row, kind = np.nonzero(places >= 0)
-        columns[row, places[row, kind]] = 1.0
-        columns[:, first:] = numbers
-        minutes[part] = walk(columns, trees)
+        columns = design(rows[part], tables, trees.absent)
+        minutes[part] = walk(columns.astype(np.float32), trees)
 
 
 def predict_sparse_linear(
@@ -63,6 +59,24 @@ def predict_sparse_linear(
     weights = np.where(places >= 0, linear.weights[places], 0.0)
     further = linear.weights[first : first + numbers.shape[1]]
     minutes[:] = weights.sum(axis=1) + numbers @ further + linear.base
+
+
+def design(rows: Rows, tables: DenseTables | SparseTables, absent: float) -> _Floats:
+    """Return the design matrix of rows.
+
+    Parameters
+    ----------
+    absent
+        Value of a column of a sparse matrix without an entry.
+    """
+    if isinstance(tables, DenseTables):
+        return _encode_dense(rows, tables).astype(np.float64)
+    places, numbers, first = _encode_sparse(rows, tables)
+    columns = np.full((len(numbers), first + numbers.shape[1]), absent)
+    row, kind = np.nonzero(places >= 0)
+    columns[row, places[row, kind]] = 1.0
+    columns[:, first:] = numbers
+    return columns
 
 
 def _encode_dense(rows: Rows, tables: DenseTables) -> _Columns:

@@ -27,13 +27,28 @@ from model_loop.datasets.dataset import Dataset
 from model_loop.errors import InvalidInputError, ModelLoopError
 from model_loop.objects.files import atomic_write
 from model_loop.scoring.notices import watch_of
+from model_loop.scoring.predictor import Predictor
+from model_loop.scoring.reasons import Explain
 from model_loop.scoring.rows import Rows, from_frame, to_frame
 from model_loop.serving.compiled import forests
 from model_loop.serving.compiled.columns import Vocabulary
 from model_loop.serving.compiled.encoders import forms_of
+from model_loop.serving.compiled.explaining import (
+    MOST_NUMBERS,
+    explainer_of,
+    no_reasons,
+    numbers_of,
+    require_reasons,
+)
 from model_loop.serving.compiled.model import CompiledModel, NotCompiledError, Predict
 from model_loop.serving.compiled.orders import CompilerResult, Order, write_outcome
-from model_loop.serving.compiled.stored import KEPT_FORM, LOGGED_FORM, columns_of, proven_form
+from model_loop.serving.compiled.stored import (
+    KEPT_FORM,
+    LOGGED_FORM,
+    FormPredictor,
+    columns_of,
+    proven_form,
+)
 from model_loop.serving.compiled.transformers import UNKNOWN
 from model_loop.serving.models.predictor import ServedVersion, places_of
 from model_loop.serving.models.store import ModelStore
@@ -68,11 +83,18 @@ class Compiled:
     plain: str = ""
 
 
-def compile_model(dataset: Dataset, version: int, loaded: LoadedModel) -> Compiled:
+def compile_model(
+    dataset: Dataset, version: int, loaded: LoadedModel, *, waits: bool = True
+) -> Compiled:
     """Compile a loaded version.
 
     The form brings what the model says of the example that is stored beside it, and of generated
     rows with every oddity that requests may have.
+
+    Parameters
+    ----------
+    waits
+        Whether a request waits for its reasons: a form for which that takes too long gives none.
 
     Raises
     ------
@@ -87,7 +109,7 @@ def compile_model(dataset: Dataset, version: int, loaded: LoadedModel) -> Compil
             f"Promote a version that reads raw columns of {dataset.rows[0]}.",
         )
     try:
-        return Compiled(columns, _form(dataset, loaded, columns))
+        return Compiled(columns, _form(dataset, loaded, columns, waits=waits))
     except NotCompiledError as error:
         return Compiled(columns, None, str(error))
     except Exception as error:
@@ -110,7 +132,7 @@ def make_predictor(dataset: Dataset, version: int, loaded: LoadedModel) -> Serve
     if compiled.form is not None:
         try:
             predict = compiled.form.verify()
-            return ServedVersion(version, columns, places, predict, watch=watch)
+            return ServedVersion(version, columns, places, predict, form=compiled.form, watch=watch)
         except NotCompiledError as error:
             plain = str(error)
     logger.warning("Version %d is served as it is: %s", version, plain)
@@ -153,7 +175,31 @@ def _columns(dataset: Dataset, loaded: LoadedModel) -> tuple[str, ...]:
     return forms_of(dataset).columns_of(encoder) or loaded.inputs
 
 
-def _form(dataset: Dataset, loaded: LoadedModel, columns: tuple[str, ...]) -> CompiledModel:
+def explainer_for(predictor: Predictor) -> Explain:
+    """Return a function that explains the predictions of a loaded version, however long it takes.
+
+    Raises
+    ------
+    InvalidInputError
+        If the version gives no reasons.
+    """
+    version, model = predictor.version, predictor.model
+    form, why = (model.form, "") if isinstance(model, FormPredictor) else (None, "")
+    if predictor.pipeline is not None:
+        loaded = LoadedModel(predictor.pipeline, predictor.columns, 0.0)
+        compiled = compile_model(version.dataset, version.number, loaded, waits=False)
+        form, why = compiled.form, compiled.plain
+    form = require_reasons(form, f"Version {version.number} of {version.name}", why)
+    try:
+        form.verify(machine_code=False)
+    except NotCompiledError as error:
+        raise no_reasons(f"Version {version.number} of {version.name}", str(error)) from error
+    return explainer_of(form)
+
+
+def _form(
+    dataset: Dataset, loaded: LoadedModel, columns: tuple[str, ...], *, waits: bool
+) -> CompiledModel:
     steps = dict(loaded.model.named_steps)
     encoder, selected = steps.pop("encode", None), steps.pop("select", None)
     estimator = steps.popitem()[1]
@@ -166,9 +212,13 @@ def _form(dataset: Dataset, loaded: LoadedModel, columns: tuple[str, ...]) -> Co
     width = forms.sound_width(tables)
     if width is None:
         raise NotCompiledError("the tables of its encoder do not fit together")
-    flat = forests.flatten(estimator, selected.places if selected else None, width)
-    if flat is None:
+    flattened = forests.flatten(estimator, selected.places if selected else None, width)
+    if flattened is None:
         raise NotCompiledError(f"{type(estimator).__name__} has no compiled form")
+    flat, covers = flattened
+    if waits and numbers_of(flat) > MOST_NUMBERS:
+        # They would be further memory of a server, for nothing.
+        covers = covers[:0]
     generated = forms.odd_rows(tables, _GENERATED)
     plain = _plain(dataset, generated, vocabulary)
     predictions = predict_by(dataset, loaded, columns)(plain)
@@ -176,7 +226,8 @@ def _form(dataset: Dataset, loaded: LoadedModel, columns: tuple[str, ...]) -> Co
         example = from_frame(dataset, _example(dataset, loaded.example, columns), columns)
         generated = np.concatenate([example, generated])
         predictions = predict_by(dataset, loaded, columns)(generated)
-    return CompiledModel(dataset, tables, flat, generated, predictions, vocabulary)
+    origins = forms.origins(encoder, tables)
+    return CompiledModel(dataset, tables, flat, generated, predictions, vocabulary, origins, covers)
 
 
 def _only_casts(step: object) -> bool:

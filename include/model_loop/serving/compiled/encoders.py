@@ -8,11 +8,14 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.scoring.rows import Rows
+from model_loop.serving.compiled import vectors
 from model_loop.serving.compiled.columns import ColumnTables, Vocabulary, sound_width
 from model_loop.serving.compiled.flat import Linear, Trees
+from model_loop.serving.compiled.origins import Origins, origins_of_tables
 
 Kernel = Callable[[Rows, Any, Any, Any], None]
 """Predicts rows of float64 by tables and a flat estimator into an array of one length."""
@@ -65,6 +68,18 @@ class EncoderForms(Protocol):
     def sound_width(self, tables: Any, /) -> int | None:  # noqa: ANN401 - as above
         """Return the number of columns that tables make; None if they do not fit together."""
 
+    def design(self, rows: Rows, tables: Any, absent: float, /) -> npt.NDArray[np.float64]:  # noqa: ANN401 - as above
+        """Return the design matrix of rows of float64.
+
+        Parameters
+        ----------
+        absent
+            Value of a column of a sparse matrix without an entry.
+        """
+
+    def origins(self, encoder: Any, tables: Any, /) -> Origins:  # noqa: ANN401 - as above
+        """Return the columns of a row that each column of the design matrix is computed from."""
+
     def odd_rows(self, tables: Any, count: int, /) -> Rows:  # noqa: ANN401 - as above
         """Return generated rows, among them every oddity that a request may have."""
 
@@ -101,6 +116,14 @@ class ColumnForms:
     def sound_width(self, tables: Any) -> int | None:  # noqa: ANN401 - as above
         """Return the number of columns that tables make; None if they do not fit together."""
         return sound_width(tables, len(self._columns))
+
+    def design(self, rows: Rows, tables: ColumnTables, absent: float) -> npt.NDArray[np.float64]:
+        """Return the design matrix of rows."""
+        return vectors.encode(rows, tables, absent if tables.is_sparse else 0.0)
+
+    def origins(self, _encoder: Any, tables: ColumnTables) -> Origins:  # noqa: ANN401 - as above
+        """Return the column of a row that each column of the design matrix is computed from."""
+        return origins_of_tables(tables)
 
     def odd_rows(self, tables: ColumnTables, count: int) -> Rows:
         """Return generated rows in which categories are places in the vocabulary.

@@ -15,17 +15,21 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.linear_model._base import LinearModel
+from sklearn.tree import DecisionTreeRegressor
 
 from model_loop.models.boosting import BoosterRegressor
 from model_loop.serving.compiled.flat import NODE, SIDE_BY_SIDE, Linear, Trees
+from model_loop.serving.compiled.shapley import Covers
 
 _Ints = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
+Flattened = tuple[Trees | Linear, Covers]
+"""A flat estimator, and the covers of its nodes; of a linear model there are none."""
 
 _IDENTITY = frozenset({"reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror"})
 
 
-def flatten(estimator: object, places: Sequence[int] | None, width: int) -> Trees | Linear | None:
+def flatten(estimator: object, places: Sequence[int] | None, width: int) -> Flattened | None:
     """A fitted estimator as flat arrays; None if its kind has no flat form.
 
     Parameters
@@ -42,8 +46,10 @@ def flatten(estimator: object, places: Sequence[int] | None, width: int) -> Tree
         return _boosted(estimator, columns)
     if isinstance(estimator, RandomForestRegressor | ExtraTreesRegressor):
         return _forest([tree.tree_ for tree in estimator.estimators_], columns)
+    if isinstance(estimator, DecisionTreeRegressor):
+        return _forest([estimator.tree_], columns)
     if isinstance(estimator, LinearModel):
-        return _linear(estimator, columns, width)
+        return _linear(estimator, columns, width), np.zeros(0, dtype=np.float32)
     return None
 
 
@@ -53,7 +59,9 @@ def _linear(estimator: Any, columns: _Ints, width: int) -> Linear:  # noqa: ANN4
     return Linear(weights, float(np.ravel(estimator.intercept_)[0]))
 
 
-def _forest(trees: Iterable[Any], columns: _Ints, *, base: float = 0.0, rate: float = 0) -> Trees:
+def _forest(
+    trees: Iterable[Any], columns: _Ints, *, base: float = 0.0, rate: float = 0
+) -> Flattened:
     """Trees of scikit-learn, averaged, or added with a learning rate."""
     flat = _Flat()
     for tree in trees:
@@ -65,11 +73,12 @@ def _forest(trees: Iterable[Any], columns: _Ints, *, base: float = 0.0, rate: fl
             _rounded_down(tree.threshold),
             tree.value[:, 0, 0],
             tree.missing_go_to_left.astype(bool),
+            tree.weighted_n_node_samples,
         )
     return flat.finish(base=base, scale=rate or 1 / len(flat.roots), single=False, absent=0.0)
 
 
-def _boosted(estimator: GradientBoostingRegressor, columns: _Ints) -> Trees | None:
+def _boosted(estimator: GradientBoostingRegressor, columns: _Ints) -> Flattened | None:
     if not isinstance(estimator.init_, DummyRegressor):
         return None
     return _forest(
@@ -80,7 +89,7 @@ def _boosted(estimator: GradientBoostingRegressor, columns: _Ints) -> Trees | No
     )
 
 
-def _booster(estimator: BoosterRegressor, columns: _Ints) -> Trees | None:
+def _booster(estimator: BoosterRegressor, columns: _Ints) -> Flattened | None:
     best = estimator.booster_[: estimator.best_rounds_]
     learner = json.loads(best.save_raw("json"))["learner"]
     booster, objective = learner["gradient_booster"], learner["objective"]["name"]
@@ -100,6 +109,7 @@ def _booster(estimator: BoosterRegressor, columns: _Ints) -> Trees | None:
             np.nextafter(conditions, np.float32(-np.inf)),
             conditions.astype(np.float64),
             np.asarray(tree["default_left"], dtype=bool),
+            np.asarray(tree["sum_hessian"], dtype=np.float64),
         )
     base = json.loads(learner["learner_model_param"]["base_score"])
     start = float(np.float32(np.ravel(base)[0]))
@@ -119,6 +129,7 @@ class _Flat:
     def __init__(self) -> None:
         self.nodes: list[npt.NDArray[np.void]] = []
         self.values: list[_Floats] = []
+        self.covers: list[_Floats] = []
         self.roots: list[int] = []
         self.depths: list[int] = []
         self.size = 0
@@ -131,6 +142,7 @@ class _Flat:
         threshold: npt.NDArray[np.float32],
         value: _Floats,
         missing_left: npt.NDArray[np.bool_],
+        cover: _Floats,
     ) -> None:
         """Append a tree; a node without children is a leaf."""
         levels = _levels(left, right)
@@ -144,14 +156,15 @@ class _Flat:
         nodes["left"] = np.where(leaf, new[old], new[left[old]])
         self.nodes.append(nodes)
         self.values.append(np.asarray(value, dtype=np.float64)[old])
+        self.covers.append(cover[old])
         self.roots.append(self.size)
         self.depths.append(len(levels) - 1)
         self.size += len(old)
 
-    def finish(self, *, base: float, scale: float, single: bool, absent: float) -> Trees:
+    def finish(self, *, base: float, scale: float, single: bool, absent: float) -> Flattened:
         """All trees."""
         depths = np.asarray(self.depths, dtype=np.int32)
-        return Trees(
+        trees = Trees(
             nodes=np.concatenate(self.nodes),
             values=np.concatenate(self.values),
             roots=np.asarray(self.roots, dtype=np.int32),
@@ -161,6 +174,7 @@ class _Flat:
             single=single,
             absent=absent,
         )
+        return trees, np.concatenate(self.covers).astype(np.float32)
 
 
 def _levels(left: _Ints, right: _Ints) -> list[_Ints]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -17,7 +18,9 @@ from model_loop.scoring.rows import Rows
 from model_loop.serving.compiled.encoders import forms_of
 from model_loop.serving.compiled.errors import NotCompiledError
 from model_loop.serving.compiled.flat import Linear, Trees
-from model_loop.serving.compiled.soundness import is_sample, is_sound
+from model_loop.serving.compiled.origins import Origins
+from model_loop.serving.compiled.shapley import Covers
+from model_loop.serving.compiled.soundness import is_explaining, is_sample, is_sound
 
 __all__ = ["FORMAT", "NUMBER", "TOLERANCE", "CompiledModel", "NotCompiledError", "Predict"]
 
@@ -53,6 +56,11 @@ class CompiledModel:
         Predictions of the registered model for them.
     vocabulary
         Texts of the categories that it knows, by the places of their columns.
+    origins
+        Columns of a row that each column of the design matrix comes from; None in forms of earlier
+        versions, which explain nothing.
+    covers
+        Covers of the nodes of trees; none where explaining a row takes too long to be asked for.
     """
 
     dataset: Dataset
@@ -61,6 +69,8 @@ class CompiledModel:
     sample: Rows
     predictions: Targets
     vocabulary: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    origins: Origins | None = None
+    covers: Covers = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
 
     def verify(self, *, machine_code: bool = True) -> Predict:
         """Return a function that predicts by this form, once it agrees with the registered model.
@@ -80,10 +90,7 @@ class CompiledModel:
         kernel = forms.kernel(tables, flat, machine_code=machine_code)
         if kernel is None:
             raise NotCompiledError("linear models of dense columns have no compiled form")
-        codes = [
-            (place, {text: float(code) for code, text in enumerate(texts)})
-            for place, texts in self.vocabulary.items()
-        ]
+        codes = self._codes
 
         def predict(rows: Rows) -> Targets:
             if codes and rows.dtype == object:
@@ -101,6 +108,19 @@ class CompiledModel:
             )
         return predict
 
+    @functools.cached_property
+    def _codes(self) -> list[tuple[int, dict[str, float]]]:
+        return [
+            (place, {text: float(code) for code, text in enumerate(texts)})
+            for place, texts in self.vocabulary.items()
+        ]
+
+    def design(self, rows: Rows) -> npt.NDArray[np.float64]:
+        """Return the design matrix of rows, shape (rows, columns of the encoder)."""
+        absent = self.flat.absent if isinstance(self.flat, Trees) else 0.0
+        plain = _coded(rows, self._codes) if rows.dtype == object else rows
+        return forms_of(self.dataset).design(plain, self.tables, absent)
+
     def write(self, file: BinaryIO) -> None:
         """Write it where a file is."""
         parts: dict[str, Any] = {"format": FORMAT, "number": NUMBER}
@@ -110,6 +130,8 @@ class CompiledModel:
             parts["vocabulary"] = msgspec.json.encode(
                 {str(place): texts for place, texts in self.vocabulary.items()}
             ).decode()
+        if self.origins is not None:
+            parts |= {"origins": self.origins, "covers": self.covers}
         for name, part in (("tables", self.tables), ("flat", self.flat)):
             parts[name] = type(part).__name__
             parts |= {f"{name}.{key}": value for key, value in part._asdict().items()}
@@ -142,12 +164,18 @@ class CompiledModel:
             tables, flat = _part(parts, "tables", forms.kinds), _part(parts, "flat", _FLAT)
             sample, predictions = parts["sample"], parts["minutes"]
             stored = str(parts["vocabulary"]) if "vocabulary" in parts else "{}"
+            explaining = (parts["origins"], parts["covers"]) if "origins" in parts else ()
         vocabulary = _vocabulary(stored, dataset)
         width = forms.sound_width(tables)
-        sound = width is not None and is_sound(width, flat)
-        if not (sound and is_sample(dataset.columns, sample, predictions)):
+        if (
+            width is None
+            or not is_sound(width, flat)
+            or not is_sample(dataset.columns, sample, predictions)
+        ):
             raise NotCompiledError("its stored parts do not fit together")
-        return cls(dataset, tables, flat, sample, predictions, vocabulary)
+        if explaining and not is_explaining(width, len(dataset.columns), flat, *explaining):
+            raise NotCompiledError("what explains its predictions does not fit its other parts")
+        return cls(dataset, tables, flat, sample, predictions, vocabulary, *explaining)
 
 
 def _part(parts: Any, name: str, kinds: Mapping[str, Any]) -> Any:  # noqa: ANN401 - one of our named tuples

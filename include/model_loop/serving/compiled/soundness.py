@@ -35,6 +35,25 @@ def is_sample(columns: Columns, sample: Any, predictions: Any) -> bool:  # noqa:
     )
 
 
+def is_explaining(
+    width: int,
+    columns: int,
+    flat: Trees | Linear,
+    origins: Any,  # noqa: ANN401 - as above
+    covers: Any,  # noqa: ANN401 - as above
+) -> bool:
+    """Return whether every column has an origin among those of a row, and every node a cover."""
+    nodes = () if isinstance(flat, Linear) else flat.nodes
+    return bool(
+        origins.ndim == 2  # noqa: PLR2004 - a matrix
+        and is_array(origins, np.int16, (width, origins.shape[1]))
+        and ((origins >= -1) & (origins < columns)).all()
+        and is_array(covers, np.float32, (len(covers),))
+        and len(covers) in {0, len(nodes)}
+        and (np.isfinite(covers) & (covers >= 0)).all()
+    )
+
+
 def is_array(value: Any, dtype: Any, shape: tuple[int, ...]) -> bool:  # noqa: ANN401 - as above
     """Return whether an array has a type and a shape."""
     return bool(value.dtype == dtype) and value.shape == shape

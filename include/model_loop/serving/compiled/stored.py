@@ -60,17 +60,17 @@ class CompiledVersion(Answering):
 
 
 @dataclass(frozen=True)
-class _FromFrames:
+class FormPredictor:
     """Predictor of raw rows by a compiled form."""
 
-    dataset: Dataset
+    form: CompiledModel
     by_rows: Predict
     columns: tuple[str, ...]
 
     def predict(self, rows: Any, /) -> npt.NDArray[np.float64]:  # noqa: ANN401 - as scikit-learn's
         """Return predictions of raw rows, shape (rows,)."""
         frame: pd.DataFrame = rows
-        return self.by_rows(from_frame(self.dataset, frame, self.columns))
+        return self.by_rows(from_frame(self.form.dataset, frame, self.columns))
 
 
 def load_answering(tracker: Tracker, name: str, version: int) -> Answering:
@@ -95,7 +95,7 @@ def load_answering(tracker: Tracker, name: str, version: int) -> Answering:
         megabytes = sum(one.nbytes for one in form.flat if isinstance(one, np.ndarray)) / 1e6
         logger.warning("%s Its compiled form goes on answering.", error)
         return CompiledVersion(
-            _FromFrames(form.dataset, predict, columns),
+            FormPredictor(form, predict, columns),
             columns,
             megabytes,
             error,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.reading import Row
 from model_loop.datasets.stored import dataset_of_text
 from model_loop.scoring.notices import ValueWatch
+from model_loop.scoring.reasons import Explain
+from model_loop.serving.compiled.explaining import explainer_of, require_reasons
 from model_loop.serving.compiled.model import CompiledModel, Predict
 
 
@@ -68,6 +71,17 @@ class ServedVersion:
                         continue
                     return columns[place].field
         return ""
+
+    @functools.cached_property
+    def explain(self) -> Explain:
+        """Return the function that explains its predictions.
+
+        Raises
+        ------
+        InvalidInputError
+            If it has none, or one for which no request can wait.
+        """
+        return explainer_of(require_reasons(self.form, f"Version {self.version}", self.plain))
 
     @property
     def compiled(self) -> bool:

@@ -1,0 +1,110 @@
+"""Reasons of a prediction: how much each column of the row adds to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Meta, Struct
+
+from model_loop.datasets.dataset import Dataset
+from model_loop.scoring.assumptions import time_text
+from model_loop.scoring.rows import Rows
+
+#: Contributions of an answer that are named; the others are given as their sum.
+NAMED = 5
+
+
+class Contributions(NamedTuple):
+    """Amounts that the columns of rows add to their predictions, in the unit of the target.
+
+    Parameters
+    ----------
+    base
+        Amount that they are added to.
+    added
+        Amounts, shape (rows, columns of the table); with `base` they add up to the prediction.
+    """
+
+    base: float
+    added: npt.NDArray[np.float64]
+
+
+Explain = Callable[[Rows], Contributions]
+"""Computes the contributions to the predictions of rows; it may run in several threads at once."""
+
+
+class Contribution(Struct, kw_only=True):
+    """Amount that a column of the row adds to the prediction."""
+
+    column: Annotated[str, Meta(description="Name of the column in requests.")]
+    title: Annotated[str, Meta(description="Name of the column for people.")]
+    value: Annotated[float | str | bool | None, Meta(description="Value in the row.")]
+    unit: Annotated[str, Meta(description="Unit of the value.")]
+    added: Annotated[float, Meta(description="Amount, in the unit of the prediction.")]
+
+
+class Reasons(Struct, kw_only=True):
+    """Reasons of a prediction, which is the sum of `base`, the amounts added, and `others`."""
+
+    base: Annotated[
+        float,
+        Meta(
+            description="Of trees, the average prediction of the rows that the version has "
+            "learned from; of a linear model, its intercept."
+        ),
+    ]
+    strongest: Annotated[
+        list[Contribution],
+        Meta(description="The columns that add or take most, the strongest first."),
+    ]
+    others: Annotated[float, Meta(description="Sum of what all other columns add.")]
+
+
+def tell_reasons(
+    dataset: Dataset,
+    cells: Sequence[Any],
+    prediction: float,
+    base: float,
+    added: npt.NDArray[np.float64],
+    most: int = NAMED,
+) -> Reasons:
+    """Name the strongest contributions to the prediction of a row.
+
+    Parameters
+    ----------
+    cells
+        Values of the row.
+    added
+        Contributions of its columns, shape (columns,); see `Contributions`.
+    most
+        Contributions that are named.
+    """
+    order = np.argsort(-np.abs(added), kind="stable")[:most]
+    strongest = [
+        _told(dataset, place, cells[place], float(added[place]))
+        for place in order.tolist()
+        if added[place]
+    ]
+    others = prediction - base - sum(one.added for one in strongest)
+    return Reasons(base=base, strongest=strongest, others=others)
+
+
+def _told(dataset: Dataset, place: int, cell: Any, added: float) -> Contribution:  # noqa: ANN401 - a number or a text
+    column, value = dataset.columns[place], cell
+    # Only NaN differs from itself.
+    if value is None or value != value:  # noqa: PLR0124 - see above
+        value = None
+    elif column.kind == "time":
+        value = time_text(value)
+    elif column.kind == "yes_no":
+        value = bool(value)
+    return Contribution(
+        column=column.field,
+        title=column.title or column.name,
+        value=value,
+        unit=column.unit,
+        added=added,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,19 +16,29 @@ from tests.orchestration.test_retraining import Store
 
 from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError, StoredObjectError
+from model_loop.intervals.adaptive import NO_CORRECTION
 from model_loop.models.gate import Check, GateVerdict
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import TrainedModel, train
 from model_loop.models.tuning import tune
+from model_loop.objects.documents import text_of
 from model_loop.orchestration.alerts import announcements
 from model_loop.orchestration.assets import assets_of
 from model_loop.orchestration.forms import promotion_form, retraining_form
 from model_loop.orchestration.steps import judging, promotion, retraining
 from model_loop.settings import get_settings
 from model_loop.tracking.challengers import latest_challenger
+from model_loop.tracking.corrections import (
+    correction_of,
+    correction_tag,
+    keep_correction,
+    widening_of,
+)
 from model_loop.tracking.deployments import BROUGHT_IN, registered_name
+from model_loop.tracking.downloads import read_artifact
 from model_loop.tracking.lineage import find_lineage, lineage_of, log_lineage
 from model_loop.tracking.models import champion_errors
+from model_loop.tracking.names import INTERVALS, MODEL_CARD
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import load_registered, register_model, save_model
 from model_loop.tracking.runs import Tracker, training_set_tags
@@ -428,3 +439,64 @@ def test_the_comparison_of_a_training_says_why_the_champion_is_not_in_it(
     unseen = champion_errors(tracker, training_set(published, "2024-01", "2024-02", "2024-05"))
     assert set(unseen.errors) == {"champion (version 1)"}
     assert not unseen.notes
+
+
+def test_intervals_that_fail_go_with_the_version_as_wider_ones(
+    tracker: Tracker, published: Path
+) -> None:
+    """The verdict is passed; registry, history, mail and card say so, until days say more."""
+    built = training_set(published, "2024-01", "2024-02", "2024-03")
+    version = registered(tracker, built)
+    run_id = str(tracker.client.get_model_version(NAME, str(version)).run_id)
+    trained = _TRAINED[built.digest, LINEAR]
+    assert trained.calibration is not None
+    narrow = dataclasses.replace(
+        trained.calibration.intervals,
+        cells=tuple(
+            tuple(value // 3 for value in cell) for cell in trained.calibration.intervals.cells
+        ),
+    )
+    tracker.client.log_text(run_id, text_of(narrow), INTERVALS)
+    tracker.client.log_text(run_id, "# A card\n", MODEL_CARD)
+    verdict = judged(version)
+    assert verdict.passed
+    assert check(verdict, "coverage").outcome == "warning"
+    widening = correction_of(tags_of(tracker), version)
+    assert widening == verdict.widening
+    assert widening.lower < 1 > widening.upper
+    promotion.move(form(version=version), dag_run("moves"), verdict)
+    entry = promoter().history()[0]
+    assert "did not hold at the gate (coverage" in entry.remarks
+    mail = announcements.moved(entry, "green", "promotion", "r", verdict)
+    assert mail.table is not None
+    assert [row[1] for row in mail.table.rows if row[0] == "coverage"] == ["WARNING"]
+    for _ in range(2):
+        card = read_artifact(tracker.client, run_id, MODEL_CARD) or b""
+        assert card.startswith(b"# A card\n")
+        assert card.count(b"## Intervals at the gate") == 1
+        assert b"wider intervals" in card
+        promoter().record(verdict, "again")
+    later = dataclasses.replace(widening, version=7, day="2024-04-07")
+    keep_correction(tracker, NAME, version, later)
+    promoter().record(dataclasses.replace(verdict, widening=None), "once more")
+    assert correction_of(tags_of(tracker), version) == later
+    assert widening_of(tags_of(tracker), version) == NO_CORRECTION
+
+
+def test_intervals_that_cannot_be_read_are_not_judged(tracker: Tracker, published: Path) -> None:
+    """A damaged file holds up no better model, nor does a damaged correction."""
+    built = training_set(published, "2024-01", "2024-02", "2024-03")
+    version = registered(tracker, built)
+    run_id = str(tracker.client.get_model_version(NAME, str(version)).run_id)
+    tracker.client.log_text(run_id, "{", INTERVALS)
+    verdict = judged(version)
+    assert verdict.passed
+    assert not [one for one in verdict.checks if one.name.startswith("coverage")]
+    tracker.client.set_registered_model_tag(NAME, correction_tag(version), "{")
+    assert correction_of(tags_of(tracker), version) == NO_CORRECTION
+
+
+def tags_of(tracker: Tracker) -> dict[str, str]:
+    """Return the tags of the registered model."""
+    tags: dict[str, str] = tracker.client.get_registered_model(NAME).tags
+    return tags

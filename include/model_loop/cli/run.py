@@ -288,11 +288,14 @@ def _print_standing(run: dict[str, Any]) -> None:
         out.print("No model is better than a rule that needs none.")
     names = {family["version"]: family["family"] for family in run["families"]}
     for gate in run.get("refused", ()):
-        for check in (each for each in gate["checks"] if not each["passed"]):
+        for check in (each for each in gate["checks"] if not each["passed"] and each["blocks"]):
             out.print(
                 f"The gate refuses version {gate['version']} ({names[gate['version']]}): "
                 f"{check['name']}: {check['found']} (wanted: {check['wanted']})"
             )
+    for check in (run.get("gate") or {}).get("checks", ()):
+        if not check["passed"] and not check["blocks"]:
+            out.print(f"Warning: {check['name']}: {check['found']} (wanted: {check['wanted']})")
     if run.get("champion") is not None:
         out.print(f"Champion at the moment {run['moment']}: version {run['champion']}")
     elif "champion" in run:

@@ -25,7 +25,7 @@ class Correction:
     lower, upper
         Factors of the tails below and above the limits.
     version
-        Number of days that it has learned from.
+        Number of changes: by the gate, and by each day that it has learned from.
     day
         The last of them, as ISO 8601; empty if there is none.
     """

@@ -12,6 +12,8 @@ import pandas as pd
 from scipy import stats
 
 from model_loop.datasets.dataset import Dataset, Moment
+from model_loop.intervals.adaptive import Correction
+from model_loop.intervals.calibrated import Intervals
 from model_loop.models.evaluation import errors_by_slice
 from model_loop.models.gate_rules import GateRules
 from model_loop.models.slices import Slicing
@@ -40,6 +42,8 @@ class Contender:
         Time for one row (median).
     megabytes
         Size as stored.
+    intervals
+        Its intervals; None of a version that has none.
     """
 
     version: int
@@ -47,6 +51,7 @@ class Contender:
     inputs: tuple[str, ...]
     milliseconds: float
     megabytes: float
+    intervals: Intervals | None = None
 
 
 @dataclass(frozen=True)
@@ -77,12 +82,20 @@ class Check:
         Whether it is as it should be.
     found, wanted
         Measured and required value, for people.
+    blocks
+        Whether a model that fails it stays out; otherwise the failure is a warning.
     """
 
     name: str
     passed: bool
     found: str
     wanted: str
+    blocks: bool = True
+
+    @property
+    def outcome(self) -> str:
+        """The outcome in a word: ``passed``, ``failed``, or ``warning``."""
+        return "passed" if self.passed else "failed" if self.blocks else "warning"
 
 
 @dataclass(frozen=True)
@@ -100,7 +113,10 @@ class GateVerdict:
         empty where not recorded, as for a model from elsewhere.
     remarks
         Remarks for the history and the mails: that generated data were accepted, that a champion
-        was not compared and why, that it is not known what a version has learned from.
+        was not compared and why, that it is not known what a version has learned from, that its
+        intervals do not hold.
+    widening
+        Correction of the challenger's intervals, where these are too narrow.
     """
 
     challenger: int
@@ -110,24 +126,31 @@ class GateVerdict:
     recipe: str = ""
     moment: str = ""
     remarks: tuple[str, ...] = ()
+    widening: Correction | None = None
 
     @property
     def passed(self) -> bool:
-        """True if every check passed."""
-        return all(check.passed for check in self.checks)
+        """True if no check keeps the challenger out."""
+        return not self.failed
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """The checks that keep the challenger out."""
+        return tuple(check for check in self.checks if check.blocks and not check.passed)
 
     @property
     def markdown(self) -> str:
         """The checks as a table for people."""
         rows = [
-            f"| {check.name} | {'passed' if check.passed else '**failed**'} | {check.found} "
+            f"| {check.name} | {check.outcome if check.passed else f'**{check.outcome}**'} "
+            f"| {check.found} "
             f"| {check.wanted} |"
             for check in self.checks
         ]
         return "\n".join(["| Check | | Found | Wanted |", "| --- | --- | --- | --- |", *rows])
 
     def table(self) -> pd.DataFrame:
-        """A line for each check: ``name``, ``passed``, ``found``, ``wanted``."""
+        """A line for each check: ``name``, ``passed``, ``found``, ``wanted``, ``blocks``."""
         return pd.DataFrame([asdict(check) for check in self.checks])
 
 
@@ -170,7 +193,7 @@ def judge(
     elif opponent is not None:
         champion = opponent
         standard = Standard(f"version {champion.version}", champion.predicted)
-    groups = _groups(rows, dataset)
+    groups = groups_of(rows, dataset)
     errors = _PairedErrors.of(challenger.predicted, standard.predicted, actual, groups)
     checks = [
         _are_enough(errors, rules, dataset),
@@ -238,7 +261,7 @@ class _PairedErrors:
         return reach * math.sqrt(variance) / (2 * math.sqrt(mse))
 
 
-def _groups(rows: pd.DataFrame, dataset: Dataset) -> npt.NDArray[np.int64] | None:
+def groups_of(rows: pd.DataFrame, dataset: Dataset) -> npt.NDArray[np.int64] | None:
     """Number the groups of the rows; None where rows are independent, or do not tell their group.
 
     A row of an unknown group is a group by itself.

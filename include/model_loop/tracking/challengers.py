@@ -5,14 +5,17 @@ The rows are of one source, and neither has learned from them; see `judging`.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from model_loop.datasets.dataset import Moment
-from model_loop.errors import ContractError, InvalidInputError
+from model_loop.errors import ContractError, InvalidInputError, StoredObjectError
+from model_loop.intervals.calibrated import Intervals
 from model_loop.models.baseline import best_baseline
 from model_loop.models.gate import (
     Check,
@@ -23,9 +26,11 @@ from model_loop.models.gate import (
     data_checks,
     judge,
 )
+from model_loop.models.gate_intervals import JudgedIntervals, judge_intervals
 from model_loop.models.gate_rules import GateRules
 from model_loop.models.slices import slicing_of
 from model_loop.tracking.deployments import BROUGHT_IN
+from model_loop.tracking.intervals import find_intervals
 from model_loop.tracking.judging import columns_of, judged_rows, unseen_check
 from model_loop.tracking.learned import Learned, compare_sources, learned_by
 from model_loop.tracking.lineage import Lineage, find_lineage
@@ -49,6 +54,8 @@ SAME_DECLARATION = (
 )
 
 _TIMED_PREDICTIONS = 20
+
+logger = logging.getLogger(__name__)
 
 
 def latest_challenger(promoter: Promoter) -> int:
@@ -167,13 +174,27 @@ def judge_version(
         found = f"version {champion} was trained on another declaration: {other}"
         checks.append(Check("declaration", passed=False, found=found, wanted=SAME_DECLARATION))
         remarks = (found, *remarks)
+    intervals = JudgedIntervals()
     if rows.rows.empty:
         checks += data_checks(tests)
     else:
         judged = [
-            _contender(number, model, rows.rows, training_set) for number, model in models.items()
+            replace(
+                _contender(number, model, rows.rows, training_set),
+                intervals=_intervals(promoter, number),
+            )
+            for number, model in models.items()
         ]
         checks += _compare(judged, promoter.moment, training_set, rows.rows, rules, tests)
+        intervals = judge_intervals(
+            judged[0],
+            judged[1] if len(judged) > 1 else None,
+            rows.rows,
+            rules,
+            slicing=slicing_of(training_set),
+        )
+        checks += intervals.checks
+        remarks += (intervals.remark,) if intervals.remark else ()
         if len(judged) > 1:
             further = asked_further(judged[0], judged[1], training_set.dataset)
             remarks += (further,) if further else ()
@@ -185,7 +206,17 @@ def judge_version(
         recipe=promoter.versions.find(version).tags.get("recipe", ""),
         moment=promoter.moment,
         remarks=(*sources.remarks, *remarks),
+        widening=intervals.widening,
     )
+
+
+def _intervals(promoter: Promoter, version: int) -> Intervals | None:
+    """Return the intervals of a version; None where it has none that can be read."""
+    try:
+        return find_intervals(promoter.tracker, promoter.name, version)
+    except StoredObjectError as error:
+        logger.warning("Judged without intervals: %s", error)
+        return None
 
 
 def _compare(

@@ -54,9 +54,11 @@ class JudgedRows:
 
 
 def columns_of(training_set: TrainingSet, models: Iterable[Answering]) -> list[str]:
-    """List the raw columns that a comparison needs: of the recipe, and of every model."""
+    """List the raw columns that a comparison needs: of the recipe, of every model, and the time."""
     asked = (name for model in models for name in model.inputs)
-    return list(dict.fromkeys((*training_set.recipe.columns, *asked)))
+    time = training_set.dataset.time
+    days = () if time is None or time not in training_set.test_rows else (time,)
+    return list(dict.fromkeys((*training_set.recipe.columns, *asked, *days)))
 
 
 def judged_rows(
@@ -156,7 +158,7 @@ def _learned_rows(training_set: TrainingSet, contender: Learned) -> npt.NDArray[
         return None
     places = places_of(theirs.split, training_set.dataset, rows, theirs.random_state)
     parts = parts_of(theirs.split, places)
-    return parts["train"] | parts["validation"]
+    return parts["train"] | parts["validation"] | parts["calibration"]
 
 
 def unseen_check(rows: JudgedRows, training_set: TrainingSet) -> Check:

@@ -17,9 +17,11 @@ from mlflow.entities import Run
 from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError
 from model_loop.tracking.actions import SWITCHES, Action, standing_after
+from model_loop.tracking.corrections import keep_widening
 from model_loop.tracking.deployments import Deployment, HistoryEntry
 from model_loop.tracking.history import CROWNING, EVERYWHERE, REJECT, History, entry_tags
 from model_loop.tracking.interrupted import Interrupted
+from model_loop.tracking.judged_card import add_verdict_to_card
 from model_loop.tracking.moves import move
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.sources import replacement_remarks
@@ -110,6 +112,8 @@ class Promoter:
     def record(self, verdict: GateVerdict, identity: str) -> str:
         """Keep what the gate said of a challenger, whether it was passed or not.
 
+        Where its intervals are too narrow, it answers with wider ones from now on.
+
         Returns
         -------
         str
@@ -126,6 +130,8 @@ class Promoter:
         }
         run_id = self.tracker.open_run(identity, f"gate of version {verdict.challenger}", tags)
         self.tracker.log_table(run_id, verdict.table(), EVIDENCE)
+        keep_widening(self.tracker, self.name, verdict.challenger, verdict.widening)
+        add_verdict_to_card(self.tracker, self.name, verdict)
         self.tracker.close_run(run_id)
         return run_id
 

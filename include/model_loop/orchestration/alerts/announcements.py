@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Files that one mail names.
 _MOST_FILES = 20
+#: How a mail writes the outcome of a check; one that passed as it is.
+_OUTCOMES = {"failed": "NOT PASSED", "warning": "WARNING"}
 _Facts = Iterable[tuple[str, str]]
 
 
@@ -125,7 +127,7 @@ def deadline_missed(dag_id: str, run_id: str, deadline: str, hours: float) -> Al
 
 def gate_refused(verdict: GateVerdict, variant: str, dag_id: str, run_id: str) -> Alert:
     """A challenger did not pass the gate; nothing has moved."""
-    failed = [check.name for check in verdict.checks if not check.passed]
+    failed = [check.name for check in verdict.failed]
     return _of_run(
         "gate_refused",
         dag_id,
@@ -379,7 +381,7 @@ def _checks(verdict: GateVerdict) -> AlertTable:
     return AlertTable(
         ("Check", "", "Found", "Wanted"),
         tuple(
-            (check.name, "passed" if check.passed else "NOT PASSED", check.found, check.wanted)
+            (check.name, _OUTCOMES.get(check.outcome, check.outcome), check.found, check.wanted)
             for check in verdict.checks
         ),
     )

@@ -54,7 +54,7 @@ def _judge(params: Mapping[str, Any], dag_run: DagRunProtocol) -> GateVerdict:
     )
     promoter.record(verdict, f"{dag_run.dag_id}/{dag_run.run_id}/gate")
     for check in verdict.checks:
-        mark = "passed" if check.passed else "FAILED"
+        mark = check.outcome if check.passed else check.outcome.upper()
         logger.info("%s: %s: %s (wanted: %s)", mark, check.name, check.found, check.wanted)
     return verdict
 

@@ -128,11 +128,10 @@ def after_the_gate(
 ) -> str | None:
     """Ask a person where that is wanted; None ends the run where the gate was not passed."""
     if not verdict.passed:
-        failed = [check for check in verdict.checks if not check.passed]
-        names = ", ".join(check.name for check in failed)
+        names = ", ".join(check.name for check in verdict.failed)
         logger.warning("Version %d stays out: %s", verdict.challenger, names)
         announce(gate_refused(verdict, params["service"], dag_run.dag_id, dag_run.run_id))
-        lines = (f"{one.name}: {one.found} (wanted: {one.wanted})" for one in failed)
+        lines = (f"{one.name}: {one.found} (wanted: {one.wanted})" for one in verdict.failed)
         say(ti, f"Version {verdict.challenger} did not pass the gate. {'; '.join(lines)}.")
         return None
     # The setting is a floor: the form may ask for an approval, and not do without one.

@@ -110,9 +110,10 @@ def test_confidence_is_that_of_one_side() -> None:
         for version, one in zip((2, 1), errors, strict=True)
     )
     verdict = judge(challenger, champion, DATA, GateRules(confidence=0.8))
-    told = re.search(r"by more than (-?[\d.]+)", verdict.markdown)
+    told = re.search(r"at worst (better|worse) by ([\d.]+)", verdict.markdown)
     assert told is not None
-    assert (gain - float(told[1])) / standard_error == pytest.approx(0.84, abs=0.15)
+    bound = float(told[2]) * (1 if told[1] == "better" else -1)
+    assert (gain - bound) / standard_error == pytest.approx(0.84, abs=0.15)
 
 
 def test_the_margin_is_a_share_of_the_champions_error() -> None:

@@ -324,10 +324,13 @@ def _is_better(
         f"RMSE against {standard.name}",
         bool(lowest > needed),
         f"{ours:.3f} against {dataset.target.with_unit(f'{errors.standard_rmse:.3f}')}: "
-        f"better by {float(gain):.3f}, by more than {lowest:.3f} "
-        f"at {rules.confidence:.0%} confidence",
+        f"{_change(float(gain))}, at worst {_change(lowest)} at {rules.confidence:.0%} confidence",
         f"better by more than {needed:.3f}",
     )
+
+
+def _change(gain: float) -> str:
+    return f"{'better' if gain >= 0 else 'worse'} by {abs(gain):.3f}"
 
 
 def _gain(

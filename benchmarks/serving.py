@@ -206,6 +206,7 @@ def main() -> None:
                 example=training_set.example_rows,
                 tags={},
                 dataset=training_set.dataset,
+                learned=training_set.learned,
             )
         move(promoter, "promote", 1)
         if sys.argv[1:2] == ["against"]:

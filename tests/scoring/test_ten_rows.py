@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.pipeline import Pipeline
 from tests.serving.conftest import fit
@@ -162,7 +164,7 @@ def learned(dataset: Dataset, table: pd.DataFrame) -> Pipeline:
 def values_of(dataset: Dataset, table: pd.DataFrame) -> LearnedValues:
     """Return what the default recipe learns from."""
     columns = dataset.recipe(dataset.default_recipe).columns
-    return learned_values([one for one in dataset.columns if one.name in columns], table)
+    return learned_values(dataset.columns, columns, [table])
 
 
 @dataclass(frozen=True)
@@ -221,7 +223,9 @@ def loop(
                 name=dataset.variants[key].model_name,
                 example=example[list(recipe.columns)],
                 tags={},
-                learned=None if key == "green" else values_of(dataset, tables[key]),
+                learned=sample_training_set.learned
+                if key == "green"
+                else values_of(dataset, tables[key]),
             )
             Promoter(tracker, key, recipe.moment).act(Action("promote", key, 1), f"ten {key}")
         services = make_services(get_settings(), small=True)
@@ -304,6 +308,25 @@ def by_server(loop: Loop, ten: Ten, rows: Sequence[Mapping[str, Any]]) -> list[d
     assert answer.status_code == 200, answer.text
     answers: list[dict[str, Any]] = answer.json()
     return answers
+
+
+def counted(loop: Loop, ten: Ten) -> Counter[str]:
+    """Return how often the server has said each notice, by ``column: code``."""
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(loop.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://tests") as client:
+            return await client.get("/metrics")
+
+    families = text_string_to_metric_families(asyncio.run(send()).text)
+    return Counter(
+        {
+            f"{sample.labels['column']}: {sample.labels['code']}": int(sample.value)
+            for family in families
+            for sample in family.samples
+            if sample.name == "model_loop_notices_total" and sample.labels["variant"] == ten.variant
+        }
+    )
 
 
 def by_file(loop: Loop, ten: Ten, name: str, content: bytes) -> list[float]:
@@ -404,67 +427,86 @@ def test_ten_rows_from_every_entrance(loop: Loop, name: str) -> None:
         assert answers == pytest.approx(asked, rel=1e-6)
 
 
-#: Values of rooms that no row of training had: the column, the value as CSV has it and as JSON has
-#: it, and the notice.
-UNSEEN: Sequence[tuple[str, str, Any, str, str]] = (
-    (
-        "Straße",
-        "Sud",
-        "Sud",
-        "unseen_category",
-        "strasse is Sud, which no row of training had; known: ",
-    ),
-    ("Straße", "", None, "unseen_missing", "strasse is missing, and every row of training had it"),
-    ("étage", "400", 400, "out_of_range", "etage is 400, and all rows of training had 3 to 12"),
-    (
-        "surface (m²)",
-        "3.895,5",
-        3895.5,
-        "out_of_range",
-        "surface_m2 is 3895.5, and all rows of training had 70 to 1234.5",
-    ),
-    (
-        "visité",
-        "2031-01-01 00:00:00",
-        "2031-01-01T00:00:00",
-        "out_of_time",
+#: Values that no row of training had, by dataset: the column, the value as CSV has it and as JSON
+#: has it, and the notice.
+Unseen = Sequence[tuple[str, str, Any, str, str]]
+UNSEEN: Mapping[str, Unseen] = {
+    "rooms": (
         (
-            "visite is 2031-01-01T01:00:00, long after the rows of training, which are of "
-            "2024-03-01T08:30:00 to 2025-01-01T00:30:00"
+            "Straße",
+            "Sud",
+            "Sud",
+            "unseen_category",
+            "strasse is Sud, which no row of training had; known: ",
+        ),
+        (
+            "Straße",
+            "",
+            None,
+            "unseen_missing",
+            "strasse is missing, and every row of training had it",
+        ),
+        ("étage", "400", 400, "out_of_range", "etage is 400, and all rows of training had 3 to 12"),
+        (
+            "surface (m²)",
+            "3.895,5",
+            3895.5,
+            "out_of_range",
+            "surface_m2 is 3895.5, and all rows of training had 70 to 1234.5",
+        ),
+        (
+            "visité",
+            "2031-01-01 00:00:00",
+            "2031-01-01T00:00:00",
+            "out_of_time",
+            (
+                "visite is 2031-01-01T01:00:00, long after the rows of training, which are of "
+                "2024-03-01T08:30:00 to 2025-01-01T00:30:00"
+            ),
         ),
     ),
-)
+    "trips": (
+        ("PULocationID", "264", 264, "unseen_category", "pickup_zone is 264, which no row of"),
+        ("trip_distance", "9000", 9000, "out_of_range", "trip_distance is 9000, and all"),
+        (
+            "lpep_pickup_datetime",
+            "2031-01-01 00:00:00",
+            "2031-01-01T00:00:00",
+            "out_of_time",
+            "pickup_at is 2031-01-01T00:00:00, long after the rows of training, which are of 2024",
+        ),
+    ),
+}
 
 
-def test_values_that_no_row_of_training_had(loop: Loop) -> None:
+@pytest.mark.parametrize("name", UNSEEN)
+def test_values_that_no_row_of_training_had(loop: Loop, name: str) -> None:
     """The row is answered; form, server and files say the same of it, of a usual row nothing."""
-    usual = loop.tens["rooms"]
-    texts, objects = usual.texts[:1], usual.objects[:1]
-    for column, text, value, _, _ in UNSEEN:
+    usual, unseen = loop.tens[name], UNSEEN[name]
+    texts, objects = usual.texts[1:2], usual.objects[1:2]
+    for column, text, value, _, _ in unseen:
         texts.append({**texts[0], column: text})
         objects.append({**objects[0], column: value})
     ten = replace(usual, texts=texts, objects=objects)
+    before = counted(loop, ten)
     by_list = [one.get("notices", []) for one in by_server(loop, ten, objects)]
+    told = (f"{one['column']}: {one['code']}" for notices in by_list for one in notices)
+    counts = Counter(told)
+    assert counted(loop, ten) == before + counts
     assert by_list[0] == []
-    for notices, (_, _, _, code, message) in zip(by_list[1:], UNSEEN, strict=True):
+    for notices, (_, _, _, code, message) in zip(by_list[1:], unseen, strict=True):
         (notice,) = notices
         assert notice["code"] == code
         assert notice["message"].startswith(message)
     assert by_list[1][0]["learned"] in by_list[1][0]["message"]
     assert [one.get("notices", []) for one in by_form(ten)] == by_list
     lines = "".join(f"{json.dumps(one)}\n" for one in objects).encode()
-    for name, content in (("n.csv", csv_of(ten)), ("n.jsonl", lines)):
-        rows, said = scored(loop, ten, name, content)
-        assert said["notices"] == {
-            "strasse: unseen_category": 1,
-            "strasse: unseen_missing": 1,
-            "etage: out_of_range": 1,
-            "surface_m2: out_of_range": 1,
-            "visite: out_of_time": 1,
-        }
+    for file, content in (("n.csv", csv_of(ten)), ("n.jsonl", lines)):
+        rows, said = scored(loop, ten, file, content)
+        assert said["notices"] == counts
         for row, notices in zip(rows, by_list, strict=True):
             told = [f"{one['message']} ({one['code']})" for one in notices]
-            if name == "n.csv":
+            if file == "n.csv":
                 assert row["notices"] == told[0] if told else pd.isna(row["notices"])
             else:
                 assert (row["notices"] or []) == notices

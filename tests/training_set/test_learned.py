@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from model_loop.datasets.columns import Column
+from model_loop.datasets.columns import Column, Columns
 from model_loop.datasets.learned import ColumnRange
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.training_set.learned import MOST_CATEGORIES, learned_values
@@ -19,7 +19,10 @@ def learned(kind: str, values: Sequence[object]) -> ColumnRange:
         *("x", "x", kind, "", "", "request", -np.inf, np.inf),  # type: ignore[arg-type]  # a kind
         text=kind == "category",
     )
-    (found,) = learned_values([column], pd.DataFrame({"x": values})).columns
+    rows = pd.DataFrame({"x": values})
+    middle = len(rows) // 2
+    parts = rows[:middle], rows[middle:]
+    (found,) = learned_values(Columns((column,)), ["x"], parts).columns
     return found
 
 

@@ -28,6 +28,7 @@ from model_loop.scoring.assumptions import computing
 from model_loop.scoring.notices import ValueWatch, settled
 from model_loop.tables.table import declared_format
 from model_loop.tables.values import ColumnFormat, is_text, to_values
+from model_loop.training_set.frames import as_numbers
 
 #: Stands for the present moment where none is assumed; the row is refused then.
 _NO_TIME = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - on no clocks
@@ -239,8 +240,17 @@ def _notices(
         texts = pd.Series(values[names[place]], dtype=object)
         lacking &= texts.isna().to_numpy()
         unlike |= ~(texts.isin(known) | (may_lack & texts.isna())).to_numpy()
-    held = {name: values[name] for name in names if name in values}
-    for row in np.flatnonzero((unlike | lacking) & right).tolist():
+    rows = np.flatnonzero((unlike | lacking) & right).tolist()
+    if not rows:
+        return notices
+    held = {
+        column.name: values[column.name]
+        if column.kind == "category"
+        else as_numbers(pd.Series(values[column.name]))
+        for column in dataset.columns
+        if column.name in values
+    }
+    for row in rows:
         cells = [_scalar(held[name][row]) if name in held else math.nan for name in names]
         notices[row] = watch.notices(Row(cells, (), doubtful.get(row, ()))) or None
     return notices

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from model_loop.scoring.notices import Notice
 from model_loop.serving.models.manager import ModelManager
 from model_loop.serving.request_log.log import RequestLog
 from model_loop.tracking.deployments import PARTS
 
 _PREFIX = "model_loop"
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
+#: Codes and columns of notices that are counted by name; further ones are counted together, so that
+#: a wide table makes no more series than a database of metrics bears.
+_NAMED_NOTICES = 500
+_OTHERS = "(others)"
 
 _Family = CounterMetricFamily | GaugeMetricFamily
 
@@ -54,9 +59,16 @@ class ServerMetrics:
             ("variant", "version", "part"),
             registry=self._registry,
         )
+        self._notices = Counter(
+            f"{_PREFIX}_notices",
+            "Values that no row of training had, by what is said of them.",
+            ("variant", "version", "code", "column"),
+            registry=self._registry,
+        )
         # Looking up labels costs more than counting.
         self._known_requests: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._known_predictions: dict[tuple[str, int, str], Counter] = {}
+        self._known_notices: dict[tuple[str, int, str, str], Counter] = {}
         self._registry.register(_State(lives, log))
 
     def answered(self, route: str, status: int, seconds: float) -> None:
@@ -79,6 +91,19 @@ class ServerMetrics:
     def unread(self, variant: str, version: int, part: str, rows: int) -> None:
         """Count rows that a version on trial was to predict, and cannot read."""
         self._unread.labels(variant, version, part).inc(rows)
+
+    def noticed(self, variant: str, version: int, rows: Iterable[Iterable[Notice]]) -> None:
+        """Count the notices of rows."""
+        for notices in rows:
+            for one in notices:
+                key = (variant, version, one.code, one.column)
+                known = self._known_notices.get(key)
+                if known is None:
+                    named = len(self._known_notices) < _NAMED_NOTICES
+                    known = self._notices.labels(*key[:3], one.column if named else _OTHERS)
+                    if named:
+                        self._known_notices[key] = known
+                known.inc()
 
     def by_status(self) -> dict[int, int]:
         """Requests answered, by HTTP status."""

@@ -139,6 +139,7 @@ class PredictionService:
             entries = self._shadowed(shadow, read, entries)
         log.record_many(entries)
         self.metrics.predicted(service, version, part, len(ids))
+        self.metrics.noticed(service, version, notices)
         if chosen.unread_by is not None:
             self.metrics.unread(service, chosen.unread_by.version, "challenger", len(ids))
         return PredictedRows(version, chosen.moment, predictions, ids, rows, dataset, notices)

@@ -13,7 +13,6 @@ from sklearn.compose import ColumnTransformer
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.declaration import Declaration
 from model_loop.datasets.holidays import dated_columns, holidays_of
-from model_loop.datasets.learned import LearnedValues
 from model_loop.datasets.stored import declaration_of_text
 from model_loop.errors import ContractError, InvalidInputError
 from model_loop.findings import Finding
@@ -137,7 +136,7 @@ def encode_table(
         ),
         folds=MappingProxyType(folds),
         validation_times=_times(dataset, parts["validation"]),
-        learned=_values_learned(dataset, parts, columns),
+        learned=learned_values(dataset.columns, columns, (parts["train"], parts["validation"])),
     )
 
 
@@ -377,13 +376,6 @@ def _reference(
     """Draw a sample of what is learned from, in the order of the rows."""
     learned = pd.concat([parts["train"], parts["validation"]], ignore_index=True)
     return _sample(learned, random_state)[columns]
-
-
-def _values_learned(
-    dataset: Dataset, parts: dict[PartName, pd.DataFrame], names: list[str]
-) -> LearnedValues:
-    rows = pd.concat([parts["train"], parts["validation"]], ignore_index=True)
-    return learned_values([dataset.columns[dataset.columns.places[name]] for name in names], rows)
 
 
 def _sample(rows: pd.DataFrame, random_state: int) -> pd.DataFrame:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from model_loop.datasets.columns import Column
+from model_loop.datasets.columns import Column, Columns
 from model_loop.datasets.learned import ColumnRange, LearnedValues
 from model_loop.days import SECONDS_PER_DAY
+from model_loop.training_set.frames import as_numbers
 
 #: A column with more categories names single things: new ones are no news.
 MOST_CATEGORIES = 10_000
@@ -26,27 +27,43 @@ _FEW_ROWS, _MARGIN = 1_000, 0.1
 _DAYS = (31.0, 366.0)
 
 
-def learned_values(columns: Iterable[Column], rows: pd.DataFrame) -> LearnedValues:
+def learned_values(
+    columns: Columns, names: Iterable[str], parts: Sequence[pd.DataFrame]
+) -> LearnedValues:
     """Describe the columns of rows that are learned from.
 
     Parameters
     ----------
-    rows
-        As models take them; see `training_set.frames`.
+    names
+        Names of the columns in frames.
+    parts
+        The rows, as models take them; see `training_set.frames`.
     """
-    return LearnedValues(tuple(_learned(column, rows[column.name]) for column in columns))
+    # Column by column: all columns at once would take the memory of the rows a second time.
+    return LearnedValues(
+        tuple(
+            _learned(
+                columns[columns.places[name]],
+                pd.concat([part[name] for part in parts], ignore_index=True),
+            )
+            for name in names
+        )
+    )
 
 
 def _learned(column: Column, values: pd.Series[Any]) -> ColumnRange:
-    known = values.dropna()
-    counts = len(known), len(values) - len(known)
+    given = int(values.count())
+    counts = given, len(values) - given
     if column.kind == "category":
-        texts = known.astype(str).value_counts()
-        some = None if len(texts) > MOST_CATEGORIES else tuple(map(str, texts.index))
+        # Texts of the few categories, not of all rows.
+        found = values.value_counts().index
+        some = None if len(found) > MOST_CATEGORIES else tuple(map(str, found))
         return ColumnRange(column.name, *counts, categories=some)
-    if known.empty:
+    if not given:
         return ColumnRange(column.name, *counts)
-    numbers = known.to_numpy(dtype=np.float64)
+    numbers = as_numbers(values)
+    if counts[1]:
+        numbers = numbers[~np.isnan(numbers)]
     inner = _without_outliers(numbers) if column.kind == "number" else numbers
     first, last = float(inner.min()), float(inner.max())
     margin = _margin(column, len(numbers), last - first)

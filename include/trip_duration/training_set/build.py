@@ -14,11 +14,12 @@ from model_loop.errors import InvalidInputError
 from model_loop.findings import Finding
 from model_loop.training_set.encodings import Layout
 from model_loop.training_set.frames import as_numbers
+from model_loop.training_set.learned import learned_values
 from model_loop.training_set.matrices import Targets
 from model_loop.training_set.products import TrainingSetProduct
 from model_loop.training_set.types import EncodedSplits, TrainingSet
 from trip_duration.cleaning import CleaningReport, Selection, take_month
-from trip_duration.columns import known_too_late
+from trip_duration.columns import TRIP_COLUMNS, known_too_late
 from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
 from trip_duration.months import Month
@@ -143,6 +144,7 @@ def _training_set(
     columns = list(get_recipe(request.recipe).columns)
     # Before the raw columns are given up.
     reference = _reference(split, columns, request.random_state)
+    learned = learned_values(TRIP_COLUMNS, columns, (split.train, split.validation))
     minutes = {"train": _minutes(split.train), "validation": _minutes(split.validation)}
     example = split.validation[columns].head(EXAMPLE_TRIPS).copy()
     times = as_numbers(split.validation[PICKUP_TIME]) if PICKUP_TIME in columns else None
@@ -161,6 +163,7 @@ def _training_set(
         reference_rows=reference,
         findings=tuple(findings),
         validation_times=times,
+        learned=learned,
     )
 
 

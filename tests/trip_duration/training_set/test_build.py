@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from model_loop.training_set.types import TrainingSet
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.months import MonthSplit
 from trip_duration.recipes import RECIPES
+from trip_duration.services import LAST_ZONE, PICKUP_TIME, PICKUP_ZONE
 from trip_duration.training_set.request import TrainingSetRequest
 
 
@@ -44,6 +46,28 @@ def test_carries_its_provenance(sample_training_set: TrainingSet) -> None:
     rows = summary["rows"]
     assert rows["all"] == rows["train"] + rows["validation"] > 2_500
     assert rows["test"] > 1_000
+
+
+def test_knows_the_values_of_its_columns(sample_training_set: TrainingSet) -> None:
+    """Zones by number, times in seconds on the city's clocks: as rows of requests have them."""
+    learned = sample_training_set.learned
+    assert learned is not None
+    by_name = {one.name: one for one in learned.columns}
+    assert tuple(by_name) == sample_training_set.recipe.columns
+    rows, periods = sample_training_set.rows, sample_training_set.periods
+    assert {one.given + one.missing for one in learned.columns} == {
+        rows["train"] + rows["validation"]
+    }
+    zones = by_name[PICKUP_ZONE].categories
+    assert zones is not None
+    assert {*map(int, zones)} < {*range(1, LAST_ZONE + 1)}
+    first, last = by_name[PICKUP_TIME].first, by_name[PICKUP_TIME].last
+    assert first is not None
+    assert last is not None
+    ends = [
+        f"{dt.datetime.fromtimestamp(each, dt.UTC):%Y-%m-%dT%H:%M:%S}" for each in (first, last)
+    ]
+    assert ends == [periods["train"].first, periods["validation"].last]
 
 
 def test_is_immutable(sample_training_set: TrainingSet) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import Pipeline
 from tests.conftest import sample_request
 from tests.parcels import build_parcels, declared, write_parcels
 from upath import UPath
@@ -26,6 +27,7 @@ from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.types import TrainingSet
 
 SEARCH = SearchRequest(max_evaluations=1, threads=1)
+THREE = dataclasses.replace(SEARCH, max_evaluations=3)
 LINE = "linear_model.LinearRegression"
 
 
@@ -34,6 +36,12 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:
     """A training set whose validation part is large enough to choose by."""
     folder = tmp_path_factory.mktemp("many")
     return build_parcels(folder, declared(write_parcels(folder / "parcels.csv", 4_000)))
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:
+    """A training set so small that folds choose."""
+    return build_parcels(tmp_path_factory.mktemp("few"))
 
 
 def trained_on(training_set: TrainingSet, family: str = LINE) -> TrainedModel:
@@ -84,6 +92,46 @@ def test_validation_is_predicted_by_a_fit_of_the_train_rows(many: TrainingSet) -
     np.testing.assert_array_equal(found.times, many.validation_times)
 
 
+@pytest.mark.parametrize(
+    ("family", "rows"),
+    [
+        (LINE, "many"),
+        (LINE, "few"),
+        (XGBOOST, "many"),
+        (XGBOOST, "few"),
+        ("ensemble.RandomForestRegressor", "many"),
+        ("ensemble.GradientBoostingRegressor", "many"),
+    ],
+)
+def test_nothing_is_fitted_twice(
+    request: pytest.FixtureRequest, family: str, rows: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search hands on what its best trial predicts; another fit of it predicts the same."""
+    training_set: TrainingSet = request.getfixturevalue(rows)
+    tuned = read_object(
+        write_object(tune(family, training_set, THREE), UPath("memory://"), "tuned")
+    )
+    known, unneeded = get_family(family), Pipeline([("estimate", LinearRegression())])
+    with monkeypatch.context() as patch:
+        patch.setattr("model_loop.models.calibrating.Fit", None)
+        handed = residuals_of(unneeded, tuned, training_set, THREE, known)
+    alone = dataclasses.replace(tuned, predicted=None)
+    again = residuals_of(unneeded, alone, training_set, THREE, known)
+    np.testing.assert_array_equal(handed.predicted, again.predicted)
+    np.testing.assert_array_equal(handed.actual, again.actual)
+    assert (handed.part, handed.learned) == (again.part, again.learned)
+
+
+def test_predictions_of_other_rows_calibrate_nothing(many: TrainingSet) -> None:
+    """Those handed on have to have the very errors by which the trial was chosen."""
+    trained = trained_on(many)
+    right, tuned = residuals(trained, many), trained.tuned
+    assert tuned.predicted is not None
+    for wrong in (tuned.predicted[::-1], tuned.predicted[1:], tuned.predicted + 1e-6):
+        changed = dataclasses.replace(trained, tuned=dataclasses.replace(tuned, predicted=wrong))
+        np.testing.assert_array_equal(residuals(changed, many).predicted, right.predicted)
+
+
 def test_rows_that_the_calibrated_model_knows_are_refused(many: TrainingSet) -> None:
     """Nor can the test rows calibrate, under the name of another part."""
     found = residuals(trained_on(many), many)
@@ -101,9 +149,8 @@ def test_the_last_days_are_measured_by_the_days_before(many: TrainingSet) -> Non
     assert metrics["interval_coverage_90_validation"] == pytest.approx(0.9, abs=0.06)
 
 
-def test_folds_calibrate_where_they_choose(tmp_path: Path) -> None:
+def test_folds_calibrate_where_they_choose(few: TrainingSet) -> None:
     """Each row is predicted by a fit of other rows; all of them calibrate."""
-    few = build_parcels(tmp_path)
     assert few.folds
     calibration = calibration_of(trained_on(few))
     judged = sum(len(fold.validation_target) for fold in few.folds["sparse"])

@@ -135,6 +135,8 @@ def test_a_finished_search_evaluates_nothing(
     again = search("linear_model.Lasso", sample_training_set, tmp_path, on_trial=seen.append)
     assert found_by(again) == found_by(first)
     assert seen == ended
+    assert first.predicted is not None
+    assert again.predicted is None, "another process has fitted the best trial"
 
 
 def test_a_deadly_trial_is_not_begun_for_ever(

@@ -1,9 +1,9 @@
 """Intervals of a model: from which rows, and what they hold on later ones.
 
 The rows are those of validation, predicted by the best settings fitted on the train rows alone
-(docs/decisions/0030). Where folds choose, each row is predicted by a fit of other rows; where the
-split has a share of calibration, the final model predicts it. The test rows are measured, and
-nothing is learned from them.
+(docs/decisions/0030): the search has fitted them so, and hands on what they predict. Where folds
+choose, each row is predicted by a fit of other rows; where the split has a share of calibration,
+the final model predicts it. The test rows are measured, and nothing is learned from them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from model_loop.intervals.grid import DEFAULT_LEVEL
 from model_loop.intervals.measures import measure_intervals
 from model_loop.intervals.residuals import Residuals, digest_of
 from model_loop.intervals.scores import Numbers
+from model_loop.models.evaluation import measure
 from model_loop.models.fitting import Fit, FitData, prepare
 from model_loop.training_set.frames import as_numbers
 
@@ -95,14 +96,30 @@ def residuals_of(
         learned = (train, validation, training_set.train_validation_target)
         times = _times(held, training_set)
         return Residuals("calibration", actual, predicted, _digests(*learned), judged, times)
-    data = prepare(family, FitData.of(training_set, family, request), request)
-    fit = Fit(family, tuned.best.settings, data, request)
-    fit.advance()
-    predicted = np.asarray(fit.fitted().predicted, dtype=np.float64)
-    if data.folds:
-        return Residuals("folds", data.judged_target, predicted, (), judged)
+    folds = training_set.folds.get(family.layout, ())
+    actual = np.concatenate([fold.validation_target for fold in folds]) if folds else validation
+    handed = _of_the_search(tuned, actual)
+    if handed is None:
+        data = prepare(family, FitData.of(training_set, family, request), request)
+        fit = Fit(family, tuned.best.settings, data, request)
+        fit.advance()
+        handed = fit.fitted().predicted
+    predicted = np.asarray(handed, dtype=np.float64)
+    if folds:
+        return Residuals("folds", actual, predicted, (), judged)
     times = training_set.validation_times
-    return Residuals("validation", validation, predicted, _digests(train), judged, times)
+    return Residuals("validation", actual, predicted, _digests(train), judged, times)
+
+
+def _of_the_search(tuned: TuningResult, actual: Targets) -> Targets | None:
+    """Return the predictions by which the search chose; None unless they have its very errors.
+
+    Those of other rows, or of other settings, would calibrate a model that was not judged by them.
+    """
+    found = tuned.predicted
+    if found is None or found.shape != actual.shape:
+        return None
+    return found if measure(actual, found) == tuned.validation else None
 
 
 def intervals_of(residuals: Residuals, training_set: TrainingSet) -> Intervals:

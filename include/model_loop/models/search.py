@@ -16,6 +16,8 @@ from model_loop.training_set.options import LARGEST_SEED
 if TYPE_CHECKING:
     import pandas as pd
 
+    from model_loop.training_set.matrices import Targets
+
 SearchAlgorithm = Literal["tpe", "random", "anneal", "grid"]
 PrimaryMetric = Literal["rmse", "mse", "mae", "r2", "rae", "rse"]
 Direction = Literal["minimize", "maximize"]
@@ -228,6 +230,10 @@ class TuningResult:
     fixed
         Settings of every trial that were not searched; None of searches of earlier versions, which
         had those of the family alone.
+    predicted
+        Predictions of the best trial for the rows that it was judged by, shape (rows,): its fit has
+        learned from the train rows alone. None where another process has fitted it, and of searches
+        of earlier versions.
     """
 
     family: str
@@ -236,6 +242,7 @@ class TuningResult:
     seconds: float
     columns: pd.DataFrame | None = None
     fixed: Settings | None = None
+    predicted: Targets | None = field(default=None, compare=False, repr=False)
 
     def family_of(self, family: ModelFamily) -> ModelFamily:
         """Return the family as it was searched."""

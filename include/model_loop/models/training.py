@@ -76,7 +76,8 @@ def train(
     family
         Tuned family, where it is not in the catalogue.
     calibrated
-        Whether the model gets intervals, which take one more fit: on the train rows alone.
+        Whether the model gets intervals. They take one more fit, on the train rows alone, where the
+        search has not handed on what its best trial predicts.
     """
     family = tuned.family_of(family or get_family(tuned.family))
     started = time.monotonic()

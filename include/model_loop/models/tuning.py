@@ -21,6 +21,7 @@ from model_loop.models.proposals import is_small, known_in_advance, propose
 from model_loop.models.search import SearchRequest, Trial, TuningResult
 from model_loop.models.spaces import Settings
 from model_loop.models.termination import Terminator
+from model_loop.training_set.matrices import Targets
 from model_loop.training_set.types import TrainingSet
 
 logger = logging.getLogger(__name__)
@@ -87,6 +88,7 @@ def tune(
         seconds=time.monotonic() - started,
         columns=search.columns,
         fixed=known.fixed,
+        predicted=search.predicted,
     )
 
 
@@ -131,6 +133,8 @@ class _Search:
             logger.info("%s: going on where the search was interrupted", family.name)
         self._by_settings: dict[str, Trial] = {}
         self._numbers: dict[str, int] = {}
+        #: Number and predictions of the best trial that this process has fitted to its end.
+        self._best_fit: tuple[Trial, Targets] | None = None
         projected = family.resource is not None and family.resource.projected
         self._terminator = Terminator(request.early_termination, projected=projected)
         self._data = fitting.prepare(
@@ -158,16 +162,26 @@ class _Search:
 
     def best(self) -> Trial:
         """The trial with the best primary metric."""
-        finished = [
-            (trial, trial.metrics) for trial in self.trials if trial.metrics and trial.finished
-        ]
+        finished = [trial for trial in self.trials if trial.finished]
         if not finished:
             raise NoTrialSucceededError(
                 f"Every one of {len(self.trials)} trials of {self.family.name}",
                 f"failed; the last with: {self.trials[-1].error}",
                 "Check the training set and the search space.",
             )
-        return min(finished, key=lambda one: (self.request.loss(one[1]), one[0].number))[0]
+        return min(finished, key=self._rank)
+
+    @property
+    def predicted(self) -> Targets | None:
+        """Predictions of the best trial for the judged rows; None if it was fitted elsewhere."""
+        if self._best_fit is None or self._best_fit[0].number != self.best().number:
+            return None
+        return self._best_fit[1]
+
+    def _rank(self, trial: Trial) -> tuple[float, int]:
+        """Return the place of a finished trial among others: the lowest is the best."""
+        assert trial.metrics is not None
+        return self.request.loss(trial.metrics), trial.number
 
     def _loss(self, settings: Settings) -> float | None:
         """Return the loss of settings; None if they failed, or if the search ended before them."""
@@ -264,6 +278,13 @@ class _Search:
             stopped=fit.stopped,
             seconds=trial.seconds + time.monotonic() - clock,
         )
+        best = self._best_fit
+        if (
+            fit.ended
+            and evaluated.finished
+            and (best is None or self._rank(evaluated) < self._rank(best[0]))
+        ):
+            self._best_fit = evaluated, fitted.predicted
         return evaluated, fit
 
     def _fit_again(self, trial: Trial) -> fitting.Fit:

@@ -393,6 +393,36 @@ def test_a_run_that_an_older_version_has_planned_is_gone_on_with(source: str) ->
     assert [str(month) for month in marks.trained("ended").known] == [*MONTHS[1:]]
 
 
+def test_where_nothing_answers_the_promotion_chooses(source: str) -> None:
+    """It names no version, so that the next best follows one that the gate refuses."""
+    champion_of("booking", "booked")
+    form = params(source, recipe="rich")
+    planned = plan(form, Store())
+    assert planned is not None
+    families = [
+        {
+            "family": family,
+            "loss": loss,
+            "validation_rmse": loss,
+            "test_rmse": loss,
+            "model_uri": f"models:/trip_duration_green/{version}",
+        }
+        for family, loss, version in (("xgboost", 4.7, 2), ("svm.LinearSVR", 4.6, 3))
+    ]
+    run = SimpleNamespace(dag_id="retraining", run_id="manual__1")
+    ti = SimpleNamespace(xcom_pull=lambda **_: {"families": families, "compared_with": {}})
+    challenger = retraining.choose_challenger(planned, form, run, ti)
+    assert challenger is not None
+    assert challenger["version"] is None
+    store = Store()
+    states = {PUBLISHED_MONTHS: store, DRIFT: store}
+    told = retraining.finish(planned, form, run, ti, states, challenger)
+    assert (told["challenger"], told["promoted"]) == (3, False)
+    champion_of("rich", "ended")
+    told = retraining.finish(planned, form, run, ti, states, challenger)
+    assert (told["challenger"], told["champion"], told["promoted"]) == (2, 2, True)
+
+
 def test_a_drift_of_a_version_that_is_gone_is_answered_still(source: str) -> None:
     """Nothing tells its recipe: what the form asks for is trained."""
     store = Store()

@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from mlflow.exceptions import MlflowException
+from sklearn.dummy import DummyRegressor
+from sklearn.pipeline import make_pipeline
 from tests.orchestration.test_retraining import Store
 
 from model_loop.datasets.dataset import Moment
@@ -27,7 +29,7 @@ from model_loop.orchestration.assets import assets_of
 from model_loop.orchestration.forms import promotion_form, retraining_form
 from model_loop.orchestration.steps import judging, promotion, retraining
 from model_loop.settings import get_settings
-from model_loop.tracking.challengers import latest_challenger
+from model_loop.tracking.challengers import latest_challengers
 from model_loop.tracking.corrections import (
     correction_of,
     correction_tag,
@@ -421,8 +423,30 @@ def test_the_latest_challenger_is_the_best_of_the_same_rows(
     for number, rmse in ((easier, 1.0), (own[0], 3.0), (own[1], 5.0)):
         run_id = tracker.client.get_model_version(NAME, str(number)).run_id
         tracker.log(str(run_id), metrics={"validation_rmse": rmse})
-    assert latest_challenger(promoter("ended")) == own[0]
-    assert latest_challenger(promoter("booked")) == own[1]
+    assert latest_challengers(promoter("ended")) == own[:1]
+    assert latest_challengers(promoter("booked")) == own[1:]
+
+
+def test_the_next_best_follows_one_that_is_refused_where_nothing_answers(
+    tracker: Tracker, published: Path
+) -> None:
+    """The history says so; a version that is named stands for itself, and so against a champion."""
+    built = training_set(published, "2024-01", "2024-02", "2024-03")
+    better = registered(tracker, built)
+    _TRAINED[built.digest, "worse"] = dataclasses.replace(
+        _TRAINED[built.digest, LINEAR],
+        model=make_pipeline(DummyRegressor().fit(built.test_inputs, built.test_target)),
+    )
+    lucky = registered(tracker, built, family="worse")
+    for version, rmse in ((lucky, 1.0), (better, 2.0)):
+        run_id = tracker.client.get_model_version(NAME, str(version)).run_id
+        tracker.log(str(run_id), metrics={"validation_rmse": rmse})
+    assert not judged(lucky).passed
+    verdict = judged(None)
+    assert (verdict.challenger, verdict.passed) == (better, True)
+    assert f"version {lucky} was refused before it" in verdict.remarks
+    crown(registered(tracker, training_set(published, "2024-01", "2024-02", "2024-03")))
+    assert judged(None).challenger == lucky
 
 
 def test_the_comparison_of_a_training_says_why_the_champion_is_not_in_it(

@@ -16,7 +16,7 @@ from tests.variants import made_up
 from model_loop.errors import InvalidInputError
 from model_loop.models.gate import Check, GateVerdict
 from model_loop.tracking.actions import Action
-from model_loop.tracking.challengers import latest_challenger
+from model_loop.tracking.challengers import latest_challengers
 from model_loop.tracking.deployments import Deployment
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
@@ -111,9 +111,9 @@ def test_the_best_of_the_newest_training_set_is_the_challenger(promoter: Promote
         tracker.log(run_id, metrics={"validation_rmse": rmse})
         tags = {"training_set": training_set}
         client.create_model_version(promoter.name, f"runs:/{run_id}/model", run_id, tags=tags)
-    assert latest_challenger(promoter) == VERSIONS + 4
+    assert latest_challengers(promoter) == [VERSIONS + 4, VERSIONS + 3, VERSIONS + 2]
     promote(promoter, VERSIONS + 4)
-    assert latest_challenger(promoter) == VERSIONS + 3
+    assert latest_challengers(promoter) == [VERSIONS + 3, VERSIONS + 2]
 
 
 def test_of_two_promotions_one_wins(promoter: Promoter) -> None:

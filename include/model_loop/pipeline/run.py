@@ -6,7 +6,6 @@ training set, the trials of a search and registered families are not made again.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import json
@@ -28,7 +27,7 @@ from model_loop.datasets.stored import text_of_declaration
 from model_loop.errors import InvalidInputError
 from model_loop.models.catalogue import FAMILIES, get_family
 from model_loop.models.gate import GateVerdict
-from model_loop.models.gate_rules import MOST_CONFIDENCE, GateRules
+from model_loop.models.gate_rules import GateRules
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import train
 from model_loop.partitions.checked import COPIES
@@ -44,7 +43,7 @@ from model_loop.pipeline.training import (
 )
 from model_loop.sources.copies import fetcher
 from model_loop.tracking.actions import Action
-from model_loop.tracking.challengers import judge_version
+from model_loop.tracking.challengers import judge_in_turn
 from model_loop.tracking.experiments import tracker_of
 from model_loop.tracking.partitions import partition_log_of
 from model_loop.tracking.promotion import Promoter
@@ -279,12 +278,7 @@ def _promote(
     rules: GateRules,
     places: Places,
 ) -> dict[str, Any]:
-    """Let the gate judge the best model, and make it champion where it passes.
-
-    Where there is no champion, the next best follows one that is refused: all that the gate wants
-    is that a rule without a model is beaten. Each further one has to be surer, since several that
-    try are lucky more often.
-    """
+    """Let the gate judge the best model, and make it champion where it passes."""
     tracker = tracker_of(training_set.dataset, places.tracking_uri, places.experiment, "promotion")
     promoter = Promoter(tracker, training_set.variant, training_set.recipe.moment)
     champion = promoter.standing().champion
@@ -293,23 +287,18 @@ def _promote(
         # A run that was killed may have moved the alias without ending the entry of the history.
         promoter.settle()
         return {"champion": champion, "gate": None, "refused": []}
-    refused: list[dict[str, Any]] = []
-    for attempt, version in enumerate(versions if champion is None else versions[:1]):
-        surer = min(1 - (1 - rules.confidence) / 2**attempt, MOST_CONFIDENCE)
-        verdict = judge_version(
-            promoter,
-            version,
-            dataclasses.replace(rules, confidence=max(rules.confidence, surer)),
-            storage_root=places.storage_root,
-            timeout_seconds=places.timeout_seconds,
-        )
-        tried = f"{champion}" if attempt == 0 else f"{champion}/{version}"
-        promoter.record(verdict, f"{run.identity}/gate/{tried}")
-        if verdict.passed:
-            break
-        refused.append(_gate(verdict))
-    else:
-        return {"champion": champion, "gate": refused[0], "refused": refused}
+    verdict, earlier = judge_in_turn(
+        promoter,
+        versions,
+        rules,
+        f"{run.identity}/gate/{champion}",
+        storage_root=places.storage_root,
+        timeout_seconds=places.timeout_seconds,
+    )
+    refused = [_gate(each) for each in earlier]
+    if not verdict.passed:
+        return {"champion": champion, "gate": _gate(verdict), "refused": refused}
+    tried = f"{champion}/{verdict.challenger}" if refused else f"{champion}"
     nth = "best" if not refused else f"best but {len(refused)}"
     action = Action(
         "promote",

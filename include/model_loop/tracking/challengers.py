@@ -27,7 +27,7 @@ from model_loop.models.gate import (
     judge,
 )
 from model_loop.models.gate_intervals import JudgedIntervals, judge_intervals
-from model_loop.models.gate_rules import GateRules
+from model_loop.models.gate_rules import MOST_CONFIDENCE, GateRules
 from model_loop.models.slices import slicing_of
 from model_loop.tracking.deployments import BROUGHT_IN
 from model_loop.tracking.intervals import find_intervals
@@ -58,8 +58,8 @@ _TIMED_PREDICTIONS = 20
 logger = logging.getLogger(__name__)
 
 
-def latest_challenger(promoter: Promoter) -> int:
-    """Return the best of those that were tuned on the same validation rows as the newest version.
+def latest_challengers(promoter: Promoter) -> list[int]:
+    """Rank the versions that were tuned on the same validation rows as the newest, the best first.
 
     Only versions of the promoter's moment are looked at.
 
@@ -89,12 +89,64 @@ def latest_challenger(promoter: Promoter) -> int:
         int(found.version): promoter.tracker.client.get_run(str(found.run_id)).data.metrics
         for found in candidates
     }
-    return min(errors, key=lambda version: errors[version].get("validation_rmse", np.inf))
+    return sorted(errors, key=lambda version: errors[version].get("validation_rmse", np.inf))
 
 
 def _tuned_on(tags: Mapping[str, str]) -> str | None:
     """Name the rows that a version was chosen by; those of older versions by their training set."""
     return tags.get("validation_rows") or tags.get("training_set")
+
+
+def judge_in_turn(
+    promoter: Promoter,
+    versions: Sequence[int],
+    rules: GateRules,
+    identity: str,
+    *,
+    storage_root: str,
+    timeout_seconds: float,
+    accept_generated: bool = False,
+    load: Load = load_registered,
+) -> tuple[GateVerdict, tuple[GateVerdict, ...]]:
+    """Let the gate judge the best of some versions; see `judge_version`. Each verdict is kept.
+
+    Where there is no champion, the next best follows a version that is refused: all that the gate
+    wants is that a rule without a model is beaten. Each further version has to be surer, since
+    several that try are lucky more often.
+
+    Parameters
+    ----------
+    versions
+        At least one, the best first.
+    identity
+        Identity of the run that keeps the first verdict.
+
+    Returns
+    -------
+    tuple
+        The verdict on the version that is let in, or on the best where none is; and those on all
+        that were refused.
+    """
+    refused: list[GateVerdict] = []
+    alone = promoter.standing().champion is not None
+    for attempt, version in enumerate(versions[:1] if alone else versions):
+        surer = min(1 - (1 - rules.confidence) / 2**attempt, MOST_CONFIDENCE)
+        verdict = judge_version(
+            promoter,
+            version,
+            replace(rules, confidence=max(rules.confidence, surer)),
+            storage_root=storage_root,
+            timeout_seconds=timeout_seconds,
+            accept_generated=accept_generated,
+            load=load,
+        )
+        before = tuple(f"version {one.challenger} was refused before it" for one in refused)
+        verdict = replace(verdict, remarks=(*verdict.remarks, *before))
+        promoter.record(verdict, f"{identity}/{version}" if attempt else identity)
+        if verdict.passed:
+            return verdict, tuple(refused)
+        refused.append(verdict)
+    return refused[0], tuple(refused)
 
 
 def judge_version(

@@ -41,7 +41,8 @@ def promotion_form(dataset: Dataset) -> FormFields:
         **variant_fields(dataset, Section.ACTION),
         "version": version_field(
             Section.ACTION,
-            "promote takes the best of the newest training set, and rollback the champion before",
+            "promote takes the best of the newest training set (where nothing answers yet, the "
+            "next best follows one that is refused), and rollback the champion before",
         ),
         **moment_fields(
             dataset,

@@ -18,7 +18,7 @@ from model_loop.orchestration.registry import promoter_of, versions_of
 from model_loop.orchestration.steps.promotion import saying
 from model_loop.serving.compiled.compiler import log_form
 from model_loop.settings import get_settings
-from model_loop.tracking.challengers import example_rows, judge_version, latest_challenger
+from model_loop.tracking.challengers import example_rows, judge_in_turn, latest_challengers
 from model_loop.tracking.foreign import import_model
 from model_loop.tracking.registry import load_registered
 from model_loop.tracking.versions import ModelVersions
@@ -42,20 +42,20 @@ def _judge(params: Mapping[str, Any], dag_run: DagRunProtocol) -> GateVerdict:
         identity = f"{dag_run.dag_id}/{dag_run.run_id}/model"
         version = _bring_in(versions_of(params["service"]), params["model"], identity)
     promoter = promoter_of(params, version)
-    version = version or latest_challenger(promoter)
-    accepted = params["accept_generated_data"]
-    verdict = judge_version(
+    verdict, refused = judge_in_turn(
         promoter,
-        version,
+        [version] if version else latest_challengers(promoter),
         build(GateRules, params),
+        f"{dag_run.dag_id}/{dag_run.run_id}/gate",
         **_places(),
-        accept_generated=accepted,
+        accept_generated=params["accept_generated_data"],
         load=load,
     )
-    promoter.record(verdict, f"{dag_run.dag_id}/{dag_run.run_id}/gate")
-    for check in verdict.checks:
-        mark = check.outcome if check.passed else check.outcome.upper()
-        logger.info("%s: %s: %s (wanted: %s)", mark, check.name, check.found, check.wanted)
+    for each in refused if verdict in refused else (*refused, verdict):
+        logger.info("Version %d:", each.challenger)
+        for check in each.checks:
+            mark = check.outcome if check.passed else check.outcome.upper()
+            logger.info("%s: %s: %s (wanted: %s)", mark, check.name, check.found, check.wanted)
     return verdict
 
 

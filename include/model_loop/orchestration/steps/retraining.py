@@ -132,6 +132,11 @@ def _moment(form: Mapping[str, Any]) -> Moment:
     return _dataset(form).recipe(form["recipe"]).moment
 
 
+def _moment_of_plan(plan: Mapping[str, Any], form: Mapping[str, Any]) -> Moment:
+    """Return the moment at which the recipe that was trained is asked."""
+    return _moment({**form, "recipe": plan.get("recipe") or form["recipe"]})
+
+
 def _recipes_of_others(form: Mapping[str, Any], occasion: Occasion) -> list[str]:
     """Return what to train for the champions of the moments at which the form's is not asked."""
     versions, own = versions_of(occasion.service), _moment(form)
@@ -327,9 +332,12 @@ def choose_challenger(
     dag_run: DagRunProtocol,
     ti: Any,  # noqa: ANN401 - Airflow's
 ) -> dict[str, Any] | None:
-    """The form of the promotion, for the best of both trainings; None to leave it out."""
-    families = _families(_dataset(params), ti, dag_run)
-    best = min(families, key=lambda family: family["loss"])
+    """The form of the promotion, for the best of both trainings; None to leave it out.
+
+    Where nothing answers yet, it names no version: the next best follows one that is refused.
+    """
+    families = _ranked(_dataset(params), ti, dag_run)
+    best = families[0]
     version = _version(best)
     logger.info(
         "Best of %d: %s, version %d, validation RMSE %s",
@@ -340,10 +348,12 @@ def choose_challenger(
     )
     if not params["promote"]:
         return None
+    form = form_of_plan(params, plan)
+    champion = _champion(form, _moment_of_plan(plan, form))
     return {
         "action": "promote",
-        **variant_conf(_dataset(params), form_of_plan(params, plan)["service"]),
-        "version": version,
+        **variant_conf(_dataset(params), form["service"]),
+        "version": None if champion is None else version,
         "why": plan["why"],
         **{name: params[name] for name in _GATE},
     }
@@ -360,18 +370,19 @@ def finish(
     """Move the watermark; tell what became of it, and whoever has seen the drift."""
     form = form_of_plan(params, plan)
     marks = _watermarks(asset_state_store, form)
-    moment = _moment({**form, "recipe": plan.get("recipe") or params["recipe"]})
+    moment = _moment_of_plan(plan, form)
     marks.train(Publications.from_json(plan["published"]), moment)
-    champion = versions_of(form["service"]).standings()[moment].champion
+    champion = _champion(form, moment)
     version = challenger["version"] if challenger else None
+    if challenger and version is None:
+        tried = [_version(family) for family in _ranked(_dataset(form), ti, dag_run)]
+        version = champion if champion in tried else tried[0]
     promoted = version is not None and champion == version
     logger.info("%s: champion is version %s", plan["why"], champion)
     drifts = asset_state_store[assets_of(_dataset(form)).drift]
     memory = waiting_drifts(drifts, form["service"]).get(moment)
     if memory is not None and (drift := drift_of(memory)) is not None:
-        outcome = _outcome(
-            drift, _families(_dataset(form), ti, dag_run), version, promoted=promoted
-        )
+        outcome = _outcome(drift, _ranked(_dataset(form), ti, dag_run), version, promoted=promoted)
         _answer(form["service"], drift, outcome, dag_run)
         memory.answer()
     return {
@@ -383,12 +394,17 @@ def finish(
     }
 
 
-def _families(
+def _champion(form: Mapping[str, Any], moment: Moment) -> int | None:
+    """Return the version that answers at a moment."""
+    return versions_of(form["service"]).standings()[moment].champion
+
+
+def _ranked(
     dataset: Dataset,
     ti: Any,  # noqa: ANN401 - Airflow's
     dag_run: DagRunProtocol,
 ) -> list[dict[str, Any]]:
-    """Return the results of both trainings, with the errors of the models compared."""
+    """Return the results of both trainings, the best first, with the errors of those compared."""
     families = []
     for job in TRAININGS:
         # Both trainings have run under the id that `run_dag` gives.
@@ -397,7 +413,7 @@ def _families(
         results = ti.xcom_pull(dag_id=dag_id, run_id=run_id, task_ids=RESULTS)
         compared = results["compared_with"]
         families += [{**family, "compared_with": compared} for family in results["families"]]
-    return families
+    return sorted(families, key=lambda family: family["loss"])
 
 
 def _outcome(

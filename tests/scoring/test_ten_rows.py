@@ -490,8 +490,7 @@ def test_values_that_no_row_of_training_had(loop: Loop, name: str) -> None:
     ten = replace(usual, texts=texts, objects=objects)
     before = counted(loop, ten)
     by_list = [one.get("notices", []) for one in by_server(loop, ten, objects)]
-    told = (f"{one['column']}: {one['code']}" for notices in by_list for one in notices)
-    counts = Counter(told)
+    counts = Counter(f"{one['column']}: {one['code']}" for each in by_list for one in each)
     assert counted(loop, ten) == before + counts
     assert by_list[0] == []
     for notices, (_, _, _, code, message) in zip(by_list[1:], unseen, strict=True):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from model_loop.datasets.reading import Row
+from model_loop.scoring.limits import limits_in_words
 from trip_duration.columns import TRIP_COLUMNS
 from trip_duration.zone_names import zone_labels
 
@@ -31,5 +32,6 @@ def in_words(row: Row, found: Mapping[str, Any]) -> str:
     at = dt.datetime.fromtimestamp(trip["pickup_at"], tz=dt.UTC)
     return (
         f"About {found['prediction']:.1f} minutes from {names[int(start)]} to {names[int(end)]}"
-        f"{distance} on {at:%Y-%m-%d at %H:%M}, says version {found['model_version']}."
+        f"{distance} on {at:%Y-%m-%d at %H:%M}{limits_in_words(found)}, says version "
+        f"{found['model_version']}."
     )

@@ -192,7 +192,7 @@ def test_a_level_takes_the_next_outer_step() -> None:
 def test_a_level_out_of_bounds_is_refused(level: float) -> None:
     """A level is a percentage from 50 to 99."""
     intervals = calibrate(residuals(*symmetric(300)))
-    with pytest.raises(InvalidInputError, match="is not from 50 to 99"):
+    with pytest.raises(InvalidInputError, match="is not a number from 50 to 99"):
         intervals.at(level)
 
 

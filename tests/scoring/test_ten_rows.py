@@ -29,6 +29,9 @@ from tests.serving.conftest import fit
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.learned import LearnedValues
 from model_loop.datasets.registry import get_dataset
+from model_loop.intervals.calibrated import Intervals
+from model_loop.intervals.calibration import calibrate
+from model_loop.intervals.residuals import Residuals
 from model_loop.monitoring.windows import Window, of_scored
 from model_loop.orchestration.forms import batch_scoring_form, prediction_form
 from model_loop.orchestration.forms.completing import completed_form
@@ -46,7 +49,7 @@ from model_loop.settings import get_settings
 from model_loop.tables.table import read_table
 from model_loop.tracking.actions import Action
 from model_loop.tracking.promotion import Promoter
-from model_loop.tracking.registry import register_model
+from model_loop.tracking.registry import Beside, register_model
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.encoders.tables import table_encoder
 from model_loop.training_set.learned import learned_values
@@ -167,6 +170,23 @@ def values_of(dataset: Dataset, table: pd.DataFrame) -> LearnedValues:
     return learned_values(dataset.columns, columns, [table])
 
 
+def intervals_for(dataset: Dataset) -> Intervals:
+    """Return intervals that differ by the prediction and by the hour, within the bounds."""
+    random, hours = np.random.default_rng(4), np.arange(6_000)
+    predicted = random.uniform(1, 2_000, len(hours))
+    noise = np.where(hours % 24 < 9, 0.1, 0.6)
+    residuals = Residuals(
+        "validation",
+        predicted * np.exp(random.normal(0, noise)),
+        predicted,
+        learned=("a",),
+        judged="b",
+        times=3_600.0 * hours.astype(np.float64),
+    )
+    target = dataset.target
+    return calibrate(residuals, by_hour=True, lowest=target.above, highest=target.highest)
+
+
 @dataclass(frozen=True)
 class Loop:
     """Champions of three datasets behind every entrance."""
@@ -223,9 +243,12 @@ def loop(
                 name=dataset.variants[key].model_name,
                 example=example[list(recipe.columns)],
                 tags={},
-                learned=sample_training_set.learned
-                if key == "green"
-                else values_of(dataset, tables[key]),
+                beside=Beside(
+                    sample_training_set.learned
+                    if key == "green"
+                    else values_of(dataset, tables[key]),
+                    intervals_for(dataset),
+                ),
             )
             Promoter(tracker, key, recipe.moment).act(Action("promote", key, 1), f"ten {key}")
         services = make_services(get_settings(), small=True)

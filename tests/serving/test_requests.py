@@ -43,7 +43,7 @@ def same(found: list[list[float]], expected: list[list[float]]) -> bool:
 def test_a_trip_and_trips() -> None:
     """One trip, or several, with or without a key."""
     assert same(read(TRIP), [ROW])
-    rows, key, _ = read_request(
+    rows, key, *_ = read_request(
         TRIPS, json.dumps({"inputs": [TRIP, TRIP], "key": "k"}).encode(), MOST
     )
     assert len(rows) == 2

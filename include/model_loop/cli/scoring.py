@@ -17,6 +17,7 @@ from model_loop.cli.options import AsJson, Variant, trained_variant
 from model_loop.datasets.reading import RefusedRowsError
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import InvalidInputError
+from model_loop.intervals.grid import DEFAULT_LEVEL, check_level
 from model_loop.objects.strict_json import decode
 from model_loop.settings import get_settings
 
@@ -207,6 +208,7 @@ def predict(
     *values: Annotated[str, Parameter(name="COLUMN=VALUE")],
     model: str | None = None,
     moment: str | None = None,
+    level: float = DEFAULT_LEVEL,
     tracking_uri: Annotated[str, Parameter(show_default=False)] = _settings.tracking_uri,
     as_json: AsJson = False,
 ) -> None:
@@ -228,11 +230,14 @@ def predict(
     moment
         Champion to use, where no model is named: a moment of the dataset; the earliest that has all
         the values it needs, if left out.
+    level
+        Percentage of true values that the interval is to hold, from 50 to 99.
     tracking_uri
         Address of the MLflow server.
     as_json
         Print one JSON object, for machines.
     """
+    check_level(level)
     table, variant = trained_variant(dataset, tracking_uri)
     texts = {1: json.dumps(_record(table, values))} if values else _lines(table)
     from model_loop.scoring.questions import answer, given_columns, in_words
@@ -246,7 +251,7 @@ def predict(
     )
     trained = _require_dataset(predictor.version, table)
     numbered, refused = _read(trained, texts, as_json)
-    rows, answers = answer(predictor, list(numbered.values()), at)
+    rows, answers = answer(predictor, list(numbered.values()), at, level)
     if as_json:
         told = {"model": predictor.version.name, "model_version": predictor.version.number}
         lines = {"lines": list(numbered), "refused": _fields(refused)} if refused else {}

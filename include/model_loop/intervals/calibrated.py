@@ -24,6 +24,8 @@ _SECONDS_PER_HOUR = 3_600
 #: Steps of the tail from which scores beyond the grid go on.
 _TEN = 10
 _ROUNDING = 1e-9
+#: Lookups that are kept.
+_MOST_BANDS = 64
 
 
 @dataclass(frozen=True)
@@ -88,13 +90,28 @@ class Intervals:
     half_life: float | None = None
 
     def at(self, level: float, correction: Correction = NO_CORRECTION) -> Band:
-        """Return the lookup of a level.
+        """Return the lookup of a level; those that were asked before are kept.
 
         Raises
         ------
         InvalidInputError
             If the level is not from 50 to 99.
         """
+        key = (level, correction)
+        band = self._bands.get(key)
+        if band is None:
+            band = self._band(level, correction)
+            if len(self._bands) >= _MOST_BANDS:
+                # Callers may ask any level.
+                self._bands.clear()
+            self._bands[key] = band
+        return band
+
+    @functools.cached_property
+    def _bands(self) -> dict[tuple[float, Correction], Band]:
+        return {}
+
+    def _band(self, level: float, correction: Correction) -> Band:
         tail, cells = tail_of(level), range(len(self.cells))
         lower = (self._limit(cell, correction.lower * tail) for cell in cells)
         upper = (self._limit(cell, correction.upper * tail, above=True) for cell in cells)
@@ -199,11 +216,13 @@ class Band:
             lower, upper = (tuple(map(_exp, scores)) for scores in (lower, upper))
         self._lower, self._upper = lower, upper
         self._floor = -math.inf if intervals.floor is None else intervals.floor
+        # Of a positive target, no limit is lowered to a prediction of nothing or less.
+        self._least = 0.0 if self._ratio else -math.inf
         self._lowest = -math.inf if intervals.lowest is None else intervals.lowest
         self._highest = math.inf if intervals.highest is None else intervals.highest
 
     def limits(self, prediction: float, hour: int | None = None) -> tuple[float, float]:
-        """Return the lower and the upper limit for a row.
+        """Return the lower and the upper limit for a row: around its prediction, within the bounds.
 
         Parameters
         ----------
@@ -217,6 +236,10 @@ class Band:
             low, high = base * low, base * high
         else:
             low, high = prediction + low, prediction + high
+        # Scores of a biased model may lie on one side.
+        if prediction > self._least:
+            low = min(low, prediction)
+        high = max(high, prediction)
         return (
             min(max(low, self._lowest), self._highest),
             min(max(high, self._lowest), self._highest),
@@ -239,9 +262,10 @@ class Band:
             low, high = base * low, base * high
         else:
             low, high = predictions + low, predictions + high
+        low = np.where(predictions > self._least, np.minimum(low, predictions), low)
         return (
             np.clip(low, self._lowest, self._highest),
-            np.clip(high, self._lowest, self._highest),
+            np.clip(np.maximum(high, predictions), self._lowest, self._highest),
         )
 
 

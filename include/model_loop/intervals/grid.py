@@ -19,21 +19,24 @@ LOWEST_LEVEL, HIGHEST_LEVEL = 50.0, 99.0
 _ROUNDING = 1e-9
 
 
-def check_level(level: float) -> float:
-    """Return a level.
+def check_level(level: object) -> float:
+    """Return a level that somebody has given.
 
     Raises
     ------
     InvalidInputError
         If it is no number from 50 to 99.
     """
-    if not LOWEST_LEVEL <= level <= HIGHEST_LEVEL:
-        raise InvalidInputError(
-            f"level = {level:g}",
-            f"is not from {LOWEST_LEVEL:g} to {HIGHEST_LEVEL:g}",
-            "A level is a percentage: 90 is an interval for nine of ten true values.",
-        )
-    return level
+    shown = f"{level!r:.60}"
+    if isinstance(level, int | float) and not isinstance(level, bool):
+        shown = f"{level:g}"
+        if LOWEST_LEVEL <= level <= HIGHEST_LEVEL:
+            return float(level)
+    raise InvalidInputError(
+        f"level = {shown}",
+        f"is not a number from {LOWEST_LEVEL:g} to {HIGHEST_LEVEL:g}",
+        "A level is a percentage: 90 is an interval for nine of ten true values.",
+    )
 
 
 def tail_of(level: float) -> float:

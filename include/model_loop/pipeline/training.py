@@ -28,7 +28,13 @@ from model_loop.tracking.models import (
     log_comparison,
     log_model_report,
 )
-from model_loop.tracking.registry import Load, LoadedModel, load_registered, register_model
+from model_loop.tracking.registry import (
+    Beside,
+    Load,
+    LoadedModel,
+    load_registered,
+    register_model,
+)
 from model_loop.tracking.runs import Tracker, training_set_tags
 from model_loop.tracking.trials import TrialLogger
 from model_loop.training_set.summary import summarize
@@ -158,7 +164,9 @@ def register_family(
         example=training_set.example_rows,
         tags={"MODEL": family.name, **training_set_tags(training_set)},
         dataset=training_set.dataset,
-        learned=training_set.learned,
+        beside=Beside(
+            training_set.learned, trained.calibration.intervals if trained.calibration else None
+        ),
     )
     with optional("The compiled form"):
         columns = training_set.recipe.columns

@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
 from model_loop.datasets.dataset import Dataset, Moment, Target
 from model_loop.datasets.reading import Row
 from model_loop.scoring.assumptions import tell_assumed
+from model_loop.scoring.limits import NO_LIMITS, Limits
 from model_loop.scoring.notices import Notice
 
 #: Names of the parts of an answer, in JSON and as columns of a file that was scored.
@@ -32,6 +33,21 @@ class Answer(Struct, kw_only=True):
     unit: str = ""
     prediction_id: str
     model_version: int
+    lower: Annotated[
+        float | None,
+        Meta(description="Lower limit of the interval, in the unit; null where it has none."),
+    ] = None
+    upper: Annotated[
+        float | None,
+        Meta(description="Upper limit of the interval, in the unit; null where it has none."),
+    ] = None
+    level: Annotated[
+        float | None,
+        Meta(
+            description="Percentage of true values that such intervals hold; null of a version "
+            "that was registered before there were intervals."
+        ),
+    ] = None
     moment: Moment
     assumed: (
         Annotated[
@@ -80,7 +96,7 @@ def answered(target: Target, prediction: Any, version: Any) -> dict[str, Any]:  
 
 
 Make = Callable[..., Answer]
-"""Makes an answer of row, prediction, id, version, moment and, if there are any, notices."""
+"""Makes an answer of row, prediction, id, version, moment, notices and limits."""
 
 
 def answering(dataset: Dataset) -> Make:
@@ -98,12 +114,17 @@ def answering(dataset: Dataset) -> Make:
         version: int,
         moment: Moment,
         notices: tuple[Notice, ...] = (),
+        limits: Limits = NO_LIMITS,
     ) -> Answer:
         older = {former: prediction} if former else {}
+        lower, upper, level = limits
         answer: Answer = kind(
             prediction=prediction,
             prediction_id=prediction_id,
             model_version=version,
+            lower=lower,
+            upper=upper,
+            level=level,
             moment=moment,
             assumed=tell_assumed(dataset, row) if row.assumed else UNSET,
             notices=[*notices] or UNSET,

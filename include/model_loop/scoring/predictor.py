@@ -14,6 +14,7 @@ from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.registry import dataset_of_variant, find_variant, variants
 from model_loop.datasets.stored import dataset_of_text
 from model_loop.errors import InvalidInputError
+from model_loop.intervals.calibrated import Intervals
 from model_loop.scoring.notices import ValueWatch, watch_of
 from model_loop.tracking.deployments import (
     Standings,
@@ -114,12 +115,15 @@ class Predictor:
         The raw columns that it takes.
     watch
         Compares rows with what it has learned from; None where that was not stored.
+    intervals
+        Intervals around its predictions; None where they were not stored.
     """
 
     version: RegisteredVersion
     model: Predicts
     columns: tuple[str, ...]
     watch: ValueWatch | None = None
+    intervals: Intervals | None = None
 
     @property
     def pipeline(self) -> Pipeline | None:
@@ -309,4 +313,4 @@ def load_predictor(
         # Models of before there were signatures name their recipe.
         columns = version.dataset.recipe(loaded.model.named_steps["encode"].recipe).columns
     watch = watch_of(version.dataset, version.number, loaded.learned)
-    return Predictor(version, loaded.model, tuple(columns), watch)
+    return Predictor(version, loaded.model, tuple(columns), watch, loaded.intervals)

@@ -9,16 +9,18 @@ import msgspec
 
 from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.reading import Row
+from model_loop.intervals.grid import DEFAULT_LEVEL
 from model_loop.scoring.answers import NOTICES, answering
 from model_loop.scoring.assumptions import compute_missing
 from model_loop.scoring.identifiers import new_ids
+from model_loop.scoring.limits import limits_in_words, limits_of_rows
 from model_loop.scoring.notices import notices_of, settled
 from model_loop.scoring.predictor import Predictor
 from model_loop.scoring.rows import as_rows, known_columns, to_frame
 
 
 def answer(
-    predictor: Predictor, rows: Sequence[Row], moment: Moment
+    predictor: Predictor, rows: Sequence[Row], moment: Moment, level: float = DEFAULT_LEVEL
 ) -> tuple[list[Row], list[dict[str, Any]]]:
     """Predict a few rows.
 
@@ -26,6 +28,8 @@ def answer(
     ----------
     moment
         Moment of the version.
+    level
+        Percentage of true values that the intervals are to hold, from 50 to 99.
 
     Returns
     -------
@@ -37,7 +41,7 @@ def answer(
     Raises
     ------
     InvalidInputError
-        If a value that is missing cannot be computed.
+        If a value that is missing cannot be computed, or the level is out of its bounds.
     """
     dataset = predictor.version.dataset
     needed = {*predictor.columns} - given_columns(dataset, rows)
@@ -45,15 +49,19 @@ def answer(
     if needed & dataset.columns.computed:
         complete = compute_missing(dataset, rows)
     complete = [*settled(predictor.watch, complete)]
-    values = as_rows(dataset, [row.cells for row in complete])
+    cells = [row.cells for row in complete]
+    values = as_rows(dataset, cells)
     predicted = predictor.predict(to_frame(dataset, values, predictor.columns)).tolist()
     identifiers = new_ids(len(complete)).astype(str).tolist()
-    version, make = predictor.version.number, answering(dataset)
+    version, make, watch = predictor.version.number, answering(dataset), predictor.watch
+    limits = limits_of_rows(predictor.intervals, dataset, level, predicted, cells)
     answers = [
         msgspec.to_builtins(
-            make(row, value, identifier, version, moment, notices_of(predictor.watch, row))
+            make(row, value, identifier, version, moment, notices_of(watch, row), around)
         )
-        for row, value, identifier in zip(complete, predicted, identifiers, strict=True)
+        for row, value, identifier, around in zip(
+            complete, predicted, identifiers, limits, strict=True
+        )
     ]
     return complete, answers
 
@@ -67,8 +75,8 @@ def in_words(dataset: Dataset, row: Row, answered: Mapping[str, Any]) -> str:
     title = dataset.target.title or dataset.target.name
     value = dataset.target.with_unit(f"{answered['prediction']:.4g}")
     return (
-        f"{title[:1].upper()}{title[1:]}: about {value}, says version {answered['model_version']}."
-        + "".join(notes)
+        f"{title[:1].upper()}{title[1:]}: about {value}{limits_in_words(answered)}, says version "
+        f"{answered['model_version']}." + "".join(notes)
     )
 
 

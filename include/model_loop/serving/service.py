@@ -12,8 +12,10 @@ from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.reading import RefusedRowsError, Row
 from model_loop.datasets.registry import find_variant
 from model_loop.datasets.stored import digest_of_text
+from model_loop.intervals.grid import DEFAULT_LEVEL
 from model_loop.scoring.assumptions import compute_missing
 from model_loop.scoring.identifiers import new_id
+from model_loop.scoring.limits import Limits, limits_of_rows
 from model_loop.scoring.notices import Notice, notices_of, settled
 from model_loop.serving.metrics import ServerMetrics
 from model_loop.serving.models.manager import ModelManager
@@ -38,6 +40,8 @@ class PredictedRows(NamedTuple):
         The dataset by which the version has read them.
     notices
         What is to be said of each; see `scoring.notices`.
+    limits
+        Interval around each prediction; see `scoring.limits`.
     """
 
     version: int
@@ -47,6 +51,7 @@ class PredictedRows(NamedTuple):
     rows: Sequence[Row]
     dataset: Dataset
     notices: Sequence[tuple[Notice, ...]]
+    limits: Sequence[Limits]
 
 
 class PredictionService:
@@ -96,6 +101,7 @@ class PredictionService:
         caller: str,
         started: float,
         moment: Moment | None = None,
+        level: float = DEFAULT_LEVEL,
     ) -> PredictedRows:
         """Predict rows, and log each of them.
 
@@ -107,6 +113,8 @@ class PredictionService:
             The moment that the request names.
         started
             Time of arrival, by `time.perf_counter`.
+        level
+            Percentage of true values that the intervals are to hold, from 50 to 99.
 
         Raises
         ------
@@ -123,6 +131,7 @@ class PredictionService:
         values = [row[0] for row in rows]
         dtype = object if dataset.columns.texts else np.float64
         predictions = predictor.predict(np.array(values, dtype=dtype)).tolist()
+        limits = limits_of_rows(predictor.intervals, dataset, level, predictions, values)
         notices = [notices_of(watch, row) for row in rows]
         at = time.time()
         latency = (time.perf_counter() - started) * 1_000
@@ -131,8 +140,8 @@ class PredictionService:
         digest = log.declare(predictor.declaration) if predictor.declaration else ""
         told = (at, service, version, part, caller, key)
         entries = [
-            Entry(one, *told, value, latency, row, digest)
-            for one, row, value in zip(ids, values, predictions, strict=True)
+            Entry(one, *told, value, latency, row, digest, None, *around)
+            for one, row, value, around in zip(ids, values, predictions, limits, strict=True)
         ]
         shadow = self.live.now.shadow
         if shadow is not None and shadow.dataset(self.dataset) is not dataset:
@@ -142,7 +151,9 @@ class PredictionService:
         self.metrics.noticed(service, version, notices)
         if chosen.unread_by is not None:
             self.metrics.unread(service, chosen.unread_by.version, "challenger", len(ids))
-        return PredictedRows(version, chosen.moment, predictions, ids, rows, dataset, notices)
+        return PredictedRows(
+            version, chosen.moment, predictions, ids, rows, dataset, notices, limits
+        )
 
     def _shadowed(self, shadow: ServedVersion, read: Read, entries: list[Entry]) -> list[Entry]:
         """Return entries with the rows as a shadow of another declaration reads them."""

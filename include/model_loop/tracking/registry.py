@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import mlflow
 import mlflow.sklearn
@@ -25,6 +25,7 @@ from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.learned import LearnedValues
 from model_loop.datasets.stored import digest_of_text, text_of_dataset
 from model_loop.errors import InvalidInputError, StoredObjectError
+from model_loop.intervals.calibrated import Intervals
 from model_loop.objects.documents import UNREADABLE, record_of, text_of
 from model_loop.objects.trust import dump_estimator, load_estimator, trusted_types
 from model_loop.tracking.deployments import DECLARATION_TAG
@@ -43,13 +44,44 @@ from model_loop.tracking.trained import DECLARATION
 
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
 #: Folder of further files beside a model, as MLflow calls it, and ours in it.
-_EXTRA_FILES, _LEARNED = "extra_files", "learned_values.json"
+_EXTRA_FILES, _LEARNED, _INTERVALS = "extra_files", "learned_values.json", "intervals.json"
 #: The class of ours that holds a model of XGBoost's, as models of today and before 0.2 name it.
 _BOOSTERS = {
     f"{package}.models.boosting.BoosterRegressor" for package in ("model_loop", "trip_duration")
 }
 
 logger = logging.getLogger(__name__)
+
+Kind = TypeVar("Kind", LearnedValues, Intervals)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Data that are stored beside a model.
+
+    Parameters
+    ----------
+    learned
+        Values that it has learned from; None where they are unknown.
+    intervals
+        Intervals around its predictions; None where there are none.
+    """
+
+    learned: LearnedValues | None = None
+    intervals: Intervals | None = None
+
+    def write(self, folder: Path) -> list[str]:
+        """Write a file for each of them; return their paths."""
+        stored = {_LEARNED: self.learned, _INTERVALS: self.intervals}
+        written = []
+        for name, content in stored.items():
+            if content is not None:
+                (folder / name).write_text(text_of(content))
+                written.append(str(folder / name))
+        return written
+
+
+_NOTHING = Beside()
 
 
 @dataclass(frozen=True)
@@ -83,7 +115,7 @@ def register_model(
     example: pd.DataFrame,
     tags: dict[str, str],
     dataset: Dataset | None = None,
-    learned: LearnedValues | None = None,
+    beside: Beside = _NOTHING,
 ) -> RegisteredModel:
     """Log a model that takes raw rows, and register it.
 
@@ -98,8 +130,8 @@ def register_model(
     dataset
         Dataset of its rows: it names the columns that the model can do without, and its declaration
         is stored with the model, see `datasets.stored`.
-    learned
-        Values that it has learned from; None where they are unknown.
+    beside
+        Data that are stored beside it.
     """
     existing = _one_version(tracker, name, run_id)
     if existing is None:
@@ -111,7 +143,7 @@ def register_model(
             made_by[DECLARATION_TAG] = digest_of_text(declaration)
         with (
             mlflow.start_run(run_id=run_id),
-            _description(model, example, optional, declaration, learned) as described,
+            _description(model, example, optional, declaration, beside) as described,
         ):
             logged = mlflow.sklearn.log_model(model, name="model", **described)
             # MLflow tells of each version on the error stream, which a task's log takes for errors.
@@ -163,6 +195,8 @@ class Answering:
         The stored declaration that it was trained on; empty where none is stored with it.
     learned
         Values that it has learned from; None of versions that have not stored them.
+    intervals
+        Intervals around its predictions; None of versions that have not stored them.
     """
 
     model: Predicts
@@ -170,6 +204,7 @@ class Answering:
     megabytes: float
     declaration: str = field(default="", kw_only=True)
     learned: LearnedValues | None = field(default=None, kw_only=True)
+    intervals: Intervals | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -248,8 +283,15 @@ def read_model(folder: Path, what: str) -> LoadedModel:
     with _named(what):
         model = load_estimator(stored)
     size, declaration = len(stored) / 1e6, declaration_in(described)
-    learned = learned_of(folder)
-    return LoadedModel(model, tuple(names), size, frame, declaration=declaration, learned=learned)
+    return LoadedModel(
+        model,
+        tuple(names),
+        size,
+        frame,
+        declaration=declaration,
+        learned=learned_of(folder),
+        intervals=intervals_of(folder),
+    )
 
 
 def declaration_in(described: Model) -> str:
@@ -259,13 +301,22 @@ def declaration_in(described: Model) -> str:
 
 def learned_of(folder: Path) -> LearnedValues | None:
     """Return what a stored model has learned from; None if that is not there or cannot be read."""
-    place = folder / _EXTRA_FILES / _LEARNED
+    return _beside(folder, _LEARNED, LearnedValues)
+
+
+def intervals_of(folder: Path) -> Intervals | None:
+    """Return the intervals of a stored model; None if they are not there or cannot be read."""
+    return _beside(folder, _INTERVALS, Intervals)
+
+
+def _beside(folder: Path, name: str, kind: type[Kind]) -> Kind | None:
+    place = folder / _EXTRA_FILES / name
     if not place.exists():
         return None
     try:
-        return record_of(LearnedValues, json.loads(place.read_bytes()))
+        return record_of(kind, json.loads(place.read_bytes()))
     except UNREADABLE as error:
-        # The model answers all the same, without notices.
+        # The model answers all the same, without notices or limits.
         logger.warning("%s cannot be read: %s", place, error)
         return None
 
@@ -293,7 +344,7 @@ def _description(
     example: pd.DataFrame,
     optional: Collection[str],
     declaration: str = "",
-    learned: LearnedValues | None = None,
+    beside: Beside = _NOTHING,
 ) -> Iterator[dict[str, Any]]:
     """Prepare the files that are kept beside a model.
 
@@ -312,10 +363,8 @@ def _description(
     with tempfile.TemporaryDirectory() as folder:
         if ours:
             described["code_paths"] = [str(path) for path in ship_code(Path(folder))]
-        if learned is not None:
-            place = Path(folder) / _LEARNED
-            place.write_text(text_of(learned))
-            described["extra_files"] = [str(place)]
+        if further := beside.write(Path(folder)):
+            described["extra_files"] = further
         yield described
 
 

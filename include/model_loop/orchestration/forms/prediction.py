@@ -10,6 +10,7 @@ from airflow.sdk import Param
 
 from model_loop.datasets.columns import Column
 from model_loop.datasets.dataset import Dataset
+from model_loop.intervals.grid import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
 from model_loop.orchestration.forms.fields import (
     FormFields,
     Section,
@@ -17,9 +18,10 @@ from model_loop.orchestration.forms.fields import (
     variant_fields,
     version_field,
 )
+from model_loop.scoring.limits import LEVEL
 
 #: Fields that are no columns.
-_OTHERS = frozenset({"version", "moment", "inputs"})
+_OTHERS = frozenset({"version", "moment", "inputs", LEVEL})
 
 
 def field_of(dataset: Dataset, column: Column) -> str:
@@ -52,7 +54,7 @@ def prediction_form(dataset: Dataset) -> FormFields:
 
 
 def version_form(dataset: Dataset) -> FormFields:
-    """Return the fields that say which model predicts."""
+    """Return the fields that say which model predicts, and how wide its intervals are."""
     order = dataset.moments.index
     recipes = sorted(dataset.recipes.values(), key=lambda recipe: order(recipe.moment))
     asked = dict.fromkeys(recipe.asked for recipe in recipes)
@@ -65,6 +67,15 @@ def version_form(dataset: Dataset) -> FormFields:
             f"Which champion answers: the one that is {', or the one that is '.join(asked)}. A "
             "version that is named goes first.",
             Section.MODEL,
+        ),
+        LEVEL: Param(
+            DEFAULT_LEVEL,
+            type="number",
+            minimum=LOWEST_LEVEL,
+            maximum=HIGHEST_LEVEL,
+            title="Level of the intervals (%)",
+            description="How many of a hundred true values lie between lower and upper limit.",
+            section=Section.MODEL,
         ),
     }
 

@@ -16,6 +16,7 @@ from model_loop.orchestration.loading import load
 from model_loop.orchestration.names import BATCH_SCORING, dag_id_of
 from model_loop.orchestration.registry import moment_of_form, versions_of
 from model_loop.orchestration.steps.requests import who_asked
+from model_loop.scoring.limits import read_level
 from model_loop.scoring.predictor import find_predictor
 from model_loop.scoring.questions import answer, given_columns, in_words
 from model_loop.serving.http.server import make_log
@@ -36,6 +37,7 @@ def predict(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, Any
     """Predict the rows of the list, or the one of the form."""
     # What the caller has to mend is told before anything is looked up.
     _require_short(dataset_of_variant(params["service"]), params["inputs"] or ())
+    level = read_level(params["level"])
     versions = versions_of(params["service"])
     predictor = find_predictor(
         versions,
@@ -47,7 +49,7 @@ def predict(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, Any
     started = time.perf_counter()
     moment = versions.moment(predictor.version.number)
     dataset = predictor.version.dataset
-    rows, answers = answer(predictor, _rows(dataset, params), moment)
+    rows, answers = answer(predictor, _rows(dataset, params), moment, level)
     latency = 1_000 * (time.perf_counter() - started)
     _log(predictor.version, rows, answers, who_asked(dag_run), latency)
     summaries = [in_words(dataset, row, one) for row, one in zip(rows, answers, strict=True)]

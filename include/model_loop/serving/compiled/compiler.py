@@ -53,7 +53,13 @@ from model_loop.serving.compiled.transformers import UNKNOWN
 from model_loop.serving.models.predictor import ServedVersion, places_of
 from model_loop.serving.models.store import ModelStore
 from model_loop.tracking.lines import OtherLineError
-from model_loop.tracking.registry import LoadedModel, declaration_in, learned_of, read_model
+from model_loop.tracking.registry import (
+    LoadedModel,
+    declaration_in,
+    intervals_of,
+    learned_of,
+    read_model,
+)
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.trained import dataset_of_version
 
@@ -132,12 +138,22 @@ def make_predictor(dataset: Dataset, version: int, loaded: LoadedModel) -> Serve
     if compiled.form is not None:
         try:
             predict = compiled.form.verify()
-            return ServedVersion(version, columns, places, predict, form=compiled.form, watch=watch)
+            return ServedVersion(
+                version,
+                columns,
+                places,
+                predict,
+                form=compiled.form,
+                watch=watch,
+                intervals=loaded.intervals,
+            )
         except NotCompiledError as error:
             plain = str(error)
     logger.warning("Version %d is served as it is: %s", version, plain)
     predict = predict_by(dataset, loaded, columns)
-    return ServedVersion(version, columns, places, predict, plain, watch=watch)
+    return ServedVersion(
+        version, columns, places, predict, plain, watch=watch, intervals=loaded.intervals
+    )
 
 
 def log_form(tracker: Tracker, run_id: str, loaded: LoadedModel, dataset: Dataset) -> None:
@@ -295,6 +311,7 @@ def carry_out(order: Order) -> tuple[CompilerResult, CompiledModel | None]:
             learned=learned,
             other_line=told,
             declaration=declaration,
+            intervals=intervals_of(files),
         ), stored
     dataset = dataset_of_version(order.name, order.version, loaded.declaration)
     compiled = compile_model(dataset, order.version, loaded)
@@ -316,6 +333,7 @@ def carry_out(order: Order) -> tuple[CompilerResult, CompiledModel | None]:
         str(files),
         learned=loaded.learned,
         declaration=loaded.declaration,
+        intervals=loaded.intervals,
     ), form
 
 

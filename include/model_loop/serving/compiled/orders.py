@@ -7,6 +7,7 @@ from typing import BinaryIO
 import msgspec
 
 from model_loop.datasets.learned import LearnedValues
+from model_loop.intervals.calibrated import Intervals
 from model_loop.serving.compiled.model import CompiledModel
 
 
@@ -52,6 +53,8 @@ class CompilerResult(msgspec.Struct):
         The same error where only its compiled form can be served: a library was upgraded.
     declaration
         The stored declaration that it was trained on; empty if it has none.
+    intervals
+        Intervals around its predictions; None where they were not stored.
     """
 
     columns: tuple[str, ...] = ()
@@ -61,6 +64,7 @@ class CompilerResult(msgspec.Struct):
     learned: LearnedValues | None = None
     other_line: tuple[str, str, str] | None = None
     declaration: str = ""
+    intervals: Intervals | None = None
 
 
 def write_outcome(file: BinaryIO, outcome: CompilerResult, form: CompiledModel | None) -> None:

@@ -30,6 +30,7 @@ from model_loop.tracking.lines import OtherLineError
 from model_loop.tracking.registry import (
     Answering,
     declaration_in,
+    intervals_of,
     learned_of,
     load_registered,
 )
@@ -88,6 +89,7 @@ def load_answering(tracker: Tracker, name: str, version: int) -> Answering:
     except OtherLineError as error:
         with registered_address(tracker.tracking_uri, f"models:/{name}/{version}") as folder:
             described, learned = Model.load(str(folder)), learned_of(folder)
+            intervals = intervals_of(folder)
         columns, declaration = columns_of(described), declaration_in(described)
         dataset = dataset_of_version(name, version, declaration)
         form = proven_form(tracker.client, name, version, error, dataset, machine_code=False)
@@ -101,6 +103,7 @@ def load_answering(tracker: Tracker, name: str, version: int) -> Answering:
             error,
             declaration=declaration,
             learned=learned,
+            intervals=intervals,
         )
 
 

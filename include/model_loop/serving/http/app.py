@@ -19,12 +19,13 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from model_loop.datasets.dataset import Dataset, Moment
-from model_loop.datasets.reading import Row
 from model_loop.datasets.registry import file_problem
 from model_loop.datasets.stored import digest_of_text
 from model_loop.errors import ModelLoopError
+from model_loop.intervals.grid import DEFAULT_LEVEL
 from model_loop.scoring.answers import Make, answering
 from model_loop.scoring.assumptions import tell_assumed
+from model_loop.scoring.limits import LEVEL, LOWER, UPPER
 from model_loop.serving.comparison.report import ab_report
 from model_loop.serving.http.asgi import (
     Authenticate,
@@ -37,7 +38,7 @@ from model_loop.serving.http.asgi import (
     refusal,
     route_path,
 )
-from model_loop.serving.http.mlflow_protocol import read_invocation
+from model_loop.serving.http.mlflow_protocol import open_invocation, read_invocation
 from model_loop.serving.http.openapi import (
     SHARED,
     Described,
@@ -398,14 +399,19 @@ class Routes:
     def _predicted(self, call: Call, body: bytes) -> Reply:
         asked = open_request(self._dataset, body, self._max_rows)
         answer = self._service.predict(
-            asked.read, asked.key, call.caller, call.started, asked.moment
+            asked.read, asked.key, call.caller, call.started, asked.moment, asked.level
         )
         version, moment, make = answer.version, answer.moment, self._making(answer.dataset)
         return json_reply(
             [
-                make(row, value, one, version, moment, notices)
-                for row, value, one, notices in zip(
-                    answer.rows, answer.predictions, answer.ids, answer.notices, strict=True
+                make(row, value, one, version, moment, notices, limits)
+                for row, value, one, notices, limits in zip(
+                    answer.rows,
+                    answer.predictions,
+                    answer.ids,
+                    answer.notices,
+                    answer.limits,
+                    strict=True,
                 )
             ]
         )
@@ -417,14 +423,13 @@ class Routes:
         return made[1]
 
     def _invoked(self, call: Call, body: bytes) -> Reply:
-        kind = call.header(b"content-type")
-
-        def read(dataset: Dataset) -> list[Row]:
-            return read_invocation(dataset, body, kind, self._max_rows)
-
+        asked = open_invocation(body, call.header(b"content-type"), self._max_rows)
         key = check_key(call.header(b"x-request-key"))
         moment = read_moment(self._dataset, call.header(b"x-moment"))
-        answer: PredictedRows = self._service.predict(read, key, call.caller, call.started, moment)
+        level = DEFAULT_LEVEL if asked.level is None else asked.level
+        answer: PredictedRows = self._service.predict(
+            asked.read, key, call.caller, call.started, moment, level
+        )
         told: dict[str, Any] = {
             "predictions": answer.predictions,
             "unit": answer.dataset.target.unit,
@@ -432,6 +437,9 @@ class Routes:
             "model_version": answer.version,
             "moment": answer.moment,
         }
+        if asked.level is not None:
+            lower, upper, levels = zip(*answer.limits, strict=True)
+            told |= {LOWER: lower, UPPER: upper, LEVEL: levels[0]}
         if any(row.assumed for row in answer.rows):
             told["assumed"] = [tell_assumed(answer.dataset, row) for row in answer.rows]
         if any(answer.notices):

@@ -10,10 +10,11 @@ import io
 import itertools
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.reading import Row
+from model_loop.scoring.limits import LEVEL, read_level
 from model_loop.serving.http.requests import (
     RequestRefusedError,
     convert_rows,
@@ -29,20 +30,49 @@ _BESIDE = frozenset({"params", "signature_name"})
 _UNPROCESSABLE = 422
 
 
+class Invocation(NamedTuple):
+    """A request in MLflow's protocol.
+
+    Parameters
+    ----------
+    read
+        Returns the rows as a dataset reads them; see `convert_rows`.
+    level
+        Level of the intervals that the parameter `level` asks for; None where it is left out.
+    """
+
+    read: Callable[[Dataset], list[Row]]
+    level: float | None = None
+
+
 def read_invocation(dataset: Dataset, body: bytes, content_type: str, most: int) -> list[Row]:
-    """Rows of a request in any of the forms.
+    """Return the rows of a request in any of the forms; see `open_invocation`.
+
+    Raises
+    ------
+    RequestRefusedError, InvalidInputError
+        See `open_invocation`.
+    RefusedRowsError
+        If a row breaks a rule.
+    """
+    return open_invocation(body, content_type, most).read(dataset)
+
+
+def open_invocation(body: bytes, content_type: str, most: int) -> Invocation:
+    """Read a request in any of the forms, without its rows.
 
     Raises
     ------
     RequestRefusedError
-        If its type is unknown (415), it cannot be read (400), it is of no form (422), or there are
-        too many rows (413).
-    RefusedRowsError
-        If a row breaks a rule.
+        If its type is unknown (415), it cannot be read (400), it is of no form, or has another
+        parameter than `level` (422), or there are too many rows (413).
+    InvalidInputError
+        If the level is no number from 50 to 99.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind == CSV:
-        return convert_rows(dataset, _from_csv(body, most), most)
+        records = _from_csv(body, most)
+        return Invocation(lambda dataset: convert_rows(dataset, records, most))
     if kind and kind != JSON:
         raise RequestRefusedError(
             415, f"Content type {kind!r}", "is not known here", f"Send {JSON} or {CSV}."
@@ -50,11 +80,14 @@ def read_invocation(dataset: Dataset, body: bytes, content_type: str, most: int)
     refuse_too_many(body, most)
     request = decoded(body)
     given = [name for name in _FORMS if isinstance(request, dict) and name in request]
-    if len(given) != 1 or set(request) - {given[0]} - _BESIDE or request.get("params"):
-        raise _refused(
-            "The request", f"holds not exactly one of {', '.join(_FORMS)}, and no params"
-        )
-    return convert_rows(dataset, _FORMS[given[0]](request[given[0]], most), most)
+    if len(given) != 1 or set(request) - {given[0]} - _BESIDE:
+        raise _refused("The request", f"holds not exactly one of {', '.join(_FORMS)}")
+    params = request.get("params") or {}
+    if not isinstance(params, dict) or params.keys() - {LEVEL}:
+        raise _refused("`params`", f"holds something else than `{LEVEL}`")
+    rows = _FORMS[given[0]](request[given[0]], most)
+    level = None if params.get(LEVEL) is None else read_level(params[LEVEL])
+    return Invocation(lambda dataset: convert_rows(dataset, rows, most), level)
 
 
 def _from_split(value: Any, most: int) -> object:  # noqa: ANN401 - JSON

@@ -20,7 +20,9 @@ import msgspec
 from model_loop.datasets.columns import Column
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.schema import schema_of
+from model_loop.intervals.grid import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
 from model_loop.scoring.answers import actual_name, answer_type
+from model_loop.scoring.limits import LEVEL, LOWER, UPPER
 from model_loop.serving.http.asgi import OPEN_PATHS, Refusal
 from model_loop.serving.http.requests import KEY_LENGTH, feedback_type
 from model_loop.serving.http.tokens import Right
@@ -196,6 +198,9 @@ def _reference(name: str) -> dict[str, str]:
 
 
 _OBJECT = {"type": "object"}
+_LEVEL = {"type": ["number", "null"], "minimum": LOWEST_LEVEL, "maximum": HIGHEST_LEVEL}
+#: Parameters of MLflow's protocol.
+_PARAMS = {"type": "object", "properties": {LEVEL: _LEVEL}, "additionalProperties": False}
 
 
 @dataclass(frozen=True)
@@ -232,7 +237,9 @@ class Described:
         }
 
     def _request(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the schema of a request: a row, or a list of them, with a key and a moment."""
+        """Return the schema of a request: rows, with a key, a moment and a level."""
+        # A column of this name goes first beside a single row.
+        level = {} if LEVEL in row["properties"] else {LEVEL: _LEVEL}
         return {
             **row,
             "title": self.schema("PredictRequest"),
@@ -243,6 +250,7 @@ class Described:
                 "inputs": self._records(),
                 "key": {"type": ["string", "null"], "maxLength": KEY_LENGTH},
                 "moment": {"enum": [*self.dataset.moments, None]},
+                **level,
             },
         }
 
@@ -254,7 +262,15 @@ class Described:
         older = {target.former: 11.9} if target.former else {}
         kind: Any = answer_type(target)
         moment = self.dataset.recipe(self.dataset.default_recipe).moment
-        answer = kind(prediction=11.9, prediction_id=_ID, model_version=3, moment=moment, **older)
+        limits = {LOWER: 8.4, UPPER: 17.1, LEVEL: DEFAULT_LEVEL}
+        answer = kind(
+            prediction=11.9,
+            prediction_id=_ID,
+            model_version=3,
+            moment=moment,
+            **limits,
+            **older,
+        )
         return msgspec.to_builtins(answer)
 
     def operations(self) -> tuple[Operation, ...]:
@@ -269,14 +285,17 @@ class Described:
                 f"{self.path}/predict",
                 "POST",
                 f"Predict one or many {rows}. {_rules(dataset)} Requests with the same `key` are "
-                "answered by the same version.",
+                "answered by the same version. `lower` and `upper` are the limits of an interval "
+                f"that holds `level` % of the true values: {DEFAULT_LEVEL:g}, or the `level` of "
+                f"the request, from {LOWEST_LEVEL:g} to {HIGHEST_LEVEL:g}; all three are null of a "
+                "version that was registered before there were intervals.",
                 _json(
                     {"type": "array", "items": _reference(self.schema("Answer"))}, answer=[answer]
                 ),
                 _json(
                     _reference(self.schema("PredictRequest")),
                     one=row,
-                    many={"inputs": [row, in_files], "key": "customer-17"},
+                    many={"inputs": [row, in_files], "key": "customer-17", LEVEL: 80},
                 ),
                 (400, 413, 422, 503),
                 "predict",
@@ -287,7 +306,8 @@ class Described:
                 "POST",
                 "Predict by MLflow's protocol. Takes `dataframe_split`, `dataframe_records`, "
                 "`instances`, `inputs` or CSV, with the names and rules of `/predict`; the headers "
-                "`X-Request-Key` and `X-Moment` are its key and its moment.",
+                "`X-Request-Key` and `X-Moment` are its key and its moment. The answer has "
+                "`lower` and `upper`, as lists, and `level` if `params` names a `level`.",
                 _json(
                     _OBJECT,
                     answer={
@@ -378,7 +398,7 @@ def _invocation(records: Mapping[str, Any]) -> dict[str, Any]:
         "oneOf": [
             {
                 "type": "object",
-                "properties": {name: form},
+                "properties": {name: form, "params": _PARAMS},
                 "required": [name],
                 "additionalProperties": False,
             }

@@ -14,12 +14,12 @@ from msgspec import Meta, Struct, defstruct
 from model_loop.datasets.dataset import Dataset, Moment, Target
 from model_loop.datasets.reading import Row
 from model_loop.errors import InvalidInputError, ModelLoopError
+from model_loop.intervals.grid import DEFAULT_LEVEL
 from model_loop.objects.strict_json import decode
 from model_loop.scoring.answers import ACTUAL, actual_name
+from model_loop.scoring.limits import LEVEL, read_level
 
 KEY_LENGTH = 200
-#: Fields that a request to predict may hold besides a row.
-FURTHER_FIELDS = ("inputs", "key", "moment")
 #: Up to so many bytes, a body is read whole before its rows are counted.
 _SMALL_BYTES = 65_536
 #: Objects and lists that a request may hold besides its rows; a key may consist of brackets.
@@ -43,11 +43,12 @@ class RequestRefusedError(ModelLoopError):
 
 
 class Asked(NamedTuple):
-    """A request to predict: its rows, its key, and the moment that it names."""
+    """A request to predict: its rows, its key, and the moment and the level that it names."""
 
     rows: list[Row]
     key: str | None
     moment: Moment | None
+    level: float = DEFAULT_LEVEL
 
 
 class Opened(NamedTuple):
@@ -57,13 +58,14 @@ class Opened(NamedTuple):
     ----------
     read
         Returns the rows as a dataset reads them.
-    key, moment
+    key, moment, level
         See `Asked`.
     """
 
     read: Callable[[Dataset], list[Row]]
     key: str | None
     moment: Moment | None
+    level: float
 
 
 class Feedback(Struct, forbid_unknown_fields=True):
@@ -106,20 +108,23 @@ def read_request(dataset: Dataset, body: bytes, most: int) -> Asked:
         If a row breaks a rule; every one that is broken is told.
     """
     opened = open_request(dataset, body, most)
-    return Asked(opened.read(dataset), opened.key, opened.moment)
+    return Asked(opened.read(dataset), opened.key, opened.moment, opened.level)
 
 
 def open_request(dataset: Dataset, body: bytes, most: int) -> Opened:
     """Read a request to predict, without its rows: one row, or several as `inputs`.
 
     The same `key` is always answered by the same version. `moment` names the champion that is
-    asked; left out, the earliest one answers that has all the values it needs.
+    asked; left out, the earliest one answers that has all the values it needs. `level` is that of
+    the intervals; beside a single row of a table with a column of this name, it is the column.
 
     Raises
     ------
     RequestRefusedError
         If it is not JSON (400), is not an object, its key or moment breaks a rule (422), or there
         are too many rows (413).
+    InvalidInputError
+        If the level is no number from 50 to 99.
     """
     refuse_too_many(body, most)
     request = decoded(body)
@@ -133,8 +138,10 @@ def open_request(dataset: Dataset, body: bytes, most: int) -> Opened:
         )
     key, moment = request.pop("key", None), request.pop("moment", None)
     key, moment = check_key(key), read_moment(dataset, moment)
+    has_level = "inputs" in request or LEVEL not in dataset.columns.by_any_name
+    level = read_level(request.pop(LEVEL, None) if has_level else None)
     if "inputs" not in request:
-        return Opened(lambda by: [by.reader.read_row(request, by.now)], key, moment)
+        return Opened(lambda by: [by.reader.read_row(request, by.now)], key, moment, level)
     inputs = request.pop("inputs")
     if request:
         raise RequestRefusedError(
@@ -143,7 +150,7 @@ def open_request(dataset: Dataset, body: bytes, most: int) -> Opened:
             f"holds a {dataset.rows[1]} beside `inputs`",
             f"Put all {dataset.rows[0]} into `inputs`.",
         )
-    return Opened(lambda by: convert_rows(by, inputs, most), key, moment)
+    return Opened(lambda by: convert_rows(by, inputs, most), key, moment, level)
 
 
 def read_feedback(dataset: Dataset, body: bytes, most: int) -> dict[str, float]:

@@ -10,6 +10,7 @@ from model_loop.datasets.columns import Columns
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.reading import Row
 from model_loop.datasets.stored import dataset_of_text
+from model_loop.intervals.calibrated import Intervals
 from model_loop.scoring.notices import ValueWatch
 from model_loop.scoring.reasons import Explain
 from model_loop.serving.compiled.explaining import explainer_of, require_reasons
@@ -38,6 +39,8 @@ class ServedVersion:
         Compares rows with what it has learned from; None where that was not stored.
     declaration
         The stored declaration that it was trained on; empty if it has none.
+    intervals
+        Intervals around its predictions; None where they were not stored.
     """
 
     version: int
@@ -48,6 +51,7 @@ class ServedVersion:
     form: CompiledModel | None = None
     watch: ValueWatch | None = None
     declaration: str = ""
+    intervals: Intervals | None = None
 
     def dataset(self, present: Dataset) -> Dataset:
         """Return the dataset by which it reads rows: that of its declaration, or the present."""

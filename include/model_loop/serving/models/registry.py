@@ -240,6 +240,7 @@ class MlflowRegistry:
                     form=form,
                     watch=watch,
                     declaration=declaration,
+                    intervals=outcome.intervals,
                 )
             except NotCompiledError as error:
                 plain = str(error)
@@ -258,6 +259,7 @@ class MlflowRegistry:
             plain,
             watch=watch,
             declaration=declaration,
+            intervals=outcome.intervals,
         )
 
     def _tell(self, version: int, given: str, rule: str, remedy: str) -> None:

@@ -38,6 +38,8 @@ class Entry(NamedTuple):
     shadowed
         Digest of the shadow's declaration, and the row as that one reads it; None where it is the
         same, or refuses the row.
+    lower, upper, level
+        Interval around the prediction; see `scoring.limits`.
     """
 
     prediction_id: str
@@ -52,6 +54,9 @@ class Entry(NamedTuple):
     row: Sequence[Any]
     declaration: str = ""
     shadowed: tuple[str, Sequence[Any]] | None = None
+    lower: float | None = None
+    upper: float | None = None
+    level: float | None = None
 
     def row_by(self, declaration: str) -> Sequence[Any] | None:
         """Return the row as a declaration reads it; None where it has not read it."""

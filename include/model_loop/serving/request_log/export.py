@@ -17,9 +17,10 @@ from model_loop.datasets.registry import dataset_of_variant
 from model_loop.datasets.stored import dataset_of_text
 from model_loop.objects.files import atomic_write
 from model_loop.scoring.answers import PREDICTION, actual_name, answered
+from model_loop.scoring.limits import limit_names
 from model_loop.serving.request_log.inputs import columns_of_their_own, read_inputs
 from model_loop.serving.request_log.queries import STORED, logged_rows
-from model_loop.serving.request_log.tables import predictions
+from model_loop.serving.request_log.tables import LIMITS, predictions
 from model_loop.settings import get_settings
 
 _DAY = dt.timedelta(days=1)
@@ -101,7 +102,8 @@ def _named(dataset: Dataset, logged: pd.DataFrame) -> pd.DataFrame:
     target = dataset.target
     own = [column.field for column in columns_of_their_own()]
     further = () if dataset.declaration else ("declaration",)
-    plain = logged.drop(columns=[*own, *STORED, *further])
+    plain = logged.drop(columns=[*own, *STORED, *LIMITS, *further])
+    limits = zip(limit_names(dataset.columns.fields), LIMITS, strict=True)
     shadow = f"shadow_{target.former or PREDICTION}"
     return plain.assign(
         **_inputs(dataset, logged),
@@ -112,6 +114,7 @@ def _named(dataset: Dataset, logged: pd.DataFrame) -> pd.DataFrame:
         **{
             shadow: logged["shadow_minutes"].astype("float64"),
             actual_name(target): logged["actual_minutes"].astype("float64"),
+            **{name: logged[stored].astype("float64") for name, stored in limits},
         },
     )
 

@@ -10,7 +10,7 @@ from model_loop.datasets.reading import Row
 from model_loop.scoring.predictor import RegisteredVersion
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import RequestLog
-from model_loop.serving.request_log.tables import CALLER_LENGTH
+from model_loop.serving.request_log.tables import CALLER_LENGTH, LIMITS
 
 #: Part in the log of answers by the version that was asked for.
 PART = "form"
@@ -53,6 +53,8 @@ def log_answers(
             latency_ms,
             row.cells,
             declaration,
+            None,
+            *(one[name] for name in LIMITS),
         )
         for one, row in zip(answers, rows, strict=True)
     )

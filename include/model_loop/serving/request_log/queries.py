@@ -10,12 +10,14 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, delete, func, 
 
 from model_loop.errors import ModelLoopError
 from model_loop.scoring.answers import PREDICTION, actual_name, answered
+from model_loop.scoring.limits import limit_names
 from model_loop.serving.request_log.inputs import (
     columns_of_their_own,
     dataset_of_logged,
     read_inputs,
 )
 from model_loop.serving.request_log.tables import (
+    LIMITS,
     declarations,
     dropped,
     feedback,
@@ -89,11 +91,13 @@ def _named(row: Mapping[str, Any]) -> dict[str, Any]:
         return {**row}
     own = {column.field for column in columns_of_their_own()}
     former = dataset.target.former
-    own |= {*STORED, *(() if row["declaration"] else ("declaration",))}
+    own |= {*STORED, *LIMITS, *(() if row["declaration"] else ("declaration",))}
     plain = {name: value for name, value in row.items() if name not in own}
+    inputs = read_inputs(dataset, row)
     return {
         **plain,
-        **read_inputs(dataset, row),
+        **inputs,
+        **{name: row[stored] for name, stored in zip(limit_names(inputs), LIMITS, strict=True)},
         **answered(dataset.target, row["minutes"], row["version"]),
         f"shadow_{former or PREDICTION}": row["shadow_minutes"],
         actual_name(dataset.target): row["actual_minutes"],

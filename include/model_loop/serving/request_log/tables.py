@@ -36,6 +36,7 @@ from sqlalchemy.exc import (
 
 from model_loop.datasets.stored import DIGEST_LENGTH
 from model_loop.errors import InvalidInputError
+from model_loop.scoring.limits import LEVEL, LOWER, UPPER
 from model_loop.serving.request_log.inputs import columns_of_their_own
 
 #: Characters of a caller's name that are kept: Postgres refuses longer ones.
@@ -50,6 +51,9 @@ logger = logging.getLogger(__name__)
 
 #: Characters of a variant's key.
 _SERVICE_LENGTH = 100
+
+#: Columns of the interval around a prediction; see `scoring.limits`.
+LIMITS = (LOWER, UPPER, LEVEL)
 
 #: One row for each prediction, `minutes` by its name of before 0.2. Times are seconds since 1970:
 #: `at` in UTC, those of inputs on the table's clocks. What was asked stands in `inputs`, or in
@@ -74,6 +78,7 @@ predictions = Table(
     ),
     Column("inputs", Text),
     Column("declaration", String(DIGEST_LENGTH)),
+    *(Column(name, Float(53)) for name in LIMITS),
     Index("predictions_at", "at"),
 )
 
@@ -165,7 +170,11 @@ def make_tables(engine: Engine) -> None:
     metadata.create_all(engine)
     there = {column["name"]: column for column in inspect(engine).get_columns(predictions.name)}
     changes = []
-    added = {"inputs": "TEXT", "declaration": f"VARCHAR({DIGEST_LENGTH})"}
+    added = {
+        "inputs": "TEXT",
+        "declaration": f"VARCHAR({DIGEST_LENGTH})",
+        **dict.fromkeys(LIMITS, "DOUBLE PRECISION"),
+    }
     for name, kind in added.items():
         if name not in there:
             changes.append(f"ALTER TABLE {predictions.name} ADD COLUMN {name} {kind}")

@@ -137,7 +137,8 @@ class LogWriter:
             declaration = self._declaration(entry.declaration)
             inputs = logged_inputs(entry.service, entry.row, declaration)
         own = (*entry[:_ROW], *batch.shadow.get(place, (None, None)))
-        return [*own, *inputs, entry.declaration or None]
+        limits = (entry.lower, entry.upper, entry.level)
+        return [*own, *inputs, entry.declaration or None, *limits]
 
     def _declaration(self, digest: str) -> str:
         """Return a stored declaration; a server that was killed may have noted it before."""

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
+from model_loop.scoring.limits import limits_in_words
 from tests.commands import COMMAND, run_command
 
 DECLARATION = """
@@ -80,11 +82,19 @@ def test_values_and_json_give_the_same(folder: Path) -> None:
     assert answer["unit"] == "EUR"
     assert 700 < answer["prediction"] < 1_100
     words = run(folder, "predict", "rents", "size=80,5", "Straße=Süd").stdout
-    assert words == f"Rent: about {answer['prediction']:.4g} EUR, says version 1.\n"
+    assert answer["lower"] < answer["prediction"] < answer["upper"]
+    assert answer["level"] == 90
+    about = f"about {answer['prediction']:.4g} EUR{limits_in_words(answer)}"
+    assert words == f"Rent: {about}, says version 1.\n"
     lines = '{"size": 80.5, "Straße": "Süd"}\n\n{"size": "80,5", "Straße": "Nord"}\n'
     both = json.loads(piped(folder, lines, "--json").stdout)["predictions"]
     assert both[0]["prediction"] == answer["prediction"]
     assert both[1]["prediction"] < answer["prediction"] - 100
+    narrow = json.loads(piped(folder, lines, "--json", "--level", "50").stdout)["predictions"][0]
+    assert answer["lower"] < narrow["lower"] < narrow["upper"] < answer["upper"]
+    refused = piped(folder, lines, "--level", "0.9")
+    assert refused.returncode == 2
+    assert "level = 0.9 is not a number from 50 to 99" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tests.commands import COMMAND, run_command
 
 from model_loop.scoring.limits import limits_in_words
-from tests.commands import COMMAND, run_command
 
 DECLARATION = """
 name = "rents"

@@ -54,7 +54,7 @@ from model_loop.serving.http.server import make_app, serve, token_file
 from model_loop.settings import get_settings
 from model_loop.tracking.actions import Action, ActionKind
 from model_loop.tracking.promotion import Promoter
-from model_loop.tracking.registry import register_model
+from model_loop.tracking.registry import Beside, register_model
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.split import SHARES
@@ -206,7 +206,7 @@ def main() -> None:
                 example=training_set.example_rows,
                 tags={},
                 dataset=training_set.dataset,
-                learned=training_set.learned,
+                beside=Beside(training_set.learned),
             )
         move(promoter, "promote", 1)
         if sys.argv[1:2] == ["against"]:
@@ -234,7 +234,7 @@ def measure_dataset(file: Path) -> None:
             example=training_set.example_rows,
             tags={"moment": moment, "recipe": recipe},
             dataset=training_set.dataset,
-            learned=training_set.learned,
+            beside=Beside(training_set.learned),
         )
         promoter.act(Action("promote", variant.key, 1), f"promote/{uuid.uuid4()}")
         rows = training_set.test_rows[list(dataset.recipe(recipe).columns)]

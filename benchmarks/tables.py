@@ -108,6 +108,21 @@ KNOWN: Mapping[str, Table] = {
             "corrected width, in its unit",
         ),
     ),
+    "intervals alarms": Table(
+        tuple(f"days that follow by {share}" for share in ("0", "0.3", "0.5")),
+        ("by evidence of days, %", "by a test of rows, daily, %"),
+        published=False,
+    ),
+    "intervals shift": Table(
+        (
+            "errors move by 0.7 deviations",
+            "errors move by 1.5 deviations",
+            "errors are 1.5 times as large",
+            "errors are 2.5 times as large",
+        ),
+        ("coverage after it, %", "said after, days", "covered again after, days"),
+        published=False,
+    ),
     "intervals sharper": Table(_LATER, ("as it is", "scale model", "quantile regression")),
     "estimate": Table(
         (

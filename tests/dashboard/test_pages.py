@@ -24,6 +24,7 @@ from model_loop.monitoring.health.types import (
     ServiceHealth,
     Traffic,
 )
+from model_loop.monitoring.interval_days import IntervalDay, days_to_json
 from model_loop.training_set.types import TrainingSet
 from trip_duration.dataset import TRIPS
 
@@ -143,6 +144,31 @@ def test_windows_are_drawn_against_their_thresholds(make_sources: MakeSources) -
     assert psi.figure is not None
     assert [shape["y0"] for shape in psi.figure["layout"]["shapes"]] == [0.1, 0.25]
     assert page.extra["window"].label == "2"
+
+
+def test_intervals_are_drawn_by_day(make_sources: MakeSources) -> None:
+    """Coverage, misses, scores and correction of the days that the window's run holds."""
+    window = WindowRun("2" * 32, 3, "request_log", "2024-02-01", 1.7e9, "warn", "", "", {})
+    day = IntervalDay(
+        "2024-02-01", 90, 0.88, 0.02, 0.1, 0.7, 9.5, 14.0, "hour 8", 0.5, 0.2, 1.1, 0.4, 7
+    )
+    later = dataclasses.replace(day, day="2024-02-02", score=None, width=None, correction=8)
+    stored = json.loads(days_to_json([day, later]))
+    found = {f"{window.run_id}/intervals/interval_days.json": stored}
+    page = PAGES["monitoring"](
+        make_sources(Documents(found), windows=(window,), registry=REGISTRY), {}
+    )
+    charts = {chart.name: chart for chart in page.charts}
+    assert charts["interval_coverage"].table.rows[0] == (
+        ("2024-02-01", 90, 0.88, 0.7, 0.5, "hour 8", 7)
+    )
+    assert "Worst on 2024-02-02: hour 8, 50%." in charts["interval_coverage"].about
+    assert charts["interval_misses"].table.rows[1][2:4] == (0.02, 0.1)
+    assert charts["interval_score"].table.rows[1][2:4] == (None, None)
+    assert "Correction 8, after 2024-02-02." in charts["interval_correction"].about
+    bare = PAGES["monitoring"](make_sources(windows=(window,), registry=REGISTRY), {})
+    none = next(chart for chart in bare.charts if chart.name == "interval_coverage")
+    assert none.table.rows == []
 
 
 def test_a_server_that_fails_is_told(make_sources: MakeSources) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from airflow.utils.types import DagRunType
+from tests.commands import run_command
 from tests.servers import tracking_database
 
 from model_loop.datasets import registry
@@ -31,7 +33,8 @@ from model_loop.orchestration.forms import labels_form, monitoring_form, retrain
 from model_loop.orchestration.forms.completing import completed_form
 from model_loop.orchestration.registry import versions_of
 from model_loop.orchestration.schedules.watermarks import Watermarks
-from model_loop.orchestration.steps import labels, monitoring, retraining
+from model_loop.orchestration.steps import labels, monitoring, retraining, windows
+from model_loop.orchestration.steps.windows import records_of_windows
 from model_loop.pipeline.run import Places, RunRequest, run_table
 from model_loop.scoring.predictor import RegisteredVersion, load_predictor
 from model_loop.serving.request_log.entries import Entry
@@ -39,7 +42,9 @@ from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import get_settings
 from model_loop.sources.publications import Publications
+from model_loop.tracking.corrections import correction_of
 from model_loop.tracking.names import CUTS
+from model_loop.tracking.versions import ModelVersions
 from model_loop.training_set.frames import model_frame
 
 #: Rows before it are published, and learned from; those after it are asked for.
@@ -170,6 +175,45 @@ def test_labels_come_later_and_a_window_is_judged(
     assert "on 743 rows" in after["rmse(all)"].note
 
 
+def test_closed_days_correct_the_intervals_once(form: dict[str, Any], folder: Path) -> None:
+    """Each day of July is a point in MLflow; a retry corrects nothing twice, nor does a command."""
+    versions, records = versions_of("bikes"), records_of_windows("bikes")
+    plan = monitoring.plan(form, RUN, {})
+    assert plan is not None
+    (watched, _), *_ = windows.watched_of(plan)
+    by_gate = correction_of(tags_of(versions), 1)
+    looked = monitoring.intervals({**plan, "acts": False}, form)
+    assert found(looked)["interval_evidence(all)"].level is not Level.UNKNOWN
+    assert correction_of(tags_of(versions), 1) == by_gate
+    assert records.days(watched) == []
+    first = found(monitoring.intervals(plan, form))["interval_evidence(all)"]
+    correction = correction_of(tags_of(versions), 1)
+    assert (correction.version, correction.day) == (by_gate.version + 31, "2012-07-31")
+    days = records.days(watched)
+    assert [day.day for day in days] == [f"2012-07-{number:02d}" for number in range(1, 32)]
+    assert f"correction {by_gate.version + 31}: bias" in first.note
+    assert "of the last 7 closed days, up to 2012-07-31" in first.note
+
+    again = found(monitoring.intervals(plan, form))["interval_evidence(all)"]
+    assert again == first
+    command = ("correct-intervals", "--variant", "bikes", "--json")
+    ended = run_command(*command, folder=folder, environment=os.environ)
+    assert ended.returncode in {0, 1}, ended.stderr
+    assert json.loads(ended.stdout)["versions"][0]["days"] == 31
+    assert correction_of(tags_of(versions), 1) == correction
+    assert records.days(watched) == days
+    run = records.tracker.find_run(f"intervals/{watched.line}")
+    assert run is not None
+    history = records.tracker.client.get_metric_history(run.info.run_id, "interval_coverage")
+    assert [point.value for point in history] == [day.coverage for day in days]
+
+
+def tags_of(versions: ModelVersions) -> dict[str, str]:
+    """Return the tags of the registered model."""
+    tags: dict[str, str] = versions.tracker.client.get_registered_model(versions.name).tags
+    return tags
+
+
 def test_slices_are_those_of_the_evaluation(form: dict[str, Any]) -> None:
     """Rules that the training has logged cut the rows of windows too."""
     versions = versions_of(form["service"])
@@ -248,5 +292,10 @@ def test_the_newest_part_of_a_changed_table_is_looked_at(form: dict[str, Any]) -
     assert plan is not None
     labels_of = [(one["source"], one["label"]) for one in plan["windows"]]
     assert labels_of == [("month", "2012-06"), ("request_log", "2012-06")]
-    judged = monitoring.performance({**plan, "windows": plan["windows"][:1]}, form)
+    first = {**plan, "windows": plan["windows"][:1]}
+    judged = monitoring.performance(first, form)
     assert found(judged)["rmse(all)"].value < 1.0
+    before = correction_of(tags_of(versions_of("bikes")), 1)
+    held = found(monitoring.intervals(first, form))["interval_evidence(all)"]
+    assert "of the last 7 closed days" in held.note
+    assert correction_of(tags_of(versions_of("bikes")), 1) == before

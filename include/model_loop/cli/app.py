@@ -15,7 +15,7 @@ from cyclopts import App, Parameter
 from model_loop.cli.codes import ExitCode
 from model_loop.cli.datasets import datasets
 from model_loop.cli.labels import labels
-from model_loop.cli.monitoring import monitor, profile_version
+from model_loop.cli.monitoring import correct_intervals, monitor, profile_version
 from model_loop.cli.options import AsJson, DataOptions, SearchOptions, Variant
 from model_loop.cli.products import products
 from model_loop.cli.report import (
@@ -60,6 +60,7 @@ app.command(predict)
 app.command(score)
 app.command(monitor)
 app.command(profile_version)
+app.command(correct_intervals)
 app.command(tokens)
 for _point in importlib.metadata.entry_points(group=ENTRY_POINTS):
     # Commands that one dataset alone has.

@@ -1,11 +1,11 @@
-"""The commands ``model-loop monitor`` and ``model-loop profile-version``."""
+"""The commands ``monitor``, ``profile-version`` and ``correct-intervals`` of ``model-loop``."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -160,6 +160,56 @@ def profile_version(*, options: VersionOptions = _VERSION) -> None:
         names = ", ".join(feature.bins.name for feature in reference.profile.features)
         version = predictor.version
         console().print(f"Version {version.number} of {version.name} has a profile of {names}.")
+
+
+def correct_intervals(
+    *, options: VersionOptions = _VERSION, days: float | None = None, as_json: AsJson = False
+) -> None:
+    """Correct the intervals of versions by the closed days of the request log, each once.
+
+    A day is closed when it has ended and the delay of labels has passed. A second run changes
+    nothing. Ends with exit code 1 where the evidence suffices that intervals do not hold.
+
+    Parameters
+    ----------
+    days
+        Days of the request log to look back; the days of the settings, if left out.
+    as_json
+        Print one JSON object, for machines.
+    """
+    days = _settings.monitoring_days if days is None else days
+    require_within("days", days, above=0.0, most=_MOST_DAYS)
+    from model_loop.monitoring.correcting import look_at_intervals
+    from model_loop.monitoring.interval_days import INTERVAL_EVIDENCE
+    from model_loop.monitoring.labels import labelled
+    from model_loop.monitoring.records import Records, Watched
+    from model_loop.tracking.experiments import tracker_of
+
+    versions, settings = options.versions(), get_settings()
+    where = (settings.tracking_uri, settings.experiment)
+    limits = thresholds_of(settings)[INTERVAL_EVIDENCE]
+    every: list[WindowFinding] = []
+    told: list[dict[str, object]] = []
+    for predictor in options.predictors():
+        number, dataset = predictor.version.number, predictor.version.dataset
+        own = _logged(days, predictor, versions).of_version(number)
+        judged = dataset.extensions.load("judged")
+        known = labelled(own, judged(settings).of_actual if judged else None)
+        watched = Watched(own.window, number, own.source, versions.moment(number))
+        records = Records(tracker_of(dataset, *where, "monitoring"))
+        findings, measured = look_at_intervals(
+            versions, records, watched, known, limits, learns=True
+        )
+        every += findings
+        last = [asdict(day) for day in measured[-1:]]
+        told.append({"version": number, "days": len(measured), "last": last[0] if last else None})
+        if not as_json:
+            none = "" if findings else ": it has no intervals"
+            _print(findings, f"Version {number}, {len(measured)} closed days{none}")
+    if as_json:
+        print(json.dumps({"level": worst(every).value, "versions": told}))  # noqa: T201 - the command's answer
+    if worst(every) is Level.WARN:
+        sys.exit(ExitCode.NEGATIVE)
 
 
 def _published(predictor: Predictor, partition: str, source: str | None) -> WindowRows:

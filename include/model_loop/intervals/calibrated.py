@@ -128,7 +128,7 @@ class Intervals:
         row, which is at most that of `first` steps.
         """
         values = (np.array([threshold]), np.array([prediction]))
-        (score,) = (scores_of(*values, self.shape, self._floor) - bias).tolist()
+        (score,) = (self.scores(*values) - bias).tolist()
         steps = self._tables[self.cell(prediction, hour)]
         reached = self.first + bisect_right(steps, score)
         below, above = reached - 1, reached
@@ -140,6 +140,15 @@ class Intervals:
         if reached > STEPS - self.first:
             least = STEPS
         return Exceedance(max(1 - least / STEPS, 0.0), min(1 - max(most, 0) / STEPS, 1.0))
+
+    def scores(self, actual: Numbers, predicted: Numbers) -> Numbers:
+        """Return the signed scores of true values, shape (rows,); see `scores.scores_of`."""
+        return scores_of(actual, predicted, self.shape, self._floor)
+
+    def spread(self, level: float) -> float:
+        """Return how far apart the limits of a level are at most, in the unit of scores."""
+        tail, cells = tail_of(level), range(len(self.cells))
+        return max(self._limit(cell, tail, above=True) - self._limit(cell, tail) for cell in cells)
 
     def cell(self, prediction: float, hour: int | None) -> int:
         """Return the number of the cell of a row."""

@@ -8,10 +8,11 @@ for each window.
 from __future__ import annotations
 
 import datetime as dt
+import json
 import logging
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import numpy as np
 from mlflow.entities import Metric, Run
 
 from model_loop.days import SECONDS_PER_DAY
+from model_loop.monitoring.interval_days import DAYS, IntervalDay, days_of, days_to_json
 from model_loop.monitoring.levels import (
     Level,
     WindowFinding,
@@ -38,7 +40,8 @@ FINDINGS = "findings.json"
 _BATCH = 1_000
 #: Characters that no name of a metric may have.
 _FORBIDDEN = re.compile(r"[^\w.:/ -]")
-_SERIES = "series"
+#: Begins of identities of the runs of all windows, and of all days of intervals.
+_SERIES, _INTERVALS = "series", "intervals"
 
 
 logger = logging.getLogger(__name__)
@@ -153,6 +156,29 @@ class Records:
             self._append(watched, [(watched.window.end, dict(_metrics(findings)))])
         return level
 
+    def days(self, watched: Watched) -> list[IntervalDay]:
+        """Return the days of a version's intervals that were measured so far, in their order."""
+        run = self.tracker.find_run(f"{_INTERVALS}/{watched.line}")
+        content = run and read_artifact(self.tracker.client, run.info.run_id, DAYS)
+        try:
+            return days_of(json.loads(content)) if content else []
+        except UNREADABLE as error:
+            logger.warning("%s of %s cannot be read: %s", DAYS, watched.line, error)
+            return []
+
+    def add_days(
+        self, watched: Watched, days: Sequence[IntervalDay], new: Iterable[IntervalDay]
+    ) -> None:
+        """Store all days of a version's intervals, and log the new ones as a time series.
+
+        Logging a day once more changes nothing: it has the same time, step and values.
+        """
+        identity, title = f"{_INTERVALS}/{watched.line}", f"{watched.series}: intervals by day"
+        run_id = self.tracker.open_run(identity, title, watched.tags)
+        self._log(run_id, ((_moment(day.day), day.metrics) for day in new))
+        self.tracker.client.log_text(run_id, days_to_json(days), DAYS)
+        self.tracker.close_run(run_id)
+
     def note(self, run_id: str, outcome: str) -> None:
         """Write beside a window what became of it."""
         self.tracker.log(run_id, tags={"outcome": outcome})
@@ -209,6 +235,10 @@ class Records:
     ) -> None:
         identity = f"{_SERIES}/{watched.line}"
         run_id = self.tracker.open_run(identity, watched.series, watched.tags)
+        self._log(run_id, points)
+        self.tracker.close_run(run_id)
+
+    def _log(self, run_id: str, points: Iterable[tuple[dt.datetime, Mapping[str, float]]]) -> None:
         metrics = [
             Metric(
                 key, value, int(end.timestamp() * 1_000), int(end.timestamp() // SECONDS_PER_DAY)
@@ -218,7 +248,6 @@ class Records:
         ]
         for first in range(0, len(metrics), _BATCH):
             self.tracker.client.log_batch(run_id, metrics=metrics[first : first + _BATCH])
-        self.tracker.close_run(run_id)
 
     def _begin_series_again(self, watched: Watched) -> None:
         """A point that was logged stays for good: write the whole series into a new run."""
@@ -227,6 +256,10 @@ class Records:
         if old is not None:
             self.tracker.client.delete_run(old.info.run_id)
         self._append(watched, points)
+
+
+def _moment(day: str) -> dt.datetime:
+    return dt.datetime.combine(dt.date.fromisoformat(day), dt.time(), dt.UTC)
 
 
 def _end(run: Run) -> dt.datetime:

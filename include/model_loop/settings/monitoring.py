@@ -110,3 +110,10 @@ class MonitoringSettings(Part):
         description="Warn and act; as for the RMSE, of the slice whose errors have increased the "
         "most. Never more than a warning.",
     )
+    threshold_interval_evidence: tuple[float, float] = Field(
+        default=(20.0, 20.0),
+        title="Threshold: intervals",
+        description="Warn and act; evidence that intervals cover less than their level by more "
+        "than two points: 20 means at most one false alarm in twenty versions, however often it is "
+        "read. Never more than a warning.",
+    )

@@ -11,8 +11,10 @@ from model_loop.dashboard.known import Known, PageSources
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
 from model_loop.dashboard.pages.ab import ab_charts
 from model_loop.dashboard.pages.health import health_charts
+from model_loop.dashboard.pages.intervals import interval_charts
 from model_loop.dashboard.pages.overview import asked_at
 from model_loop.dashboard.types import WindowRun
+from model_loop.monitoring.interval_days import INTERVAL_EVIDENCE
 from model_loop.monitoring.levels import ALL
 
 _NOTHING = Empty("Monitoring has not looked at a window yet.", "monitoring")
@@ -113,6 +115,7 @@ def monitoring_page(sources: PageSources, query: Mapping[str, str]) -> Page:
         sections=[
             ChartGroup("Windows", known.charts(["windows"], [_levels(windows)])),
             *(_of_windows(windows, known) if windows else ()),
+            *(_intervals(window, windows, known) if window else ()),
             ChartGroup(
                 "Versions side by side (A/B)",
                 known.charts(["live", "registry"], ab_charts(known.live, known.registry, sources)),
@@ -152,6 +155,18 @@ def _of_windows(windows: Sequence[WindowRun], known: Known) -> list[ChartGroup]:
             ],
         ),
     ]
+
+
+def _intervals(window: WindowRun, windows: Sequence[WindowRun], known: Known) -> list[ChartGroup]:
+    """Return intervals by day, and the evidence that they do not hold, window by window."""
+    about = (
+        "Evidence that intervals as registered cover less than their level by more than two "
+        "points; it may be read every day."
+    )
+    evidence = _over_time(
+        windows, INTERVAL_EVIDENCE, "Evidence against intervals", "e-value", about, known
+    )
+    return [ChartGroup("Intervals", [*interval_charts(window, known), evidence])]
 
 
 def _no_window(known: Known) -> Card:

@@ -36,15 +36,16 @@ def declare_monitoring(dataset: Dataset) -> None:
         plan = step("monitoring:plan", task.short_circuit)()
         drift = step("monitoring:drift")(plan=plan)
         performance = step("monitoring:performance")(plan=plan)
+        intervals = step("monitoring:intervals")(plan=plan)
         evidence = step("monitoring:judge", inlets=drifts)(
-            plan=plan, drift=drift, performance=performance
+            plan=plan, drift=drift, performance=performance, intervals=intervals
         )
         retrain = step(
             "monitoring:retrain",
             outlets=drifts,
             map_index_template="{{ task.op_kwargs['evidence']['moment'] }}",
         ).expand(evidence=evidence)
-        chain(others, plan, [drift, performance], evidence, retrain)
+        chain(others, plan, [drift, performance, intervals], evidence, retrain)
 
 
 def _doc(dataset: Dataset) -> str:
@@ -59,6 +60,7 @@ missing values, SHAP values, predictions), and what it said with the {dataset.ta
 {rows}, as far as that is known. There is one champion for each moment; each is watched by itself,
 by what was asked at its moment. With the setting `MODEL_LOOP_MONITORING_SCHEDULE` it looks at the
 last week of the request log, as often as that says; when a {one} is published, at that {one}.
+Of the requests, each closed day corrects the intervals of the version, once.
 Everything stands in MLflow, experiment `{experiment}`.
 
 *Warn* sends a mail; *act* also emits the asset `{assets_of(dataset).drift.name}`, which starts

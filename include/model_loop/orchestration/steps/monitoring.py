@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from model_loop.datasets.registry import dataset_of_variant
+from model_loop.monitoring.correcting import look_at_intervals
+from model_loop.monitoring.interval_days import DAYS, INTERVAL_EVIDENCE, days_to_json
 from model_loop.monitoring.labels import labelled
 from model_loop.monitoring.levels import ALL, Level, as_row, from_rows, gravest_first, thresholds_of
 from model_loop.monitoring.looking import DriftRules, known_profile, look_for_drift
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 
     from model_loop.monitoring.levels import Thresholds, WindowFinding
     from model_loop.monitoring.records import Watched
+    from model_loop.monitoring.windows import WindowRows
     from model_loop.orchestration.schedules.watermarks import StateStore
     from model_loop.scoring.predictor import Predictor
 
@@ -182,15 +185,11 @@ def _performance_of(
     records, version = records_of_windows(plan["service"]), predictor.version.number
     versions = versions_of(plan["service"])
     reference = find_reference(versions.tracker, versions.name, version)
-    judged = dataset_of_variant(plan["service"]).extensions.load("judged")
-    counts = judged(get_settings()).of_actual if judged else None
     rules = build(PerformanceRules, {})
     found: Found = {}
-    for watched, rows in gather(plan, params, predictor):
-        known = with_labels(rows, params) if rows.source == "request_log" else rows
-        own = known.of_version(version)
+    for watched, own, known in _with_labels(predictor, plan, params):
         findings = judge_performance(
-            labelled(own, counts),
+            known,
             reference,
             records.history(watched, "performance", rules.windows - 1, known=f"{RMSE}.{ALL}"),
             _thresholds(params),
@@ -203,6 +202,38 @@ def _performance_of(
     return found
 
 
+def _with_labels(
+    predictor: Predictor, plan: Mapping[str, Any], params: Mapping[str, Any]
+) -> Iterator[tuple[Watched, WindowRows, WindowRows]]:
+    """Yield the predictions of a version in each window, and those whose true value is known."""
+    judged = dataset_of_variant(plan["service"]).extensions.load("judged")
+    counts = judged(get_settings()).of_actual if judged else None
+    for watched, rows in gather(plan, params, predictor):
+        known = with_labels(rows, params) if rows.source == "request_log" else rows
+        own = known.of_version(predictor.version.number)
+        yield watched, own, labelled(own, counts)
+
+
+def intervals(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Found:
+    """Measure what intervals hold by day, and correct them by the days of requests."""
+    plan = plan_of_today(plan, params)
+    params, found = form_of_plan(params, plan), Found()
+    records, versions = records_of_windows(plan["service"]), versions_of(plan["service"])
+    limits = _thresholds(params)[INTERVAL_EVIDENCE]
+    for one in plan["versions"]:
+        predictor = _predictor(plan, one["version"])
+        for watched, _, known in _with_labels(predictor, plan, params):
+            findings, days = look_at_intervals(
+                versions, records, watched, known, limits, learns=plan["acts"]
+            )
+            with tempfile.TemporaryDirectory() as folder:
+                (Path(folder) / DAYS).write_text(days_to_json(days))
+                records.write(records.open(watched), "intervals", findings, Path(folder))
+            _tell(watched, findings)
+            found[watched.identity] = [as_row(finding) for finding in findings]
+    return found
+
+
 def judge(
     plan: Mapping[str, Any],
     drift: Found,
@@ -210,6 +241,7 @@ def judge(
     params: Mapping[str, Any],
     dag_run: DagRunProtocol,
     asset_state_store: Mapping[Any, StateStore],
+    intervals: Found | None = None,
 ) -> list[dict[str, Any]]:
     """Write down how grave it is; warn where that is due; return why models have to be made.
 
@@ -220,7 +252,8 @@ def judge(
     grave: dict[int, list[Grave]] = {}
     last = max(window["end"] for window in plan["windows"])
     for watched, window in watched_of(plan):
-        findings = from_rows([*drift[watched.identity], *performance[watched.identity]])
+        parts = (drift, performance, intervals or {})
+        findings = from_rows(row for part in parts for row in part.get(watched.identity, ()))
         level = records.close(watched, findings)
         logger.info("%s: %s", watched.title, level)
         if window["end"] == last:

@@ -296,7 +296,16 @@ def _numbers(row: Mapping[str, str]) -> dict[str, Any]:
     return {name: value(text) for name, text in row.items()}
 
 
-def by_form(ten: Ten) -> list[dict[str, Any]]:
+#: What every entrance says of a row.
+Said = tuple[float, float, float, float]
+
+
+def said_of(answers: Sequence[Mapping[str, Any]]) -> list[Said]:
+    """Return predictions with their limits and the level of these."""
+    return [(one["prediction"], one["lower"], one["upper"], one["level"]) for one in answers]
+
+
+def by_form(ten: Ten, **more: Any) -> list[dict[str, Any]]:
     """Return what the DAG of predictions answers to its form, filled in for each row."""
     run: Any = SimpleNamespace(
         dag_id="prediction",
@@ -307,7 +316,7 @@ def by_form(ten: Ten) -> list[dict[str, Any]]:
     defaults = {name: one.value for name, one in prediction_form(ten.dataset).items()}
     found = []
     for row in ten.objects:
-        params = dict(defaults)
+        params = {**defaults, **more}
         for column in ten.dataset.columns:
             value = next((row[name] for name in column.names if name in row), None)
             filled = str(value) if column.text and value is not None else value
@@ -317,7 +326,9 @@ def by_form(ten: Ten) -> list[dict[str, Any]]:
     return found
 
 
-def by_server(loop: Loop, ten: Ten, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def by_server(
+    loop: Loop, ten: Ten, rows: Sequence[Mapping[str, Any]], **more: Any
+) -> list[dict[str, Any]]:
     """Return what the server answers to a list."""
     name = ten.dataset.name
     path = f"/{name}" if len(ten.dataset.variants) == 1 else f"/{name}/{ten.variant}"
@@ -325,7 +336,7 @@ def by_server(loop: Loop, ten: Ten, rows: Sequence[Mapping[str, Any]]) -> list[d
     async def send() -> httpx.Response:
         transport = httpx.ASGITransport(loop.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://tests") as client:
-            return await client.post(f"{path}/predict", json={"inputs": rows}, timeout=300)
+            return await client.post(f"{path}/predict", json={"inputs": rows, **more}, timeout=300)
 
     answer = asyncio.run(send())
     assert answer.status_code == 200, answer.text
@@ -352,19 +363,19 @@ def counted(loop: Loop, ten: Ten) -> Counter[str]:
     )
 
 
-def by_file(loop: Loop, ten: Ten, name: str, content: bytes) -> list[float]:
-    """Return the predictions that batch scoring writes beside the rows of a file."""
-    return [row["prediction"] for row in scored(loop, ten, name, content)[0]]
+def by_file(loop: Loop, ten: Ten, name: str, content: bytes, **more: Any) -> list[Said]:
+    """Return the predictions that batch scoring writes beside the rows of a file, with limits."""
+    return said_of(scored(loop, ten, name, content, **more)[0])
 
 
 def scored(
-    loop: Loop, ten: Ten, name: str, content: bytes
+    loop: Loop, ten: Ten, name: str, content: bytes, **more: Any
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return the rows that batch scoring writes for a file, and what it says of them."""
     source = loop.folder / f"{ten.dataset.name}-{name}"
     source.write_bytes(content)
     defaults = {each: one.value for each, one in batch_scoring_form(ten.dataset).items()}
-    form = completed_form(ten.dataset, {**defaults, "input": str(source)})
+    form = completed_form(ten.dataset, {**defaults, "input": str(source), **more})
     chunks = batch_scoring.plan(form)
     for chunk in chunks:
         batch_scoring.score_chunk(chunk)
@@ -429,6 +440,9 @@ def test_ten_rows_from_every_entrance(loop: Loop, name: str) -> None:
     csv = csv_of(ten)
     asked = by_file(loop, ten, "a.csv", csv)
     assert len(set(asked)) > 5, "the rows differ"
+    for value, lower, upper, level in asked:
+        assert lower < value < upper
+        assert level == 90
     assert by_file(loop, ten, "b.csv.gz", gzip.compress(csv)) == asked
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -443,11 +457,21 @@ def test_ten_rows_from_every_entrance(loop: Loop, name: str) -> None:
     with pa.ipc.new_file(arrow, table.schema) as writer:
         writer.write_table(table)
     assert by_file(loop, ten, "g.arrow", arrow.getvalue()) == asked
-    assert [one["prediction"] for one in by_form(ten)] == asked
+    assert said_of(by_form(ten)) == asked
     # The server answers by the compiled form.
     for rows in (ten.objects, ten.texts):
-        answers = [one["prediction"] for one in by_server(loop, ten, rows)]
-        assert answers == pytest.approx(asked, rel=1e-6)
+        for one, other in zip(said_of(by_server(loop, ten, rows)), asked, strict=True):
+            assert one == pytest.approx(other, rel=1e-6)
+    narrow = by_file(loop, ten, "h.csv", csv, level=62.5)
+    assert said_of(by_form(ten, level=62.5)) == narrow
+    assert by_file(loop, ten, "i.jsonl", lines, level=62.5) == narrow
+    for one, other in zip(
+        said_of(by_server(loop, ten, ten.objects, level=62.5)), narrow, strict=True
+    ):
+        assert one == pytest.approx(other, rel=1e-6)
+    for (_, low, high, level), (_, lower, upper, _) in zip(narrow, asked, strict=True):
+        assert lower < low < high < upper
+        assert level == 62.5
 
 
 #: Values that no row of training had, by dataset: the column, the value as CSV has it and as JSON

@@ -52,6 +52,8 @@ class ScoreOptions:
         Rows that are scored, and kept, in one piece.
     overwrite
         Replace predictions that are there already.
+    level
+        Percentage of true values that the intervals are to hold, from 50 to 99.
     storage
         Folder of the scored chunks, until they are joined.
     """
@@ -62,6 +64,7 @@ class ScoreOptions:
     tracking_uri: Annotated[str, Parameter(show_default=False)] = _settings.tracking_uri
     chunk_rows: int = _settings.scoring_chunk_rows
     overwrite: Annotated[bool, Parameter(negative=())] = False
+    level: float = DEFAULT_LEVEL
     storage: Annotated[str, Parameter(show_default=False)] = _settings.storage_root
 
     def predictor(self, given: Callable[[Dataset], Collection[str]]) -> Predictor:
@@ -137,6 +140,7 @@ def score(
     from model_loop.scoring.opening import open_input, without_links
     from model_loop.scoring.places import choose_outputs, find_inputs, place
 
+    check_level(options.level)
     named = find_inputs(place(input_))
     outputs = choose_outputs(named, None if output is None else place(output))
     inputs = [without_links(one) for one in named]
@@ -154,6 +158,7 @@ def score(
         chunk_rows=options.chunk_rows,
         overwrite=options.overwrite,
         preprocessing=_settings.scoring_preprocessing,
+        level=options.level,
     )
     results = _score(request, plan(request, options.storage), predictor)
     print_results(results, as_json=as_json)

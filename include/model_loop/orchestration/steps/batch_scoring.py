@@ -21,6 +21,7 @@ from model_loop.scoring.batch.results import require_predictions
 from model_loop.scoring.batch.scoring import is_scored
 from model_loop.scoring.batch.scoring import join as put_together
 from model_loop.scoring.batch.scoring import score_chunk as score
+from model_loop.scoring.limits import read_level
 from model_loop.scoring.places import choose_outputs, find_inputs, place, require_allowed
 from model_loop.scoring.predictor import find_predictor, load_predictor
 from model_loop.settings import get_settings, split_list
@@ -40,6 +41,7 @@ logger = logging.getLogger(__name__)
 def plan(params: Mapping[str, Any]) -> list[Chunk]:
     """Check the form and the files, and cut them into chunks."""
     _require_one(params)
+    level = read_level(params["level"])
     versions, settings, chosen = versions_of(params["service"]), get_settings(), _files(params)
     sources, step = [source for source, _ in chosen], settings.scoring_preprocessing
     # Loaded once before the work is shared: a version that cannot be loaded ends the run here.
@@ -57,6 +59,7 @@ def plan(params: Mapping[str, Any]) -> list[Chunk]:
         chunk_rows=params["chunk_rows"],
         overwrite=params["overwrite"],
         preprocessing=step,
+        level=level,
     )
     chunks = cut(request, settings.storage_root)
     files = len(request.files)

@@ -12,6 +12,7 @@ from upath import UPath
 
 from model_loop.datasets.dataset import Target
 from model_loop.errors import InvalidInputError, StoredObjectError
+from model_loop.intervals.grid import DEFAULT_LEVEL
 from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.objects.store import write_bytes
 from model_loop.scoring.answers import (
@@ -23,21 +24,28 @@ from model_loop.scoring.answers import (
     VERSION,
 )
 from model_loop.scoring.batch.source import Rows
+from model_loop.scoring.limits import limit_names
 from model_loop.scoring.places import place
 from model_loop.scoring.predictor import RegisteredVersion
 
 #: Raised whenever the same rows would be scored into other files.
-SCORING_VERSION = 6
+SCORING_VERSION = 7
 
-#: The columns that every scored file has besides its own.
-_ADDED = (PREDICTION, UNIT_NAME, IDENTIFIER, VERSION, ASSUMED, NOTICES)
 #: The columns that a file of rejected rows has before its own.
 ROW, REASON = "row", "reason"
 
 
-def added_names(target: Target) -> tuple[str, ...]:
-    """Return the columns that a scored file has besides its own, the older name last."""
-    return (*_ADDED, f"predicted_{target.former}") if target.former else _ADDED
+def added_names(target: Target, names: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the columns that a scored file has besides its own, the older name last.
+
+    Parameters
+    ----------
+    names
+        Its own columns. Those of the limits may have the same names; see `limit_names`.
+    """
+    answer = (PREDICTION, UNIT_NAME, IDENTIFIER, VERSION)
+    former = (f"predicted_{target.former}",) if target.former else ()
+    return (*answer, *limit_names(names), ASSUMED, NOTICES, *former)
 
 
 def rejected_names(names: Collection[str]) -> tuple[str, str]:
@@ -78,6 +86,8 @@ class Job:
         Where its rows are read from.
     asked_at
         Time of planning, on the clocks of the table: the present moment of its rows.
+    level
+        Percentage of true values that the intervals are to hold.
     """
 
     key: str
@@ -90,6 +100,7 @@ class Job:
     overwrite: bool
     rows: Rows
     asked_at: dt.datetime | None = field(default=None, compare=False)
+    level: float = DEFAULT_LEVEL
 
     def remove_copy(self) -> None:
         """Remove the plain copy of the rows, if there is one."""
@@ -255,8 +266,13 @@ def identity_of(path: UPath) -> str:
 
 
 def job_key(
-    source: UPath, identity: str, version: RegisteredVersion, step: str, output: UPath
+    source: UPath,
+    identity: str,
+    version: RegisteredVersion,
+    step: str,
+    output: UPath,
+    level: float = DEFAULT_LEVEL,
 ) -> str:
     """Digest of everything that the scored chunks of a file depend on, and of where they go."""
-    content = [SCORING_VERSION, str(source), identity, version.name, version.number, step]
+    content = [SCORING_VERSION, str(source), identity, version.name, version.number, step, level]
     return hashlib.sha256(json.dumps([*content, str(output)]).encode()).hexdigest()[:32]

@@ -28,6 +28,7 @@ from model_loop.scoring.batch.job import (
 from model_loop.scoring.batch.rows import BATCH_ROWS, RawRows, ScoredRows
 from model_loop.scoring.batch.source import Rows, name_of, open_typed
 from model_loop.scoring.columns import find_columns
+from model_loop.scoring.limits import LEVEL, LOWER, UPPER
 from model_loop.scoring.places import place
 from model_loop.scoring.predictor import RegisteredVersion
 from model_loop.tables.typed import plain, reading
@@ -36,6 +37,9 @@ _PART = pa.schema(
     [
         (PREDICTION, pa.float64()),
         (IDENTIFIER, pa.string()),
+        (LOWER, pa.float64()),
+        (UPPER, pa.float64()),
+        (LEVEL, pa.float64()),
         (REASON, pa.string()),
         (ASSUMED, pa.string()),
         (NOTICES, pa.string()),
@@ -44,10 +48,11 @@ _PART = pa.schema(
 #: Types of the columns that a scored file has besides its own.
 _ADDED = (
     *(pa.float64(), pa.string(), pa.string(), pa.int32()),
+    *(pa.float64(), pa.float64(), pa.float64()),
     *(pa.string(), pa.string(), pa.float64()),
 )
 #: Beginnings of the names of columns whose values are nearly all different.
-_DIFFERENT = (IDENTIFIER, PREDICTION, "predicted_")
+_DIFFERENT = (IDENTIFIER, PREDICTION, LOWER, UPPER)
 #: Rows of a row group of the output.
 _GROUP_ROWS = 2**17
 
@@ -109,6 +114,9 @@ def part_writer(chunk: Chunk) -> Iterator[Callable[[RawRows, ScoredRows], None]]
                     [
                         pa.array(scored.predicted, mask=scored.rejected),
                         _text(scored.identifiers),
+                        pa.array(scored.lower, from_pandas=True),
+                        pa.array(scored.upper, from_pandas=True),
+                        pa.array([scored.level] * len(scored.lower), pa.float64()),
                         pa.array(scored.reasons, pa.string()),
                         pa.array(scored.assumed, pa.string()),
                         pa.array(scored.told, pa.string()),
@@ -180,8 +188,10 @@ def _write(
     versions = pa.repeat(pa.scalar(version.number, pa.int32()), len(rows))
     target = version.dataset.target
     units = pa.repeat(pa.scalar(target.unit, pa.string()), len(rows))
-    said, texts = scored[PREDICTION], [scored[ASSUMED], scored[NOTICES]]
-    added = [said, units, scored[IDENTIFIER], versions, *texts, *([said] if target.former else [])]
+    said = scored[PREDICTION]
+    further = [scored[name] for name in (LOWER, UPPER, LEVEL, ASSUMED, NOTICES)]
+    former = [said] if target.former else []
+    added = [said, units, scored[IDENTIFIER], versions, *further, *former]
     good.write_table(pa.table([*rows.columns, *added], schema=good.schema), _GROUP_ROWS)
 
 
@@ -217,7 +227,7 @@ def _without_views(field: pa.Field) -> pa.Field:
 
 
 def _predicted(schema: pa.Schema, target: Target) -> pa.Schema:
-    for name, kind in zip(added_names(target), _ADDED, strict=False):
+    for name, kind in zip(added_names(target, schema.names), _ADDED, strict=False):
         schema = schema.append(pa.field(name, kind))
     return schema
 

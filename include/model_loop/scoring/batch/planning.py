@@ -12,6 +12,7 @@ from upath import UPath
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.errors import InvalidInputError, require_within
+from model_loop.intervals.grid import DEFAULT_LEVEL, check_level
 from model_loop.scoring.batch.formats import FORMATS
 from model_loop.scoring.batch.job import Chunk, Job, added_names, identity_of, job_key
 from model_loop.scoring.batch.results import require_free
@@ -49,11 +50,14 @@ class BatchRequest:
         Whether predictions that are there may be replaced.
     preprocessing
         Dotted name of the operator's own step; empty for none.
+    level
+        Percentage of true values that the intervals are to hold, from 50 to 99.
 
     Raises
     ------
     InvalidInputError
-        If there are more files than chunks, or chunks are too small.
+        If there are more files than chunks, chunks are too small, or the level is out of its
+        bounds.
     """
 
     files: Sequence[tuple[UPath, UPath]]
@@ -62,10 +66,12 @@ class BatchRequest:
     chunk_rows: int = 250_000
     overwrite: bool = False
     preprocessing: str = ""
+    level: float = DEFAULT_LEVEL
 
     def __post_init__(self) -> None:
         """Check the bounds."""
         require_within("chunk_rows", self.chunk_rows, least=LEAST_ROWS)
+        check_level(self.level)
         require_within("Number of files", len(self.files), least=1, most=MOST_CHUNKS)
 
 
@@ -135,7 +141,7 @@ def plan(request: BatchRequest, storage_root: str) -> list[Chunk]:
 def _job(request: BatchRequest, source: UPath, output: UPath, storage_root: str) -> Job:
     step, dataset = find_preprocessing(request.preprocessing), request.version.dataset
     names = columns_of(source, dataset)
-    if taken := [name for name in names if name in added_names(dataset.target)]:
+    if taken := [name for name in names if name in added_names(dataset.target, names)]:
         raise InvalidInputError(
             f"Input {source}",
             f"has the column {taken[0]} already",
@@ -156,7 +162,7 @@ def _job(request: BatchRequest, source: UPath, output: UPath, storage_root: str)
             )
     identity = identity_of(source)
     digest = f"{step.name} {step.digest}" if step else ""
-    key = job_key(source, identity, request.version, digest, output)
+    key = job_key(source, identity, request.version, digest, output, request.level)
     folder = UPath(storage_root) / SCORING_FOLDER / key
     job = Job(
         key=key,
@@ -169,6 +175,7 @@ def _job(request: BatchRequest, source: UPath, output: UPath, storage_root: str)
         overwrite=request.overwrite,
         rows=Rows(kind_of_name(source) or "csv", str(source)),
         asked_at=dataset.now(),
+        level=request.level,
     )
     require_free(job)
     return replace(job, rows=prepare(source, folder, dataset))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,13 @@ import pandas as pd
 import pyarrow as pa
 
 from model_loop.datasets.dataset import Dataset
+from model_loop.intervals.grid import DEFAULT_LEVEL
+from model_loop.intervals.scores import Numbers
 from model_loop.scoring.columns import Given, check_rows
 from model_loop.scoring.identifiers import new_ids
-from model_loop.scoring.notices import ValueWatch, codes_of, told
+from model_loop.scoring.notices import codes_of, told
+from model_loop.scoring.predictor import Predictor
+from model_loop.training_set.frames import as_numbers
 from model_loop.training_set.matrices import Targets
 
 #: Rows that are scored at once: memory depends on it, and on nothing else.
@@ -83,6 +87,10 @@ class ScoredRows:
     notices
         What is to be said of a row that was predicted: a tuple of `notices.Notice`; None of
         nothing.
+    lower, upper
+        Limits around predictions; NaN where there is none.
+    level
+        Percentage of true values that such intervals hold; None without intervals.
     """
 
     predicted: Targets
@@ -90,6 +98,9 @@ class ScoredRows:
     reasons: npt.NDArray[np.object_]
     assumed: npt.NDArray[np.object_]
     notices: npt.NDArray[np.object_]
+    lower: Numbers
+    upper: Numbers
+    level: float | None
 
     @property
     def told(self) -> list[str | None]:
@@ -118,10 +129,9 @@ def score_rows(
     dataset: Dataset,
     rows: Given,
     broken: Mapping[int, str],
-    columns: Sequence[str],
-    predict: Callable[[pd.DataFrame], Targets],
+    predictor: Predictor,
     now: dt.datetime | None = None,
-    watch: ValueWatch | None = None,
+    level: float = DEFAULT_LEVEL,
 ) -> ScoredRows:
     """Check rows, and predict those that can be.
 
@@ -129,20 +139,34 @@ def score_rows(
     ----------
     broken
         Known errors of some of them.
-    columns
-        The raw columns of the model.
-    predict
-        Predicts from these.
+    predictor
+        Version that predicts.
     now
         The present moment on the clocks of the table, for rows that leave their time out.
-    watch
-        Compares rows with what the version has learned from.
+    level
+        Percentage of true values that the intervals are to hold, from 50 to 99.
     """
-    checked = check_rows(dataset, rows, columns, now, watch)
+    checked = check_rows(dataset, rows, predictor.columns, now, predictor.watch)
     good, reasons = checked.rows.drop(index=list(broken), errors="ignore"), checked.reasons
     for row, reason in broken.items():
         reasons[row] = reason
-    predicted = np.full(len(reasons), np.nan)
-    predicted[good.index] = predict(good)
-    identifiers = new_ids(len(reasons))
-    return ScoredRows(predicted, identifiers, reasons, checked.assumed, checked.notices)
+    predicted, lower, upper = np.full((3, len(reasons)), np.nan)
+    predicted[good.index] = found = predictor.predict(good)
+    intervals = predictor.intervals
+    if intervals is not None:
+        time = dataset.time
+        times = as_numbers(good[time]) if time is not None and time in good else None
+        for side, limits in zip(
+            (lower, upper), intervals.at(level).limits_of(found, times), strict=True
+        ):
+            side[good.index] = np.where(np.isfinite(limits), limits, np.nan)
+    return ScoredRows(
+        predicted,
+        new_ids(len(reasons)),
+        reasons,
+        checked.assumed,
+        checked.notices,
+        lower,
+        upper,
+        None if intervals is None else level,
+    )

@@ -60,10 +60,9 @@ def score_chunk(
                 dataset,
                 given,
                 broken,
-                predictor.columns,
-                predictor.predict,
+                predictor,
                 chunk.job.asked_at,
-                predictor.watch,
+                chunk.job.level,
             )
             write(raw, scored)
             rows, rejected = rows + len(raw), rejected + int(scored.rejected.sum())

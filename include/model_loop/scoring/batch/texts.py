@@ -42,6 +42,7 @@ from model_loop.scoring.batch.source import (
     open_bytes,
 )
 from model_loop.scoring.columns import find_columns
+from model_loop.scoring.limits import limit_names
 from model_loop.scoring.opening import open_input
 from model_loop.scoring.predictor import RegisteredVersion
 from model_loop.tables import delimited, json_lines
@@ -74,9 +75,7 @@ class _Text(Protocol):
     def heads(self, version: RegisteredVersion) -> tuple[bytes, bytes]:
         """Return the beginnings of the outputs: of predicted rows, and of rejected ones."""
 
-    def predicted(
-        self, lines: Sequence[bytes], scored: ScoredRows, version: RegisteredVersion
-    ) -> bytes:
+    def predicted(self, rows: RawRows, scored: ScoredRows, version: RegisteredVersion) -> bytes:
         """Return the predicted rows of some."""
 
     def rejected(self, rows: RawRows, scored: ScoredRows, first_row: int) -> bytes:
@@ -152,7 +151,7 @@ def part_writer(chunk: Chunk) -> Iterator[Callable[[RawRows, ScoredRows], None]]
             chunk.job.require_all("rows without quotes", planned=found, written=len(unquoted))
             count = int(scored.rejected.sum())
             for file, expected, written in (
-                (output, len(rows) - count, text.predicted(rows.lines, scored, version)),
+                (output, len(rows) - count, text.predicted(rows, scored, version)),
                 (rejected, count, text.rejected(rows, scored, first_row)),
             ):
                 file.write(written)
@@ -261,22 +260,19 @@ class _Delimited:
 
     def heads(self, version: RegisteredVersion) -> tuple[bytes, bytes]:
         names = self._header.names
-        added = added_names(version.dataset.target)
+        added = added_names(version.dataset.target, names)
         before = rejected_names(names)
         return (
             self._as_row([*names, *added]) + self._line_end,
             self._as_row([*before, *names]) + self._line_end,
         )
 
-    def predicted(
-        self, lines: Sequence[bytes], scored: ScoredRows, version: RegisteredVersion
-    ) -> bytes:
+    def predicted(self, rows: RawRows, scored: ScoredRows, version: RegisteredVersion) -> bytes:
         between, target = self._between, version.dataset.target
         unit = between + self._as_row([target.unit]) + between
         number = between + str(version.number).encode() + between
-        predicted = [
-            text.encode() for text in pa.array(scored.predicted).cast(pa.string()).to_pylist()
-        ]
+        predicted, lower, upper = map(_numbers, (scored.predicted, scored.lower, scored.upper))
+        level = b"" if scored.level is None else repr(scored.level).encode()
         # Problems of several fields are listed in one cell, with any delimiter.
         assumed, notices = (
             [b"" if one is None else self._as_row([one]) for one in texts]
@@ -284,13 +280,16 @@ class _Delimited:
         )
         return b"".join(
             b"".join(
-                (line, between, text, unit, identifier, number, taken, between, told)
+                (line, between, text, unit, identifier, number)
+                + (low, between, high, between, level, between, taken, between, told)
                 + ((between, text) if target.former else ())
                 + (self._line_end,)
             )
-            for line, text, identifier, taken, told, reason in zip(
-                lines,
+            for line, text, low, high, identifier, taken, told, reason in zip(
+                rows.lines,
                 predicted,
+                lower,
+                upper,
                 scored.identifiers.tolist(),
                 assumed,
                 notices,
@@ -317,6 +316,12 @@ class _Delimited:
         # By its line end, the writer finds out which cells have to be quoted.
         csv.writer(text, delimiter=self._header.delimiter, lineterminator="\r\n").writerow(cells)
         return text.getvalue()[:-2].encode(self._encoding, "replace")
+
+
+def _numbers(values: npt.NDArray[np.float64]) -> list[bytes]:
+    """Return numbers as text that reads back as the same; nothing for NaN."""
+    texts = pa.array(values, from_pandas=True).cast(pa.string()).to_pylist()
+    return [b"" if text is None else text.encode() for text in texts]
 
 
 def _in_utf8(block: Block, encoding: str) -> Block:
@@ -358,23 +363,25 @@ class _JsonLines:
     def heads(self, _version: RegisteredVersion) -> tuple[bytes, bytes]:
         return b"", b""
 
-    def predicted(
-        self, lines: Sequence[bytes], scored: ScoredRows, version: RegisteredVersion
-    ) -> bytes:
+    def predicted(self, rows: RawRows, scored: ScoredRows, version: RegisteredVersion) -> bytes:
         target, found = version.dataset.target, []
         for row in np.flatnonzero(~scored.rejected).tolist():
             value = float(scored.predicted[row])
+            content = rows.columns[row] if isinstance(rows.columns, Sequence) else {}
+            # NaN becomes null.
+            limits = (scored.lower[row].item(), scored.upper[row].item(), scored.level)
             added: dict[str, Any] = {
                 PREDICTION: value,
                 UNIT_NAME: target.unit,
                 IDENTIFIER: scored.identifiers[row].decode(),
                 VERSION: version.number,
+                **dict(zip(limit_names(content), limits, strict=True)),
                 ASSUMED: scored.assumed[row],
                 NOTICES: scored.notices[row],
             }
             if target.former:
                 added[f"predicted_{target.former}"] = value
-            begin = lines[row][:-1].rstrip()
+            begin = rows.lines[row][:-1].rstrip()
             between = b"" if begin.endswith(b"{") else b","
             found.append(begin + between + msgspec.json.encode(added)[1:] + b"\n")
         return b"".join(found)

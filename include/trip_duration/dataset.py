@@ -29,7 +29,6 @@ TRIPS = Dataset(
         above=0.0,
         highest=1_440.0,
         scale=Scale(2.0, 60.0),
-        bands=(0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0),
     ),
     columns=TRIP_COLUMNS,
     moments=MOMENTS,

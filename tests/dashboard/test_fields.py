@@ -71,6 +71,7 @@ def test_the_form_begins_with_a_row_of_the_champion(make_sources: MakeSources) -
     assert 'data-unit="kWh"' in html
     assert 'id="map"' not in html
     assert 'name="moment"' not in html
+    assert 'name="level" data-kind="number" value="90.0" min="50.0" max="99.0"' in html
     trips = make_sources(registry=REGISTRY)
     html = render(PAGES["playground"](trips, {}), Place(trips, "green"))
     assert 'id="map"' in html

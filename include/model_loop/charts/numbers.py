@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
@@ -25,11 +24,6 @@ _CELLS, _RESIDUAL_CELLS = 30, 40
 _SPANNED = 0.98
 #: Rows and columns whose SHAP values are kept.
 _SHAP_ROWS, _SHAP_COLUMNS = 150, 12
-
-#: Share of the rows that an interval is to hold.
-CONFIDENCE = 0.9
-#: Bands of predictions with an interval of their own, if so many rows tell it.
-_BANDS, _LEAST_ROWS = 7, 50
 
 _Floats = npt.NDArray[np.float64]
 
@@ -85,7 +79,6 @@ def _evaluation(evaluation: Evaluation, target: Target) -> dict[str, Any]:
             .astype(int)
             .tolist(),
         },
-        "intervals": _intervals(predicted, errors, target),
         "slices": _records(evaluation.slices),
         **{name: _records(table) for name, table in evaluation.tables.items()},
     }
@@ -118,34 +111,6 @@ def _round_width(width: float) -> float:
         return 1.0
     power = 10.0 ** math.floor(math.log10(width))
     return float(next(step * power for step in (1, 2, 5, 10) if step * power >= width * (1 - 1e-9)))
-
-
-def _intervals(
-    predicted: _Floats, errors: _Floats, target: Target
-) -> list[dict[str, float | None]]:
-    """Quantiles of the residuals by the size of the prediction; the first is of all rows."""
-    tail = (1 - CONFIDENCE) / 2
-    edges = target.bands or (
-        -math.inf,
-        *np.unique(np.quantile(predicted, np.arange(1, _BANDS) / _BANDS)).tolist(),
-    )
-    lowest = target.bands[0] if target.bands else None
-    bounds = [(-math.inf, math.inf), *itertools.pairwise((*edges, math.inf))]
-    found: list[dict[str, float | None]] = []
-    for low, high in bounds:
-        part = errors[(predicted >= low) & (predicted < high)]
-        if len(part) >= _LEAST_ROWS:
-            quantiles = np.quantile(part, (tail, 1 - tail))
-            found.append(
-                {
-                    "from": low if math.isfinite(low) else lowest,
-                    "to": high if math.isfinite(high) else None,
-                    "rows": len(part),
-                    "low": round(float(quantiles[0]), 4),
-                    "high": round(float(quantiles[1]), 4),
-                }
-            )
-    return found
 
 
 def _permutation(explanation: Explanation | None) -> list[dict[str, Any]] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from model_loop.charts import figures
@@ -12,20 +11,21 @@ from model_loop.dashboard.questions import Questions
 from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.reading import RefusedRowsError, Row
 from model_loop.scoring.assumptions import compute_missing, tell_assumed
+from model_loop.scoring.limits import limits_of_rows
 from model_loop.scoring.rows import as_rows
 from model_loop.tracking.deployments import PARTS, Part, alias_of
-from model_loop.tracking.names import NUMBERS
 
 if TYPE_CHECKING:
+    from model_loop.intervals.calibrated import Intervals
     from model_loop.serving.models.manager import ActiveModels
     from model_loop.serving.models.predictor import ServedVersion
     from model_loop.serving.models.traffic import Read
 
-CONFIDENCE = 90
 
-
-def answers_of(sources: PageSources, live: ActiveModels, read: Read) -> list[dict[str, Any]]:
-    """Predict a row by each version, with the interval of its residuals.
+def answers_of(
+    sources: PageSources, live: ActiveModels, read: Read, level: float
+) -> list[dict[str, Any]]:
+    """Predict a row by each version, with the limits of its interval of a level.
 
     Each version reads the row by the declaration that it was trained on.
 
@@ -56,11 +56,8 @@ def answers_of(sources: PageSources, live: ActiveModels, read: Read) -> list[dic
         complete = _complete(dataset, predictor, row)
         (predicted,) = predictor.predict(as_rows(dataset, [complete.cells])).tolist()
         version = known.registry.version(predictor.version)
-        numbers = known.numbers(version.run_id, NUMBERS) if version and version.run_id else None
-        test = (numbers or {}).get("test") or {}
-        bands = _interval(dataset, predicted, sources.words.renewed(test.get("intervals", [])))
-        if numbers is None and (known.problems or known.waiting):
-            bands = {"interval": None, "how": "The tracking server does not tell its errors now."}
+        intervals, cells = predictor.intervals, [complete.cells]
+        (limits,) = limits_of_rows(intervals, dataset, level, [predicted], cells)
         found.append(
             {
                 **answer,
@@ -68,7 +65,8 @@ def answers_of(sources: PageSources, live: ActiveModels, read: Read) -> list[dic
                 "prediction": predicted,
                 "unit": dataset.target.unit,
                 "assumed": tell_assumed(dataset, complete) if complete.assumed else {},
-                **bands,
+                **limits._asdict(),
+                "how": _origin(dataset, intervals, level),
             }
         )
     return found
@@ -120,36 +118,11 @@ def _ready(live: ActiveModels) -> dict[str, tuple[Part, Moment, ServedVersion]]:
     }
 
 
-def _interval(
-    dataset: Dataset, predicted: float, bands: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Return an interval by the residuals of test rows whose predictions were about as large."""
-    if not bands:
-        return {"interval": None, "how": "This version was not judged on test rows."}
-    own = [
-        band
-        for band in bands[1:]
-        if (band["from"] is None or band["from"] <= predicted)
-        and (band["to"] is None or predicted < band["to"])
-    ]
-    band = own[0] if own else bands[0]
-    many, target = dataset.rows[0], dataset.target
-    # A residual is predicted less actual.
-    low, high = max(predicted - band["high"], target.above), predicted - band["low"]
-    which = f"all test {many}"
-    if own:
-        which = f"the test {many} whose prediction was {_range(dataset, band)}"
-    return {
-        "interval": [low, high],
-        "how": f"{CONFIDENCE} % by the quantiles of the errors on {which} ({band['rows']:,}).",
-    }
-
-
-def _range(dataset: Dataset, band: Mapping[str, Any]) -> str:
-    """Return the bounds of a band in words, with the unit."""
-    low, high = (None if band[end] is None else f"{band[end]:,.4g}" for end in ("from", "to"))
-    if low is None:
-        words = f"less than {high}"
-    else:
-        words = f"{low} to {high}" if high is not None else f"{low} or more"
-    return dataset.target.with_unit(words)
+def _origin(dataset: Dataset, intervals: Intervals | None, level: float) -> str:
+    """Say what the limits of a version hold for, and from which rows they are."""
+    if intervals is None:
+        return "It was registered before there were intervals: train a new version."
+    return (
+        f"{level:g} % of the true values lie between, by {intervals.rows:,} {dataset.rows[0]} "
+        "that the model had not learned from."
+    )

@@ -177,7 +177,7 @@ class Dashboard:
                 reasons_of, self.questions, sources, live.now, alias, opened.read
             )
             return JSONResponse(found, headers=_SAFE)
-        answers = await asyncio.to_thread(answers_of, sources, live.now, opened.read)
+        answers = await asyncio.to_thread(answers_of, sources, live.now, opened.read, opened.level)
         return JSONResponse({"answers": answers}, headers=_SAFE)
 
     async def evidently(self, request: Request) -> Response:

@@ -49,9 +49,6 @@ class Target:
         Bounds of a true value: it is more than the first, and at most the second.
     scale
         Cells by which charts count its values; found in the data, if left out.
-    bands
-        Predictions from these values on have an interval of their own; as many bands of equally
-        many predictions, if left out.
     """
 
     name: str
@@ -61,7 +58,6 @@ class Target:
     above: float = -math.inf
     highest: float = math.inf
     scale: Scale | None = None
-    bands: tuple[float, ...] = ()
 
     def with_unit(self, text: str) -> str:
         """Return a number in words with the unit: ``5.3 min``."""

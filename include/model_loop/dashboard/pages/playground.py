@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from model_loop.dashboard.fields import form_fields
 from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.page import Page
+from model_loop.intervals.grid import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
+from model_loop.scoring.limits import LEVEL
+
+_LEVELS = {"default": DEFAULT_LEVEL, "lowest": LOWEST_LEVEL, "highest": HIGHEST_LEVEL}
 
 
 def playground_page(sources: PageSources, _query: Mapping[str, str]) -> Page:
@@ -31,6 +35,8 @@ def playground_page(sources: PageSources, _query: Mapping[str, str]) -> Page:
                 if moment in dataset.asked_at
             ],
             "panel": panel,
+            # A column of this name goes first beside a single row.
+            "level": None if LEVEL in dataset.columns.by_any_name else _LEVELS,
             "champion": any(one.champion is not None for one in standings),
             "ready": any(one.champion is not None and one.enabled for one in standings),
             "looked": "registry" not in known.missing,

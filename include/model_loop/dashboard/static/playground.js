@@ -28,6 +28,18 @@
 
   const amount = (value, own = unit) => `${number(value)} ${own}`.trim();
 
+  /** The limits of an answer, rounded outwards; null where it has none. */
+  function between({ lower, upper, unit: own }) {
+    const outwards = (value, round) => {
+      const step = Math.abs(value) >= 100 ? 1 : Math.abs(value) >= 1 ? 10 : 1000;
+      return round(value * step) / step;
+    };
+    const low = lower === null ? null : outwards(lower, Math.floor);
+    const high = upper === null ? null : outwards(upper, Math.ceil);
+    if (low === null) return high === null ? null : `at most ${amount(high, own)}`;
+    return high === null ? `at least ${amount(low, own)}` : `${number(low)} to ${amount(high, own)}`;
+  }
+
   /** The value of a field as requests have it; undefined where it is left empty. */
   function value(element) {
     if (element.value === "") return undefined;
@@ -81,9 +93,8 @@
       return box;
     }
     box.append(make("p", amount(one.prediction, one.unit), "value"));
-    if (one.interval) {
-      box.append(make("p", `${number(one.interval[0])} to ${amount(one.interval[1], one.unit)}`, "interval"));
-    }
+    const limits = between(one);
+    if (limits) box.append(make("p", limits, "interval"));
     box.append(make("p", one.how, "detail"));
     const assumed = assumptions(one.assumed);
     if (assumed) box.append(make("p", `Assumed: ${assumed}.`, "detail"));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 from collections.abc import Callable
 
@@ -13,6 +14,8 @@ from starlette.routing import Route
 from starlette.types import Message
 from tests.serving.conftest import MAX_BYTES, MAX_TRIPS, TRIP, Server
 
+from model_loop.scoring.rows import Rows
+from model_loop.serving.compiled.model import Predict
 from model_loop.serving.http.asgi import OPEN_PATHS
 from model_loop.serving.http.requests import read_request
 from model_loop.serving.http.server import let_pages_ask
@@ -196,6 +199,53 @@ def test_challenger_answers_its_share(make_server: Make) -> None:
     random.seed(1)  # one in 400 unseeded runs lies outside these bounds
     without = [server.predict(TRIP)[0]["model_version"] for _ in range(200)]
     assert 0.2 < without.count(2) / len(without) < 0.4
+
+
+def broken(_rows: Rows) -> np.ndarray:
+    """Fail as a version does whose files are damaged."""
+    raise ValueError("it is damaged")
+
+
+def nothing(rows: Rows) -> np.ndarray:
+    """Predict what is no number."""
+    return np.full(len(rows), np.nan)
+
+
+@pytest.mark.parametrize("predict", [broken, nothing])
+def test_where_a_challenger_fails_the_champion_answers(
+    make_server: Make, predictors: dict[int, ServedVersion], predict: Predict
+) -> None:
+    """The caller does not notice; the log has it for the watch over canaries."""
+    server = make_server(Deployment(champion=1, challenger=2, share=1.0))
+    server.live._loader.loaded[2] = dataclasses.replace(predictors[2], predict=predict)
+    server.live.look()
+    (one,) = server.predict(TRIP)
+    assert one["model_version"] == 1
+    logged = server.ask("GET", f"/predictions/{one['prediction_id']}").json()
+    assert (logged["version"], logged["part"]) == (1, "failed")
+    server.registry.now = Deployment(champion=2)
+    server.live.refresh()
+    assert predict is nothing or server.ask("POST", "/predict", json=TRIP).status_code == 500
+
+
+def test_while_a_challenger_loads_the_champion_answers(make_server: Make) -> None:
+    """And where it cannot be loaded; the log tells both from the champion's own requests."""
+    server = make_server(Deployment(champion=1))
+    server.registry.stuck.add(2)
+    parts = []
+    for challenger in (2, 99):
+        server.registry.now = Deployment(champion=1, challenger=challenger, share=1.0)
+        server.live.look()
+        if challenger == 99:
+            server.live.refresh()
+        (one,) = server.predict(TRIP)
+        parts.append(server.ask("GET", f"/predictions/{one['prediction_id']}").json()["part"])
+    assert parts == ["loading", "unloadable"]
+    server.registry.now = Deployment(champion=1, challenger=99, share=0.0)
+    server.live.look()
+    (one,) = server.predict(TRIP)
+    logged = server.ask("GET", f"/predictions/{one['prediction_id']}").json()
+    assert (logged["version"], logged["part"]) == (1, "champion")
 
 
 def test_switch_and_roll_back(make_server: Make) -> None:

@@ -54,7 +54,7 @@ def promoter(
 ) -> Iterator[Promoter]:
     """Three versions on a real server."""
     with mlflow_server(tmp_path_factory.mktemp("registry")) as url:
-        promoter = Promoter(Tracker(url, "registry"), "green", "ended")
+        promoter = Promoter(Tracker(url, "registry-promotion"), "green", "ended")
         for number, family in enumerate(families(), start=1):
             register_model(
                 promoter.tracker,
@@ -70,7 +70,8 @@ def promoter(
 @pytest.fixture
 def registry(promoter: Promoter, tmp_path: Path) -> MlflowRegistry:
     """The registry as a server asks it."""
-    return MlflowRegistry(promoter.tracker.tracking_uri, promoter.name, tmp_path)
+    url = promoter.tracker.tracking_uri
+    return MlflowRegistry(url, promoter.name, tmp_path, experiment="registry")
 
 
 def test_the_standing_is_what_the_client_of_mlflow_says(
@@ -91,8 +92,12 @@ def test_the_standing_is_what_the_client_of_mlflow_says(
         assert standing == promoter.versions.standings()
         seen.add(standing["ended"])
     assert len(seen) == 4
+    moves = promoter.moves()
+    assert [(one.challenger, one.share) for one in moves] == [(2, 0.25), (2, 0.25), (None, 0.0)]
+    assert sorted(registry.moves(), key=lambda one: -one.begun) == moves
     monkeypatch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")
     assert registry.standings() == standing
+    assert sorted(registry.moves(), key=lambda one: -one.begun) == moves
 
 
 def test_a_registry_without_the_model(promoter: Promoter, tmp_path: Path) -> None:

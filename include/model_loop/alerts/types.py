@@ -16,6 +16,7 @@ AlertKind = Literal[
     "drift",
     "promotion",
     "rollback",
+    "canary",
     "test",
 ]
 ALERT_KINDS: tuple[AlertKind, ...] = get_args(AlertKind)

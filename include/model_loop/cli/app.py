@@ -33,6 +33,7 @@ from model_loop.cli.serving import (
     serve,
     tokens,
     traffic,
+    watch_canaries,
 )
 from model_loop.datasets.registry import choose_variant, dataset_packages
 from model_loop.errors import InvalidInputError
@@ -65,7 +66,7 @@ app.command(tokens)
 for _point in importlib.metadata.entry_points(group=ENTRY_POINTS):
     # Commands that one dataset alone has.
     _point.load()(app)
-for command in (serve, client_code, traffic, ab_report, export_requests):
+for command in (serve, client_code, traffic, watch_canaries, ab_report, export_requests):
     app.command(command)
 
 _DATA = DataOptions()

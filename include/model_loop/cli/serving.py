@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import getpass
 import json
+import sys
 import time
 import uuid
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from cyclopts import App, Parameter
 from rich import box
 from rich.table import Table
 
+from model_loop.cli.codes import ExitCode
 from model_loop.cli.console import console
 from model_loop.cli.options import AsJson, Variant, trained_variant
 from model_loop.datasets.registry import choose_variant, dataset_of_variant
@@ -252,6 +254,54 @@ def traffic(
     print(json.dumps(done))  # noqa: T201 - the command's answer
 
 
+def watch_canaries(*, variant: Variant = _settings.variant, as_json: AsJson = False) -> None:
+    """Look at canaries, and end those that are due: for faults, by their errors or after days.
+
+    The same that the DAG alerts does every five minutes. Each end is an entry of the history, and a
+    mail that the DAG alerts delivers; a better version is proposed, and not promoted. Ends with
+    exit code 1 if a canary has ended.
+
+    Parameters
+    ----------
+    variant
+        Variant of the model; a dataset, if it has one variant alone.
+    as_json
+        Print one JSON object, for machines.
+    """
+    from upath import UPath
+
+    from model_loop.alerts.outbox import Outbox
+    from model_loop.monitoring.canaries import CanaryRules, canary_alert, look_at_canaries
+    from model_loop.serving.request_log.tables import open_log
+    from model_loop.tracking.experiments import tracker_of
+    from model_loop.tracking.versions import ModelVersions
+
+    settings = get_settings()
+    dataset, chosen = trained_variant(variant, settings.tracking_uri)
+    tracker = tracker_of(dataset, settings.tracking_uri, settings.experiment, "promotion")
+    engine = open_log(settings.request_log_url, settings.serving_folder)
+    versions, out = ModelVersions(tracker, chosen.key), console()
+    told = []
+    for verdict, entry in look_at_canaries(engine, versions, CanaryRules.of(settings)):
+        if entry is not None and settings.alert_canary:
+            outbox = Outbox(UPath(settings.storage_root) / "alerts")
+            outbox.put(canary_alert(verdict, entry, tracker.run_url(entry.run_id)))
+        told.append(verdict.summary())
+        if as_json:
+            continue
+        table = Table("check", "", "found", "wanted", box=box.SIMPLE_HEAD)
+        for one in verdict.checks:
+            table.add_row(one.name, "passed" if one.passed else "NOT PASSED", one.found, one.wanted)
+        out.print(f"Canary of {chosen.key}, {verdict.canary.share:.0%}: {verdict.why}.")
+        out.print(table)
+    if as_json:
+        print(json.dumps({"canaries": told}))  # noqa: T201 - the command's answer
+    elif not told:
+        out.print("There is no canary.")
+    if any(one["outcome"] == "end" for one in told):
+        sys.exit(ExitCode.NEGATIVE)
+
+
 def ab_report(
     *,
     variant: Variant = _settings.variant,
@@ -276,6 +326,7 @@ def ab_report(
     from model_loop.serving.comparison.report import ab_report as compare
     from model_loop.serving.request_log.tables import open_log
     from model_loop.tracking.experiments import tracker_of
+    from model_loop.tracking.history import History
     from model_loop.tracking.versions import ModelVersions
 
     settings = get_settings()
@@ -283,8 +334,9 @@ def ab_report(
     since = time.time() - days * SECONDS_PER_DAY
     dataset, chosen = trained_variant(variant, settings.tracking_uri)
     tracker = tracker_of(dataset, settings.tracking_uri, settings.experiment, "promotion")
-    moment_of = ModelVersions(tracker, chosen.key).known_moment
-    report = compare(engine, chosen.key, moment_of, since)
+    versions = ModelVersions(tracker, chosen.key)
+    moves = History(versions).moves
+    report = compare(engine, chosen.key, versions.known_moment, since, moves=moves)
     rows = dataset.rows[0]
     if as_json:
         print(json.dumps(asdict(report)))  # noqa: T201 - the command's answer
@@ -300,6 +352,8 @@ def ab_report(
         table.add_row(name, one.moment or "not known", f"{one.rows:,}", *figures)
     out = console()
     out.print(table)
+    for warning in report.warnings:
+        out.print(f"Warning: {warning}.")
     for pair in (*report.comparisons, *report.paired):
         out.print(describe_comparison(pair, dataset.target))
 

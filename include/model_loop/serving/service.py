@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,9 +21,16 @@ from model_loop.scoring.notices import Notice, notices_of, settled
 from model_loop.serving.metrics import ServerMetrics
 from model_loop.serving.models.manager import ModelManager
 from model_loop.serving.models.predictor import ServedVersion
-from model_loop.serving.models.traffic import Read, choose
-from model_loop.serving.request_log.entries import Entry
+from model_loop.serving.models.traffic import Chosen, Read, choose
+from model_loop.serving.request_log.entries import FAILED, Entry
 from model_loop.serving.request_log.log import RequestLog
+from model_loop.tracking.deployments import log_once
+
+#: Rows with what was assumed of each, their values, and predictions.
+_Predicted = tuple[Sequence[Row], Sequence[Sequence[Any]], Sequence[float]]
+
+#: Characters of an error that the log shows.
+_QUOTED = 300
 
 
 class PredictedRows(NamedTuple):
@@ -124,13 +132,12 @@ class PredictionService:
             If the rows are refused, or a value that is missing cannot be computed.
         """
         chosen = choose(self.dataset, self.live.now, read, key, moment)
+        if chosen.champion is None:
+            rows, values, predictions = _predict(chosen)
+        else:
+            chosen, (rows, values, predictions) = _predict_on_trial(chosen, chosen.champion)
         predictor, part, dataset = chosen.predictor, chosen.part, chosen.dataset
-        rows = compute_missing(dataset, chosen.rows) if chosen.computes else chosen.rows
         watch = predictor.watch
-        rows = settled(watch, rows)
-        values = [row[0] for row in rows]
-        dtype = object if dataset.columns.texts else np.float64
-        predictions = predictor.predict(np.array(values, dtype=dtype)).tolist()
         limits = limits_of_rows(predictor.intervals, dataset, level, predictions, values)
         notices = [notices_of(watch, row) for row in rows]
         at = time.time()
@@ -167,3 +174,25 @@ class PredictionService:
             entry._replace(shadowed=(digest, row.cells))
             for entry, row in zip(entries, rows, strict=True)
         ]
+
+
+def _predict(chosen: Chosen) -> _Predicted:
+    predictor, dataset = chosen.predictor, chosen.dataset
+    rows = compute_missing(dataset, chosen.rows) if chosen.computes else chosen.rows
+    rows = settled(predictor.watch, rows)
+    values = [row[0] for row in rows]
+    dtype = object if dataset.columns.texts else np.float64
+    return rows, values, predictor.predict(np.array(values, dtype=dtype)).tolist()
+
+
+def _predict_on_trial(chosen: Chosen, champion: Chosen) -> tuple[Chosen, _Predicted]:
+    """Let a version on trial predict; where it fails, the champion does."""
+    try:
+        predicted = _predict(chosen)
+        if all(map(math.isfinite, predicted[2])):
+            return chosen, predicted
+        problem = "it predicts what is no number"
+    except Exception as error:  # noqa: BLE001 - whatever fails on trial is no caller's problem
+        problem = f"{type(error).__name__}: {error}"[:_QUOTED]
+    log_once(f"Version {chosen.predictor.version} failed, the champion answers: {problem}")
+    return champion._replace(part=FAILED), _predict(champion)

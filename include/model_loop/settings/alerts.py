@@ -49,6 +49,11 @@ class AlertSettings(Part):
     alert_rollback: bool = Field(
         default=True, title="Alert: rollback", description="A former version is champion again."
     )
+    alert_canary: bool = Field(
+        default=True,
+        title="Alert: canary",
+        description="A canary has ended by itself, or is better than the champion.",
+    )
     alert_window_seconds: int = Field(
         default=300,
         ge=0,

@@ -139,6 +139,42 @@ class ServingSettings(Part):
         title="Requests per second",
         description="Limit for each token without a rate of its own; 0 sets no limit.",
     )
+    canary_failures: float = Field(
+        default=0.01,
+        gt=0,
+        lt=1,
+        title="Canary: failures",
+        description="Share of its requests that a canary may fail to answer; the champion answers "
+        "them. A canary that surely fails more often is ended.",
+    )
+    canary_refused: float = Field(
+        default=0.01,
+        gt=0,
+        lt=1,
+        title="Canary: refused inputs",
+        description="Share of its requests that a canary may refuse by its own declaration; the "
+        "champion answers them. A canary that surely refuses more is ended.",
+    )
+    canary_slower: float = Field(
+        default=1.5,
+        ge=1,
+        title="Canary: latency",
+        description="Multiple of the champion's 95th percentile of latency that a canary may take. "
+        "A canary that is surely slower is ended.",
+    )
+    canary_requests: int = Field(
+        default=100,
+        ge=10,
+        title="Canary: least requests",
+        description="Requests of each version before faults of a canary count.",
+    )
+    canary_days: float = Field(
+        default=14.0,
+        gt=0,
+        title="Canary: days",
+        description="Days after which a canary ends if no difference has shown; one that answers "
+        "all requests stays.",
+    )
     request_log_url: str = Field(
         default="",
         title="Request log",

@@ -37,6 +37,10 @@ DECLARATION_TAG = "declaration"
 #: Tag of a version that was trained elsewhere: where it comes from.
 BROUGHT_IN = "brought_in_from"
 
+#: Kinds of entries of the history that move nothing: a person has refused a version that had passed
+#: the gate, or a canary has turned out better than the champion.
+REJECT, PROPOSE = "reject", "propose"
+STILL = frozenset({REJECT, PROPOSE})
 
 #: Characters of a foreign value that messages show.
 _QUOTED = 60

@@ -11,6 +11,7 @@ from mlflow.entities import Run
 from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError
 from model_loop.tracking.deployments import Deployment, HistoryEntry, log_once
+from model_loop.tracking.shares import ShareMove, read_move
 from model_loop.tracking.versions import ModelVersions
 
 #: Tag of an entry: its moment, or that it is of all moments. Entries that were written before
@@ -18,8 +19,6 @@ from model_loop.tracking.versions import ModelVersions
 ENTRY_MOMENT_TAG = "moment"
 EVERYWHERE = "all"
 
-#: Kind of the entry that says that a person has refused what had passed the gate.
-REJECT = "reject"
 #: Kinds that make another version champion.
 CROWNING = frozenset({"promote", "rollback"})
 #: Runs that are fetched in one request.
@@ -71,6 +70,15 @@ class History:
     def ended(self) -> Iterator[tuple[Run, HistoryEntry]]:
         """Yield the runs of the actions that were ended, each with its entry."""
         return self.begun(" and attributes.status = 'FINISHED'")
+
+    def moves(self) -> list[ShareMove]:
+        """Return what was moved by the actions that were ended, the latest first."""
+        found = []
+        for run, _ in self.ended():
+            begun, ended = run.info.start_time / 1_000, run.info.end_time / 1_000
+            if move := read_move(run.data.tags, begun, ended, run.info.run_id):
+                found.append(move)
+        return found
 
     def begun(self, condition: str = "") -> Iterator[tuple[Run, HistoryEntry]]:
         """Yield the runs of all actions, each with its entry.

@@ -13,8 +13,8 @@ from mlflow.exceptions import MlflowException
 
 from model_loop.datasets.dataset import Moment
 from model_loop.tracking.actions import SWITCHES, ActionKind
-from model_loop.tracking.deployments import PARTS, RETIRED_TAG, HistoryEntry
-from model_loop.tracking.history import REJECT, History
+from model_loop.tracking.deployments import PARTS, RETIRED_TAG, STILL, HistoryEntry
+from model_loop.tracking.history import History
 from model_loop.tracking.moves import move
 from model_loop.tracking.runs import RunStatus
 from model_loop.tracking.versions import ModelVersions
@@ -98,6 +98,6 @@ class Interrupted:
 
 def _touches(entry: HistoryEntry, kind: str, moment: Moment | None) -> bool:
     """Return whether an entry moves what an action of this kind and moment moves."""
-    if entry.kind == REJECT or (entry.kind in SWITCHES) != (kind in SWITCHES):
+    if entry.kind in STILL or (entry.kind in SWITCHES) != (kind in SWITCHES):
         return False
     return entry.moment == moment or None in {entry.moment, moment}

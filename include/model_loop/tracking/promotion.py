@@ -18,16 +18,19 @@ from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError
 from model_loop.tracking.actions import SWITCHES, Action, standing_after
 from model_loop.tracking.corrections import keep_widening
-from model_loop.tracking.deployments import Deployment, HistoryEntry
-from model_loop.tracking.history import CROWNING, EVERYWHERE, REJECT, History, entry_tags
+from model_loop.tracking.deployments import PROPOSE, REJECT, Deployment, HistoryEntry
+from model_loop.tracking.history import CROWNING, EVERYWHERE, History, entry_tags
 from model_loop.tracking.interrupted import Interrupted
 from model_loop.tracking.judged_card import add_verdict_to_card
 from model_loop.tracking.moves import move
 from model_loop.tracking.runs import Tracker
+from model_loop.tracking.shares import ShareMove
 from model_loop.tracking.sources import replacement_remarks
 from model_loop.tracking.versions import ModelVersions
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from model_loop.models.gate import GateVerdict
 
 #: Name of the artifact that holds the checks of the gate.
@@ -144,8 +147,27 @@ class Promoter:
             REJECT, verdict.challenger, who, why, now, now, 0.0, "", self.moment, approver
         )
         entry = dataclasses.replace(entry, remarks="; ".join(verdict.remarks))
+        return self._note(entry, verdict.table(), identity)
+
+    def propose(
+        self, version: int, evidence: pd.DataFrame, identity: str, *, who: str, why: str
+    ) -> HistoryEntry:
+        """Keep once that a canary has turned out better than the champion; nothing moves."""
+        run = self.tracker.find_run(identity)
+        if run is not None and run.info.status == "FINISHED":
+            return self._history.entry(run)
+        now = self.standing()
+        entry = HistoryEntry(PROPOSE, version, who, why, now, now, 0.0, "", self.moment)
+        return self._note(entry, evidence, identity)
+
+    def moves(self) -> list[ShareMove]:
+        """Return the moves of this service, at every moment; see `tracking.shares`."""
+        return self._history.moves()
+
+    def _note(self, entry: HistoryEntry, evidence: pd.DataFrame, identity: str) -> HistoryEntry:
+        """Keep an entry that moves nothing."""
         run_id = self._open(identity, entry)
-        self.tracker.log_table(run_id, verdict.table(), EVIDENCE)
+        self.tracker.log_table(run_id, evidence, EVIDENCE)
         self.tracker.close_run(run_id)
         return self._history.entry(self.tracker.client.get_run(run_id))
 

@@ -78,12 +78,17 @@ def _errors(live: AbReport, words: Words, none: Empty) -> Chart:
 
 
 def _comparison(live: AbReport, words: Words, none: Empty) -> Chart:
+    text = (
+        "Difference of the mean absolute errors of versions of a moment, by day. It may be read "
+        "every day: of two equal versions, at most one comparison in twenty is ever decided."
+    )
+    if live.warnings:
+        text = f"Do not compare these versions: {'; '.join(live.warnings)}."
     return Chart(
         "ab_comparison",
         "Which version is nearer to the truth",
         "",
-        "Difference of the mean absolute errors of versions of a moment, by day. It may be read "
-        "every day: of two equal versions, at most one comparison in twenty is ever decided.",
+        text,
         _table(live.comparisons, words),
         none,
     )

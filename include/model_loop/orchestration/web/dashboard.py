@@ -130,7 +130,10 @@ def make_dashboard(
             windows=BackgroundCache(lambda: questions.windows(key), _RUNS_SECONDS, always),
             live=BackgroundCache(
                 lambda: ab_report(
-                    default.log.engine, key, service.live.moment_of if service else _unknown
+                    default.log.engine,
+                    key,
+                    service.live.moment_of if service else _unknown,
+                    moves=service.live.moves if service else tuple,
                 ),
                 _AIRFLOW_SECONDS,
                 always,

@@ -37,7 +37,7 @@ Wanted = tuple[ColumnElement[bool], ...]
 
 def answered_by_day(engine: Engine, wanted: Wanted) -> dict[int, dict[int, ErrorSums]]:
     """Add up errors by version and day, the version with the most rows first."""
-    version, day = predictions.c.version, _day(engine)
+    version, day = predictions.c.version, day_of(engine, predictions.c.at)
     error = predictions.c.minutes - feedback.c.actual_minutes
     query = (
         select(version, day, func.count(), *_powers(error))
@@ -55,7 +55,7 @@ def answered_by_day(engine: Engine, wanted: Wanted) -> dict[int, dict[int, Error
 
 def shadowed_by_day(engine: Engine, wanted: Wanted) -> dict[tuple[int, int], dict[int, Pairs]]:
     """Add up errors of rows that a shadow has predicted: by shadow, answering version and day."""
-    log, day = predictions.c, _day(engine)
+    log, day = predictions.c, day_of(engine, predictions.c.at)
     error = log.shadow_minutes - feedback.c.actual_minutes
     other = func.abs(log.minutes - feedback.c.actual_minutes)
     difference = func.abs(error) - other
@@ -79,8 +79,8 @@ def _powers(error: ColumnElement[float]) -> list[ColumnElement[float]]:
     return [func.sum(one) for one in (error, func.abs(error), square, square * square)]
 
 
-def _day(engine: Engine) -> ColumnElement[int]:
-    """Return the day of a prediction, as days since 1970."""
-    days = predictions.c.at / SECONDS_PER_DAY
+def day_of(engine: Engine, at: ColumnElement[float]) -> ColumnElement[int]:
+    """Return the day of a time in seconds since 1970, as days since then."""
+    days = at / SECONDS_PER_DAY
     # SQLite's cast cuts off; that of Postgres rounds, and not every SQLite knows floor.
     return cast(days if engine.dialect.name == "sqlite" else func.floor(days), Integer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections import defaultdict
@@ -10,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from sqlalchemy import ColumnElement, Engine
+from sqlalchemy import Engine
 
 from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.registry import dataset_of_variant
@@ -25,13 +26,18 @@ from model_loop.models.intervals import (
     measured_errors,
 )
 from model_loop.partitions.keys import labels_delay
-from model_loop.serving.comparison.day_sums import Pairs, answered_by_day, shadowed_by_day
+from model_loop.serving.comparison.day_sums import (
+    Pairs,
+    Wanted,
+    answered_by_day,
+    shadowed_by_day,
+)
+from model_loop.serving.comparison.samples import MomentOf, SampleCheck, check_samples
 from model_loop.serving.comparison.sequential import Evidence, days_needed, evidence_of
+from model_loop.serving.models.loading import RegistryError
 from model_loop.serving.request_log.tables import feedback, predictions
 from model_loop.settings import get_settings
-
-#: Moment of a version; None where it is not known.
-MomentOf = Callable[[int], Moment | None]
+from model_loop.tracking.shares import ShareMove
 
 #: Share of the error of the version with the most predictions that is worth finding.
 WORTHWHILE = 0.05
@@ -129,6 +135,11 @@ class AbReport:
         Errors of versions that have predicted unseen, on rows that another one has answered.
     paired
         Each shadow against the version that has answered the same rows.
+    samples
+        Whether each canary has answered the share of requests that it was assigned. Where one has
+        not, no comparison of it is read.
+    unchecked
+        Reason why that could not be checked; empty if it was. No comparison is read then.
     """
 
     versions: tuple[VersionErrors, ...]
@@ -136,6 +147,17 @@ class AbReport:
     confidence: float = CONFIDENCE
     shadows: tuple[VersionErrors, ...] = ()
     paired: tuple[VersionComparison, ...] = ()
+    samples: tuple[SampleCheck, ...] = ()
+    unchecked: str = ""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Samples of traffic that are not as they were assigned, in words."""
+        return tuple(
+            f"{one}, since {one.mismatched}: some are missing"
+            for one in self.samples
+            if one.mismatched
+        )
 
 
 def ab_report(
@@ -146,6 +168,7 @@ def ab_report(
     worthwhile: float = WORTHWHILE,
     judged: Judged | None = None,
     now: float | None = None,
+    moves: Callable[[], Sequence[ShareMove]] = tuple,
 ) -> AbReport:
     """Compare versions on the predictions of the log whose true value is known.
 
@@ -165,13 +188,11 @@ def ab_report(
         True values that count; by default, those that the dataset names.
     now
         Seconds since 1970; by default, those of the clock.
+    moves
+        Returns the moves of the versions; see `tracking.shares`. By default, there was no canary.
     """
-    dataset = dataset_of_variant(service)
-    if judged is None and (find := dataset.extensions.load("judged")) is not None:
-        judged = find(get_settings())
-    wanted: tuple[ColumnElement[bool], ...] = (predictions.c.service == service,)
-    if judged is not None:
-        wanted = (*wanted, judged.of_actual(feedback.c.actual_minutes))
+    dataset, now = dataset_of_variant(service), time.time() if now is None else now
+    wanted = _wanted(dataset, service, judged)
     recent = (*wanted, predictions.c.at >= since)
     answered, shadowed = (
         answered_by_day(engine, wanted),
@@ -184,11 +205,18 @@ def ab_report(
     for (shadow, _), pairs in seen.items():
         for day, pair in pairs.items():
             by_shadow[shadow][day] = by_shadow[shadow].get(day, ErrorSums()) + pair.shadow
-    last = _last_closed(dataset, time.time() if now is None else now)
+    last = _last_closed(dataset, now)
+    samples, unchecked = _samples(engine, service, moves, moment_of, now)
     return AbReport(
         _errors(answered_by_day(engine, recent) if since else answered, moment_of),
         tuple(
-            _compare((one, first), _days_apart(answered[one], answered[first]), last, worthwhile)
+            _readable(
+                _compare(
+                    (one, first), _days_apart(answered[one], answered[first]), last, worthwhile
+                ),
+                samples,
+                unchecked,
+            )
             for first, *others in _by_moment(dataset.moments, answered, moment_of)
             for one in others
         ),
@@ -197,6 +225,74 @@ def ab_report(
             _compare(versions, _days_together(pairs), last, worthwhile, paired=True)
             for versions, pairs in shadowed.items()
         ),
+        samples=samples,
+        unchecked=unchecked,
+    )
+
+
+def compare_canary(
+    engine: Engine,
+    service: str,
+    versions: tuple[int, int],
+    since: float,
+    now: float,
+    judged: Judged | None = None,
+) -> VersionComparison:
+    """Compare a canary with the champion, on the days since a time.
+
+    Parameters
+    ----------
+    versions
+        The canary, and the champion.
+    """
+    dataset = dataset_of_variant(service)
+    log = predictions.c
+    wanted = (*_wanted(dataset, service, judged), log.at >= since, log.version.in_(versions))
+    canary, champion = (answered_by_day(engine, wanted).get(one, {}) for one in versions)
+    days = _days_apart(canary, champion)
+    return _compare(versions, days, _last_closed(dataset, now), WORTHWHILE)
+
+
+def _wanted(dataset: Dataset, service: str, judged: Judged | None) -> Wanted:
+    """Return the conditions of predictions that count; by default, as the dataset says."""
+    if judged is None and (find := dataset.extensions.load("judged")) is not None:
+        judged = find(get_settings())
+    wanted = (predictions.c.service == service,)
+    return wanted if judged is None else (*wanted, judged.of_actual(feedback.c.actual_minutes))
+
+
+def _samples(
+    engine: Engine,
+    service: str,
+    moves: Callable[[], Sequence[ShareMove]],
+    moment_of: MomentOf,
+    now: float,
+) -> tuple[tuple[SampleCheck, ...], str]:
+    """Return the checks of all canaries, and why there are none if the registry does not tell."""
+    try:
+        told = moves()
+    except RegistryError as error:
+        return (), f"the shares of versions are not known: {error}"
+    return tuple(check_samples(engine, service, told, moment_of, now)), ""
+
+
+def _readable(
+    pair: VersionComparison, samples: Sequence[SampleCheck], unchecked: str
+) -> VersionComparison:
+    """Return a comparison, or the reason why it is not read."""
+    versions = {pair.version, pair.against}
+    wrong = [one for one in samples if one.mismatched and one.version in versions]
+    if not wrong and not unchecked:
+        return pair
+    why = "; ".join(map(str, wrong)) or unchecked
+    return dataclasses.replace(
+        pair,
+        difference=None,
+        interval=None,
+        e_value=1.0,
+        decided=None,
+        days_needed=None,
+        verdict=f"not read: {why}",
     )
 
 

@@ -371,6 +371,7 @@ class Routes:
             log.engine,
             self._service.service,
             self._service.live.moment_of,
+            moves=self._service.live.moves,
         )
         return json_reply(asdict(report))
 

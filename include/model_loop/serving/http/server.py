@@ -138,6 +138,7 @@ def make_services(settings: Settings, *, small: bool = False) -> Services:
             folder / "models",
             machine_code=not small,
             outbox=outbox,
+            experiment=settings.experiment,
         )
         lives[key] = ModelManager(
             registry,

@@ -29,6 +29,7 @@ from model_loop.objects.files import atomic_write
 from model_loop.serving.models.loading import Loader, RegistryError
 from model_loop.serving.models.predictor import ServedVersion
 from model_loop.tracking.deployments import Deployment, Standings, log_once
+from model_loop.tracking.shares import ShareMove
 
 logger = logging.getLogger(__name__)
 
@@ -52,12 +53,15 @@ class Side:
         Standing in the registry.
     champion, challenger, shadow
         Versions that are ready; None where there is none, or none could be loaded.
+    unloadable
+        Whether the challenger could not be loaded.
     """
 
     standing: Deployment = field(default_factory=Deployment)
     champion: ServedVersion | None = None
     challenger: ServedVersion | None = None
     shadow: ServedVersion | None = None
+    unloadable: bool = False
 
     @property
     def predictors(self) -> tuple[ServedVersion, ...]:
@@ -131,6 +135,9 @@ class VersionSource(Protocol):
 
     def load(self, version: int, given_up: threading.Event) -> ServedVersion:
         """A version, ready to answer; an error if it is given up before it is."""
+
+    def moves(self) -> list[ShareMove]:
+        """Return the moves of the versions; a `RegistryError` if the registry does not tell."""
 
     def moment(self, version: int) -> Moment:
         """Return the moment at which a version is asked.
@@ -212,6 +219,16 @@ class ModelManager:
         except (RegistryError, ModelLoopError) as error:
             logger.warning("The moment of version %d is not known: %s", version, error)
             return None
+
+    def moves(self) -> list[ShareMove]:
+        """Return the moves of the versions, as the history on the registry's server has them.
+
+        Raises
+        ------
+        RegistryError
+            If it does not tell.
+        """
+        return self._registry.moves()
 
     @property
     def problems(self) -> dict[int, str]:
@@ -318,10 +335,10 @@ class ModelManager:
         champions = {one.champion for one in standings.values() if one.champion is not None}
         wanted = {version for standing in standings.values() for version in standing.versions}
         self._loader.want(champions, wanted - champions)
-        loaded = self._loader.loaded
+        loaded, problems = self._loader.loaded, self._loader.problems
         after = ActiveModels(
             {
-                moment: _side(standings[moment], loaded, before.sides[moment])
+                moment: _side(standings[moment], loaded, before.sides[moment], problems)
                 for moment in before.sides
             }
         )
@@ -419,7 +436,12 @@ class ModelManager:
         return {self._registry.dataset.moment_of(champion.columns): standing}
 
 
-def _side(standing: Deployment, ready: Mapping[int, ServedVersion], before: Side) -> Side:
+def _side(
+    standing: Deployment,
+    ready: Mapping[int, ServedVersion],
+    before: Side,
+    problems: Mapping[int, str],
+) -> Side:
     champion = ready.get(standing.champion or -1)
     if standing.champion is not None and champion is None:
         # A champion that cannot be loaded leaves the one before in its place.
@@ -429,4 +451,5 @@ def _side(standing: Deployment, ready: Mapping[int, ServedVersion], before: Side
         champion=champion,
         challenger=ready.get(standing.challenger or -1),
         shadow=ready.get(standing.shadow or -1),
+        unloadable=standing.challenger in problems,
     )

@@ -15,9 +15,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import msgspec
 import requests
@@ -40,6 +40,8 @@ from model_loop.tracking.deployments import (
     standings_of,
 )
 from model_loop.tracking.moments import MomentLookUps
+from model_loop.tracking.names import experiments_of
+from model_loop.tracking.shares import ShareMove, read_move
 from model_loop.tracking.trained import (
     MOST_MODELS,
     dataset_of_version,
@@ -55,6 +57,10 @@ if TYPE_CHECKING:
 _MODEL = "/api/2.0/mlflow/registered-models/get"
 _VERSION = "/api/2.0/mlflow/model-versions/get"
 _MODELS = "/api/2.0/mlflow/registered-models/search"
+_EXPERIMENT = "/api/2.0/mlflow/experiments/get-by-name"
+_RUNS = "/api/2.0/mlflow/runs/search"
+#: Entries of the history that are fetched in one request.
+_PAGE = 200
 _ABSENT = "RESOURCE_DOES_NOT_EXIST"
 _NOT_FOUND = 404
 #: Ways to log in, and others of the server's, that are left to MLflow's client.
@@ -77,6 +83,9 @@ _COMPILING_SECONDS = 600.0
 _LOOK_SECONDS = 0.1
 
 logger = logging.getLogger(__name__)
+
+#: Tags, begin and end in seconds since 1970, and id of a run of the history.
+_HistoryRun = tuple[Mapping[str, str], float, float, str]
 
 
 def upgrade_alert(name: str, version: int, given: str, rule: str, remedy: str) -> Alert:
@@ -140,6 +149,8 @@ class MlflowRegistry:
         Outbox for alerts; None to leave none.
     dataset
         Dataset of the model; that of its name by default.
+    experiment
+        Setting of the experiment, below which the history of the versions stands.
     """
 
     def __init__(
@@ -151,7 +162,9 @@ class MlflowRegistry:
         machine_code: bool = True,
         outbox: Outbox | None = None,
         dataset: Dataset | None = None,
+        experiment: str = "",
     ) -> None:
+        self._experiment = experiment
         self._tracking_uri = tracking_uri
         self._name = name
         self.dataset = dataset or dataset_of_model(name)
@@ -188,6 +201,50 @@ class MlflowRegistry:
         self.before, self.unreadable = found, tuple(unreadable)
         self._needed = frozenset().union(*(standing.versions for standing in found.values()))
         return found
+
+    def moves(self) -> list[ShareMove]:
+        """Return the moves of the versions, as the history has them.
+
+        Raises
+        ------
+        RegistryError
+            If the tracking server does not tell.
+        """
+        names = experiments_of(self.dataset, self._experiment, "promotion")
+        (key,) = (one.key for one in self.dataset.variants.values() if one.model_name == self._name)
+        wanted = f"tags.service = '{key}' and tags.action != '' and attributes.status = 'FINISHED'"
+        moves = []
+        for entry in self._entries(names, wanted):
+            try:
+                move = read_move(*entry)
+            except (KeyError, ValueError) as error:
+                log_once(f"Run {entry[-1]} is no entry of the history: {error!r}")
+                continue
+            if move is not None:
+                moves.append(move)
+        return moves
+
+    def _entries(self, names: Sequence[str], wanted: str) -> Iterator[_HistoryRun]:
+        """Yield tags, begin and end in seconds, and id of the runs of the history."""
+        if not _is_plain(self._tracking_uri):
+            yield from _ask_client(self._tracking_uri, lambda it: _runs(it, names, wanted)) or ()
+            return
+        answers = (
+            self._get(_EXPERIMENT, {"experiment_name": name}, _ExperimentAnswer) for name in names
+        )
+        ids = [one.experiment.experiment_id for one in answers if one is not None]
+        order: dict[str, Any] = {"experiment_ids": ids, "filter": wanted, "max_results": _PAGE}
+        while ids:
+            answer = (
+                _get(self._session, self._tracking_uri, _RUNS, {}, _RunsAnswer, body=order)
+                or _RunsAnswer()
+            )
+            for run in answer.runs:
+                tags = {tag.key: tag.value for tag in run.data.tags}
+                yield tags, run.info.start_time / 1_000, run.info.end_time / 1_000, run.info.run_id
+            if not answer.next_page_token:
+                return
+            order["page_token"] = answer.next_page_token
 
     def load(self, version: int, given_up: threading.Event | None = None) -> ServedVersion:
         """A version, ready to answer.
@@ -342,12 +399,15 @@ def _get(
     params: Mapping[str, str],
     kind: type[_AnAnswer],
     seconds: float | None = None,
+    body: Mapping[str, Any] | None = None,
 ) -> _AnAnswer | None:
     """Ask the server for something; None if it does not have that."""
     try:
-        answer = session.get(
+        answer = session.request(
+            "GET" if body is None else "POST",
             f"{tracking_uri.rstrip('/')}{path}",
             params=params,
+            json=body,
             headers=_authorization(),
             auth=_login(),
             timeout=_timeout() if seconds is None else seconds,
@@ -376,6 +436,24 @@ def _ask_client(tracking_uri: str, ask: Callable[[MlflowClient], Found]) -> Foun
         if error.error_code == _ABSENT:
             return None
         raise RegistryError(str(error).partition("\n")[0]) from error
+
+
+def _runs(client: MlflowClient, names: Sequence[str], wanted: str) -> list[_HistoryRun]:
+    """Ask MLflow's client for runs of experiments, as far as there are any."""
+    found = map(client.get_experiment_by_name, names)
+    ids = [one.experiment_id for one in found if one is not None]
+    runs: list[_HistoryRun] = []
+    token = None
+    while ids:
+        page = client.search_runs(ids, wanted, max_results=_PAGE, page_token=token)
+        runs += [
+            (one.data.tags, one.info.start_time / 1_000, one.info.end_time / 1_000, one.info.run_id)
+            for one in page
+        ]
+        token = page.token
+        if not token:
+            break
+    return runs
 
 
 def _compile(order: Order, file: BinaryIO, given_up: threading.Event) -> None:
@@ -443,7 +521,37 @@ class _ModelsAnswer(msgspec.Struct):
     registered_models: tuple[_ListedModel, ...] = ()
 
 
-_AnAnswer = TypeVar("_AnAnswer", _ModelAnswer, _VersionAnswer, _ModelsAnswer)
+class _Experiment(msgspec.Struct):
+    experiment_id: str
+
+
+class _ExperimentAnswer(msgspec.Struct):
+    experiment: _Experiment
+
+
+class _RunInfo(msgspec.Struct):
+    run_id: str
+    start_time: int
+    end_time: int
+
+
+class _RunData(msgspec.Struct, frozen=True):
+    tags: tuple[_Tag, ...] = ()
+
+
+class _Run(msgspec.Struct):
+    info: _RunInfo
+    data: _RunData = _RunData()
+
+
+class _RunsAnswer(msgspec.Struct):
+    runs: tuple[_Run, ...] = ()
+    next_page_token: str = ""
+
+
+_AnAnswer = TypeVar(
+    "_AnAnswer", _ModelAnswer, _VersionAnswer, _ModelsAnswer, _ExperimentAnswer, _RunsAnswer
+)
 Found = TypeVar("Found")
 
 

@@ -12,7 +12,7 @@ from model_loop.datasets.reading import RefusedRowsError, Row
 from model_loop.serving.http.requests import RequestRefusedError
 from model_loop.serving.models.manager import ActiveModels, Side
 from model_loop.serving.models.predictor import ServedVersion
-from model_loop.tracking.deployments import Part
+from model_loop.serving.request_log.entries import LOADING, REFUSED, UNLOADABLE
 
 _UNAVAILABLE = 503
 _UNPROCESSABLE = 422
@@ -28,21 +28,26 @@ class Chosen(NamedTuple):
 
     Parameters
     ----------
+    part
+        Part of the version, as the request log names it.
     dataset, rows
         The dataset by which the version reads, and the rows as it does.
     computes
         Whether values that it needs have to be computed from the others.
     unread_by
         A challenger that was to answer, and whose declaration refuses the request.
+    champion
+        The choice without the challenger, for when that fails; None where the champion answers.
     """
 
     predictor: ServedVersion
-    part: Part
+    part: str
     moment: Moment
     dataset: Dataset
     rows: Sequence[Row]
     computes: bool = False
     unread_by: ServedVersion | None = None
+    champion: Chosen | None = None
 
 
 def choose(
@@ -114,22 +119,28 @@ def _only(live: ActiveModels, moment: Moment) -> Mapping[Moment, Side]:
 
 
 def _share(chosen: Chosen, side: Side, dataset: Dataset, read: Read, key: str | None) -> Chosen:
-    """Return what the challenger answers in place of the champion, where that is its share."""
-    challenger, champion = side.challenger, chosen.predictor
-    if challenger is None or place_of(key, challenger.version) >= side.standing.share:
+    """Return what the challenger answers in place of the champion, where that is its share.
+
+    Where it cannot, the champion answers, and its part says why.
+    """
+    assigned, challenger, champion = side.standing.challenger, side.challenger, chosen.predictor
+    if assigned is None or place_of(key, assigned) >= side.standing.share:
         return chosen
+    if challenger is None:
+        return chosen._replace(part=UNLOADABLE if side.unloadable else LOADING)
     trained = challenger.dataset(dataset)
     if trained is chosen.dataset:
         if {*challenger.places} <= {*champion.places}:
-            return chosen._replace(predictor=challenger, part="challenger")
-        return chosen
+            return chosen._replace(predictor=challenger, part="challenger", champion=chosen)
+        return chosen._replace(part=REFUSED)
     try:
         rows = read(trained)
-    except RefusedRowsError:
-        return chosen._replace(unread_by=challenger)
-    if challenger.lacking(trained.columns, rows):
-        return chosen._replace(unread_by=challenger)
-    return Chosen(challenger, "challenger", chosen.moment, trained, rows)
+        lacking = challenger.lacking(trained.columns, rows)
+    except RefusedRowsError as error:
+        lacking = str(error)
+    if lacking:
+        return chosen._replace(part=REFUSED, unread_by=challenger)
+    return Chosen(challenger, "challenger", chosen.moment, trained, rows, champion=chosen)
 
 
 def _refusal(

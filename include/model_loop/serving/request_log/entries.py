@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 PART = 100
 PAUSE_SECONDS = 0.0005
 
+#: Parts of the champion's answers to requests that were assigned to the challenger: its declaration
+#: refuses the rows, it has failed, it is being loaded, or it cannot be loaded.
+REFUSED, FAILED, LOADING, UNLOADABLE = "refused", "failed", "loading", "unloadable"
+STAND_INS = (REFUSED, FAILED, LOADING, UNLOADABLE)
+
 
 class Entry(NamedTuple):
     """One prediction.
@@ -26,7 +31,8 @@ class Entry(NamedTuple):
     at
         Seconds since 1970.
     service, version, part
-        Variant and version that answered, and its part: ``champion``, ``challenger`` or ``form``.
+        Variant and version that answered, and its part: ``champion``, ``challenger``, ``form``, or
+        one of `STAND_INS`.
     caller, key
         Name of the token or user, and the key that the request came with.
     prediction, latency_ms

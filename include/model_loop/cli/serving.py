@@ -291,7 +291,7 @@ def watch_canaries(*, variant: Variant = _settings.variant, as_json: AsJson = Fa
             continue
         table = Table("check", "", "found", "wanted", box=box.SIMPLE_HEAD)
         for one in verdict.checks:
-            table.add_row(one.name, "passed" if one.passed else "NOT PASSED", one.found, one.wanted)
+            table.add_row(one.name, one.outcome, one.found, one.wanted)
         out.print(f"Canary of {chosen.key}, {verdict.canary.share:.0%}: {verdict.why}.")
         out.print(table)
     if as_json:

@@ -306,10 +306,7 @@ def canary_alert(verdict: CanaryVerdict, entry: HistoryEntry, url: str) -> Alert
         at=dt.datetime.fromtimestamp(entry.at, tz=dt.UTC),
         table=AlertTable(
             ("Check", "", "Found", "Wanted"),
-            tuple(
-                (one.name, "passed" if one.passed else "NOT PASSED", one.found, one.wanted)
-                for one in verdict.checks
-            ),
+            tuple((one.name, one.outcome, one.found, one.wanted) for one in verdict.checks),
         ),
         facts=(
             (dataset.variant_field.title, variant) if several else ("Dataset", dataset.title),

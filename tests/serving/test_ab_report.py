@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 from tests.serving.test_log import entry
 
 from model_loop.cli.serving import describe_comparison
 from model_loop.datasets.dataset import Moment
-from model_loop.datasets.registry import dataset_of_variant
+from model_loop.datasets.registry import dataset_of_variant, get_dataset
+from model_loop.datasets.stored import text_of_dataset
 from model_loop.models.intervals import measured_errors, sums_by_day
 from model_loop.monitoring.labels import labelled
 from model_loop.monitoring.windows import Window, read_request_log
@@ -24,7 +25,7 @@ from model_loop.serving.comparison.report import ab_report
 from model_loop.serving.comparison.sequential import evidence_of
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import RequestLog
-from model_loop.serving.request_log.tables import insert_predictions, open_log
+from model_loop.serving.request_log.tables import insert_predictions, open_log, predictions
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.judged import Judged
 
@@ -245,3 +246,38 @@ def test_the_command_says_what_the_days_tell(engine: Engine) -> None:
     assert words.startswith("Version 2 against 1: not decided after 7 days; difference ")
     assert ", 3 more without enough true values yet; " in words
     assert words.endswith(f" min would take about {early.days_needed} days.")
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_versions_of_two_units_are_not_compared(tmp_path: Path, *, paired: bool) -> None:
+    """The declaration has changed since the first was trained: by name, and without a figure."""
+    log, now = RequestLog(open_log("", tmp_path)), text_of_dataset(get_dataset("bikes"))
+    digests = {
+        version: log.declare(text)
+        for version, text in {
+            1: now.replace('"unit":"rentals"', '"unit":"per mille"'),
+            2: now,
+        }.items()
+    }
+    actual = {}
+    for number in range(60):
+        version = 1 if paired else 1 + number % 2
+        one = entry(number + 1, DAY * (number // 2), version)._replace(
+            service="bikes", row=(), declaration=digests[version]
+        )
+        log.record(one)
+        actual[one.prediction_id] = 20.0
+    log._write_all()
+    assert not log.add_feedback(actual, "tests")
+    if paired:
+        with log.engine.begin() as connection:
+            connection.execute(update(predictions).values(shadow_version=2, shadow_minutes=19.0))
+    units = {2: "rentals"}
+    report = ab_report(log.engine, "bikes", lambda _: "request", unit_of=units.get)
+    (pair,) = report.paired if paired else report.comparisons
+    mine, other = ("rentals", "per mille") if pair.version == 2 else ("per mille", "rentals")
+    assert pair.verdict == (
+        f"not compared: version {pair.version} predicts in {mine}, "
+        f"version {pair.against} in {other}"
+    )
+    assert (pair.difference, pair.interval, pair.decided) == (None, None, None)

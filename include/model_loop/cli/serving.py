@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import getpass
 import json
+import logging
 import sys
 import time
 import uuid
@@ -38,6 +39,8 @@ tokens = App(name="tokens", help="Bearer tokens of the prediction server: add, l
 _Several = Parameter(consume_multiple=True, negative=())
 
 _settings = get_settings()
+
+logger = logging.getLogger(__name__)
 
 
 def serve(
@@ -327,6 +330,7 @@ def ab_report(
     from model_loop.serving.request_log.tables import open_log
     from model_loop.tracking.experiments import tracker_of
     from model_loop.tracking.history import History
+    from model_loop.tracking.trained import dataset_of_version, registered_declaration
     from model_loop.tracking.versions import ModelVersions
 
     settings = get_settings()
@@ -336,7 +340,17 @@ def ab_report(
     tracker = tracker_of(dataset, settings.tracking_uri, settings.experiment, "promotion")
     versions = ModelVersions(tracker, chosen.key)
     moves = History(versions).moves
-    report = compare(engine, chosen.key, versions.known_moment, since, moves=moves)
+
+    def unit_of(version: int) -> str | None:
+        try:
+            text = registered_declaration(tracker.client, versions.name, version)
+            return dataset_of_version(versions.name, version, text).target.unit
+        except Exception:
+            # Anything may lie in the store of an old version, and its log has been read.
+            logger.exception("The unit of version %d is not known", version)
+            return None
+
+    report = compare(engine, chosen.key, versions.known_moment, since, moves=moves, unit_of=unit_of)
     rows = dataset.rows[0]
     if as_json:
         print(json.dumps(asdict(report)))  # noqa: T201 - the command's answer

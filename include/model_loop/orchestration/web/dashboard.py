@@ -134,6 +134,7 @@ def make_dashboard(
                     key,
                     service.live.moment_of if service else _unknown,
                     moves=service.live.moves if service else tuple,
+                    unit_of=service.live.unit_of if service else _unknown,
                 ),
                 _AIRFLOW_SECONDS,
                 always,

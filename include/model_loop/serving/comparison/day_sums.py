@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Engine, Integer, cast, func, select
 
 from model_loop.days import SECONDS_PER_DAY
+from model_loop.errors import ModelLoopError
 from model_loop.models.intervals import ErrorSums
-from model_loop.serving.request_log.tables import feedback, predictions
+from model_loop.serving.request_log.inputs import dataset_of_logged
+from model_loop.serving.request_log.tables import declarations, feedback, predictions
+from model_loop.tracking.deployments import log_once
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,28 @@ def shadowed_by_day(engine: Engine, wanted: Wanted) -> dict[tuple[int, int], dic
         for shadow, version, when, *numbers in connection.execute(query):
             found[shadow, version][int(when)] = Pairs(ErrorSums(*numbers[:5]), *numbers[5:])
     return dict(found)
+
+
+def units_logged(engine: Engine, service: str) -> dict[int, str]:
+    """Return the units in which versions have predicted, by the declarations that they read by."""
+    version, digest = predictions.c.version, predictions.c.declaration
+    read_by = (
+        select(version, digest)
+        .where(predictions.c.service == service, digest != "")
+        .distinct()
+        .subquery()
+    )
+    query = select(read_by.c.version, declarations.c.text).join(
+        declarations, declarations.c.declaration == read_by.c.declaration
+    )
+    found = {}
+    with engine.connect() as connection:
+        for number, text in connection.execute(query):
+            try:
+                found[number] = dataset_of_logged(service, text).target.unit
+            except ModelLoopError as error:
+                log_once(f"The unit of version {number} of {service} is not known: {error}")
+    return found
 
 
 def _powers(error: ColumnElement[float]) -> list[ColumnElement[float]]:

@@ -31,6 +31,7 @@ from model_loop.serving.comparison.day_sums import (
     Wanted,
     answered_by_day,
     shadowed_by_day,
+    units_logged,
 )
 from model_loop.serving.comparison.samples import MomentOf, SampleCheck, check_samples
 from model_loop.serving.comparison.sequential import Evidence, days_needed, evidence_of
@@ -38,6 +39,9 @@ from model_loop.serving.models.loading import RegistryError
 from model_loop.serving.request_log.tables import feedback, predictions
 from model_loop.settings import get_settings
 from model_loop.tracking.shares import ShareMove
+
+#: Unit in which a version predicts; None where it is not known.
+UnitOf = Callable[[int], str | None]
 
 #: Share of the error of the version with the most predictions that is worth finding.
 WORTHWHILE = 0.05
@@ -165,10 +169,10 @@ def ab_report(
     service: str,
     moment_of: MomentOf,
     since: float = 0.0,
-    worthwhile: float = WORTHWHILE,
     judged: Judged | None = None,
     now: float | None = None,
     moves: Callable[[], Sequence[ShareMove]] = tuple,
+    unit_of: UnitOf = lambda _: None,
 ) -> AbReport:
     """Compare versions on the predictions of the log whose true value is known.
 
@@ -182,14 +186,14 @@ def ab_report(
         Moment of a version; None where it is not known.
     since
         Seconds since 1970; earlier predictions do not count for the errors of versions.
-    worthwhile
-        Share of the error that a difference has to come to, to be worth finding.
     judged
         True values that count; by default, those that the dataset names.
     now
         Seconds since 1970; by default, those of the clock.
     moves
         Returns the moves of the versions; see `tracking.shares`. By default, there was no canary.
+    unit_of
+        Unit of a version that has answered nothing itself; None where it is not known.
     """
     dataset, now = dataset_of_variant(service), time.time() if now is None else now
     wanted = _wanted(dataset, service, judged)
@@ -207,22 +211,23 @@ def ab_report(
             by_shadow[shadow][day] = by_shadow[shadow].get(day, ErrorSums()) + pair.shadow
     last = _last_closed(dataset, now)
     samples, unchecked = _samples(engine, service, moves, moment_of, now)
+    units = _Units(dataset, units_logged(engine, service), unit_of)
     return AbReport(
         _errors(answered_by_day(engine, recent) if since else answered, moment_of),
         tuple(
-            _readable(
-                _compare(
-                    (one, first), _days_apart(answered[one], answered[first]), last, worthwhile
-                ),
-                samples,
-                unchecked,
+            units.refuse_mixed(
+                _readable(
+                    _compare((one, first), _days_apart(answered[one], answered[first]), last),
+                    samples,
+                    unchecked,
+                )
             )
             for first, *others in _by_moment(dataset.moments, answered, moment_of)
             for one in others
         ),
         shadows=_errors(by_shadow, moment_of),
         paired=tuple(
-            _compare(versions, _days_together(pairs), last, worthwhile, paired=True)
+            units.refuse_mixed(_compare(versions, _days_together(pairs), last, paired=True))
             for versions, pairs in shadowed.items()
         ),
         samples=samples,
@@ -250,7 +255,7 @@ def compare_canary(
     wanted = (*_wanted(dataset, service, judged), log.at >= since, log.version.in_(versions))
     canary, champion = (answered_by_day(engine, wanted).get(one, {}) for one in versions)
     days = _days_apart(canary, champion)
-    return _compare(versions, days, _last_closed(dataset, now), WORTHWHILE)
+    return _compare(versions, days, _last_closed(dataset, now))
 
 
 def _wanted(dataset: Dataset, service: str, judged: Judged | None) -> Wanted:
@@ -284,7 +289,11 @@ def _readable(
     wrong = [one for one in samples if one.mismatched and one.version in versions]
     if not wrong and not unchecked:
         return pair
-    why = "; ".join(map(str, wrong)) or unchecked
+    return _refused(pair, f"not read: {'; '.join(map(str, wrong)) or unchecked}")
+
+
+def _refused(pair: VersionComparison, verdict: str) -> VersionComparison:
+    """Return a comparison without its figures."""
     return dataclasses.replace(
         pair,
         difference=None,
@@ -292,8 +301,33 @@ def _readable(
         e_value=1.0,
         decided=None,
         days_needed=None,
-        verdict=f"not read: {why}",
+        verdict=verdict,
     )
+
+
+@dataclass(frozen=True)
+class _Units:
+    """Units in which versions predict: as logged, as somebody else knows, or as declared now."""
+
+    dataset: Dataset
+    logged: Mapping[int, str]
+    unit_of: UnitOf
+
+    def refuse_mixed(self, pair: VersionComparison) -> VersionComparison:
+        """Return a comparison, without figures where its versions predict in two units."""
+        one, other = (self._of(version) for version in (pair.version, pair.against))
+        if one == other:
+            return pair
+        return _refused(
+            pair,
+            f"not compared: version {pair.version} predicts in {one or 'no unit'}, version "
+            f"{pair.against} in {other or 'no unit'}",
+        )
+
+    def _of(self, version: int) -> str:
+        known = self.logged.get(version)
+        found = self.unit_of(version) if known is None else known
+        return self.dataset.target.unit if found is None else found
 
 
 def _of_one_moment(
@@ -369,7 +403,6 @@ def _compare(
     versions: tuple[int, int],
     days: Sequence[_Day],
     last: int,
-    share: float,
     *,
     paired: bool = False,
 ) -> VersionComparison:
@@ -379,7 +412,7 @@ def _compare(
     closed = [day for day in days if day.day <= last and day.rows >= least]
     differences = [day.error - day.other for day in closed]
     evidence = evidence_of(differences)
-    worthwhile = share * float(np.mean([day.other for day in closed])) if closed else 0.0
+    worthwhile = WORTHWHILE * float(np.mean([day.other for day in closed])) if closed else 0.0
     deviation = float(np.std(differences, ddof=1)) if len(differences) >= WEEK else 0.0
     decided = closed[evidence.decided_after - 1].day if evidence.decided_after else None
     return VersionComparison(

@@ -372,6 +372,7 @@ class Routes:
             self._service.service,
             self._service.live.moment_of,
             moves=self._service.live.moves,
+            unit_of=self._service.live.unit_of,
         )
         return json_reply(asdict(report))
 

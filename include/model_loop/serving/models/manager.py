@@ -220,6 +220,13 @@ class ModelManager:
             logger.warning("The moment of version %d is not known: %s", version, error)
             return None
 
+    def unit_of(self, version: int) -> str | None:
+        """Return the unit in which a version predicts; None if it is not loaded."""
+        for one in self.now.predictors:
+            if one.version == version:
+                return one.dataset(self._registry.dataset).target.unit
+        return None
+
     def moves(self) -> list[ShareMove]:
         """Return the moves of the versions, as the history on the registry's server has them.
 

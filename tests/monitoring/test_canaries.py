@@ -43,8 +43,8 @@ RULES = CanaryRules(failures=0.01, refused=0.01, slower=1.5, requests=50, days=1
 class Trial:
     """Version 2 as canary beside version 1, and the log of what both were asked."""
 
-    def __init__(self, folder: Path) -> None:
-        tracker = Tracker(tracking_database(folder / "mlflow.db"), "promotions")
+    def __init__(self, folder: Path, experiment: str = "promotions") -> None:
+        tracker = Tracker(tracking_database(folder / "mlflow.db"), experiment)
         self.promoter = Promoter(tracker, "green", "ended")
         run_id = tracker.open_run("model", "model", {})
         tracker.client.create_registered_model(self.promoter.name)
@@ -289,10 +289,11 @@ def test_an_end_is_told_once_and_for_a_day(
     trial.ask(part=lambda _: "failed")
     for days in (1.0, 1.1):
         verdict, done = trial.look(days)
-        assert done is not None
+        assert done
         told = outbox.put(canary_alert(verdict, done, "http://mlflow/run"))
         assert told == (days == 1.0)
-    monkeypatch.setattr(time, "time", lambda: done.at + 2 * DAY)
+    later = time.time() + 2 * DAY
+    monkeypatch.setattr(time, "time", lambda: later)
     assert watch_canary(trial.engine, trial.promoter, RULES) is None
 
 

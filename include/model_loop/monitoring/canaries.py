@@ -348,8 +348,9 @@ def _rate(name: str, days: Sequence[tuple[int, int]], bound: float, rules: Canar
     days
         Faulty requests, and all, of each day.
     """
-    faulty, requests = np.sum([(0, 0), *days], axis=0)
-    passed = requests < rules.requests or not _shows(*zip(*days, strict=True), bound)
+    counts = np.array(days).reshape(-1, 2)
+    faulty, requests = counts.sum(axis=0)
+    passed = requests < rules.requests or not _shows(counts[:, 0], counts[:, 1], bound)
     found = f"{faulty:,} of {requests:,} requests"
     return Check(name, passed, found, f"at most {bound:.2%}")
 

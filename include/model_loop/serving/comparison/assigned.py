@@ -109,7 +109,10 @@ def count_units(
     query = select(*columns, func.count()).group_by(*columns).order_by(*columns)
     with engine.connect() as connection:
         rows = connection.execute(query).all()
-    return [Units(row[0], int(row[1]), *map(bool, row[2:5]), row[5]) for row in rows]
+    return [
+        Units(row.segment, int(row.day), bool(row.own), bool(row.refused), bool(row.slow), row[-1])
+        for row in rows
+    ]
 
 
 def count_failures(engine: Engine, wanted: Wanted) -> list[tuple[int, int]]:

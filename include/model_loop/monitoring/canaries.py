@@ -348,7 +348,7 @@ def _rate(name: str, days: Sequence[tuple[int, int]], bound: float, rules: Canar
     days
         Faulty requests, and all, of each day.
     """
-    counts = np.array(days).reshape(-1, 2)
+    counts = np.array(days, dtype=np.int64).reshape(-1, 2)
     faulty, requests = counts.sum(axis=0)
     passed = requests < rules.requests or not _shows(counts[:, 0], counts[:, 1], bound)
     found = f"{faulty:,} of {requests:,} requests"

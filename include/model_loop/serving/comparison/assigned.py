@@ -26,7 +26,7 @@ _log = predictions.c
 
 
 class Slow(NamedTuple):
-    """When an answer is slow, in milliseconds; of units that were first seen after a time."""
+    """Latencies (ms) above which answers are slow; for units that were first seen after a time."""
 
     after: float
     challenger: float

@@ -31,7 +31,7 @@ MomentOf = Callable[[int], Moment | None]
 
 @dataclass(frozen=True)
 class SampleCheck:
-    """How the requests of a canary are shared, against how they were assigned.
+    """Share of the requests that a canary was assigned, and the share that the log has.
 
     Parameters
     ----------

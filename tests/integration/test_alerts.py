@@ -16,10 +16,20 @@ from typing import Any, TypeVar
 import pytest
 from tests.conftest import SMALL_SAMPLE
 from tests.integration.conftest import RunningStack
+from tests.serving.test_log import entry
 from upath import UPath
 
 from model_loop.local.airflow_api import FINISHED
 from model_loop.local.supervision import Supervision
+from model_loop.serving.request_log.log import RequestLog
+from model_loop.serving.request_log.tables import open_log
+from model_loop.tracking.actions import Action
+from model_loop.tracking.deployments import Deployment
+from model_loop.tracking.names import experiment_of
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.runs import Tracker
+from model_loop.tracking.shares import SETTLING_SECONDS
+from trip_duration.dataset import TRIPS
 from trip_duration.months import Month
 from trip_duration.sample import write_month
 from trip_duration.services import get_service
@@ -112,6 +122,37 @@ def test_a_killed_task_is_told_after_its_last_try(running: RunningStack) -> None
     assert f"MLflow: {running.stack.mlflow_url}/#/experiments/" in text
 
 
+def test_a_canary_that_fails_is_ended_and_told(running: RunningStack) -> None:
+    """The next look of the DAG takes its requests away, and the mail says how to undo that."""
+    client, settings = running.tracking, running.stack.settings
+    tracker = Tracker(
+        running.stack.mlflow_url, experiment_of(TRIPS, settings.experiment, "promotion")
+    )
+    promoter = Promoter(tracker, "fhvhv", "ended")
+    client.create_registered_model(promoter.name)
+    try:
+        run_id = tracker.open_run("canary", "model", {})
+        for _ in range(2):
+            client.create_model_version(promoter.name, f"runs:/{run_id}/model", run_id)
+        promoter.act(Action("promote", "fhvhv", 1), "canary/promote")
+        begun = promoter.act(Action("canary", "fhvhv", 2, share=0.5), "canary/canary").at
+        log = RequestLog(open_log(settings.request_log_url, settings.serving_folder))
+        for number in range(200):
+            at = begun + SETTLING_SECONDS + number / 100
+            one = entry(number + 1, at)._replace(service="fhvhv", part="failed")
+            log.record(one._replace(prediction_id=f"canary-{number}"))
+        log._write_all()
+        time.sleep(SETTLING_SECONDS + 5)
+        run_id = running.api.trigger("alerts", {})
+        assert until(lambda: finished(running, "alerts", run_id)) == "success"
+        message = until(lambda: mail(running, "the canary of fhvhv, version 2, has ended"))
+        assert "model-loop traffic canary 2 --share 0.5 --variant fhvhv" in part(message, "plain")
+        assert promoter.standing() == Deployment(champion=1)
+        assert promoter.history()[0].kind == "end_canary"
+    finally:
+        client.delete_registered_model(promoter.name)
+
+
 def test_a_mail_server_that_is_down_loses_nothing(running: RunningStack) -> None:
     """While the server is down the delivery fails and says why; then the mail comes late."""
     supervision = Supervision(running.stack)
@@ -119,7 +160,9 @@ def test_a_mail_server_that_is_down_loses_nothing(running: RunningStack) -> None
     try:
         waiting = running.api.trigger("alerts", {"test": True})
         assert until(lambda: finished(running, "alerts", waiting)) == "failed"
-        (task,) = running.api.tasks("alerts", waiting)
+        tasks = {task.task_id: task for task in running.api.tasks("alerts", waiting)}
+        assert tasks["canaries"].state == "success"
+        task = tasks["deliver"]
         assert "Connection refused" in "\n".join(running.api.log("alerts", waiting, task))
     finally:
         supervision._server.startProcess("mail")

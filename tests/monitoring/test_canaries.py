@@ -236,6 +236,9 @@ def test_after_so_many_days_it_ends(trial: Trial) -> None:
 def test_one_that_answers_all_requests_stays(trial: Trial) -> None:
     """It has taken over as a whole; faults end it all the same."""
     trial.begin(1.0)
+    trial.begun -= 1_000
+    trial.act("canary", 2, share=0.5)
+    trial.act("canary", 2, share=1.0)
     assert trial.look(100)[1] is None
     trial.ask(requests=400, part=lambda _: "failed")
     _, done = trial.look(100)

@@ -38,7 +38,6 @@ from model_loop.serving.comparison.samples import (
     check_units,
     counts_by_step,
     rows_of,
-    shared_segments,
 )
 from model_loop.settings import Settings
 from model_loop.tracking.actions import Action
@@ -152,51 +151,42 @@ def judge_canary(
         Whether it was proposed as champion before: time alone does not end it then.
     """
     wanted = rows_of(engine, service, canary, moment_of, canary.segments)
+    slow = _slow(first_latencies(engine, wanted, rules.requests), rules)
+    units = count_units(engine, wanted, canary.segments, slow)
     faults = [
         _rate("failures", count_failures(engine, wanted), rules.failures, rules),
-        _refusals(count_units(engine, wanted, canary.segments), rules),
+        _refusals(units, rules),
     ]
-    name, champion = f"version {canary.version}", standing.champion
+    name, champion, better = f"version {canary.version}", standing.champion, False
     readings: list[Check] = []
-    shared, better = shared_segments(canary), False
+    # A share of 1 leaves nothing to compare.
+    shared = [one for one in units if 0 < canary.segments[one.segment].share < 1]
     if shared and champion is not None:
-        wanted = rows_of(engine, service, canary, moment_of, shared)
-        latencies = first_latencies(engine, wanted, rules.requests)
-        slow = _slow(latencies, rules)
-        units = count_units(engine, wanted, shared, slow)
-        faults.append(_latency(units, shared, slow, rules))
-        sample = check_units(canary, shared, units) if units else None
+        faults.append(_latency(shared, canary.segments, slow, rules))
+        sample = check_units(canary, canary.segments, shared)
         pair = compare_canary(engine, service, (canary.version, champion), canary.begun, now)
-        is_read = sample is None or not sample.mismatched
+        is_read = not sample.mismatched
         worse = is_read and pair.decided is not None and (pair.difference or 0.0) > 0
         better = is_read and pair.decided is not None and not worse
+        found = pair.verdict if is_read else "not read, because of the sample"
         readings = [
-            Check(
-                "sample of the traffic",
-                is_read,
-                str(sample) if sample else "no requests",
-                "the assigned share",
-            ),
-            Check(
-                "errors",
-                not worse,
-                pair.verdict if is_read else "not read, because of the sample",
-                f"not worse than version {champion}",
-            ),
+            Check("sample of the traffic", is_read, str(sample), "the assigned share"),
+            Check("errors", not worse, found, f"not worse than version {champion}"),
         ]
-    days = (now - canary.begun) / SECONDS_PER_DAY
     checks = (*faults, *readings)
+    broken = [f"{one.name}: {one.found}" for one in faults if not one.passed]
+    is_over = canary.share < 1 and now - canary.begun >= rules.days * SECONDS_PER_DAY
     outcome: CanaryOutcome = "goes_on"
     why = f"{name} goes on"
-    if broken := [one for one in faults if not one.passed]:
-        outcome, why = "end", "; ".join(f"{one.name}: {one.found}" for one in broken)
+    if broken:
+        outcome, why = "end", "; ".join(broken)
     elif readings and not readings[-1].passed:
         outcome, why = "end", f"version {champion} is nearer to the truth"
     elif better:
         outcome, why = "propose", f"{name} is nearer to the truth than version {champion}"
-    elif shared and days >= rules.days and not proposed:
+    elif is_over and not proposed:
         outcome, why = "end", f"no difference shown in {rules.days:g} days"
-        if not readings[0].passed:
+        if readings and not readings[0].passed:
             why = f"no difference can be read, because {readings[0].found}"
     return CanaryVerdict(service, canary, champion, outcome, why, checks)
 

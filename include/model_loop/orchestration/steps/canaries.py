@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from mlflow.exceptions import MlflowException
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+
 
 def watch() -> list[dict[str, Any]]:
     """Look at the canaries of all datasets, and end or propose those that are due.
@@ -28,7 +33,29 @@ def watch() -> list[dict[str, Any]]:
     What cannot be looked at now is looked at again in five minutes; the log says why. The health of
     the loop tells by itself of a tracking server or a log that does not answer.
     """
-    settings, told = get_settings(), []
+    told: list[dict[str, Any]] = []
+    try:
+        with _few_retries():
+            told.extend(_look_at_all())
+    except (MlflowException, SQLAlchemyError) as error:
+        logger.warning("Canaries are looked at in five minutes again: %s", error)
+    return told
+
+
+@contextlib.contextmanager
+def _few_retries() -> Iterator[None]:
+    """Let MLflow's client give up soon: the next run of the DAG waits, and with it all mails."""
+    before = os.environ.get(_RETRIES)
+    os.environ.setdefault(_RETRIES, "1")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_RETRIES]
+
+
+def _look_at_all() -> Iterator[dict[str, Any]]:
+    settings = get_settings()
     engine = open_log(settings.request_log_url, settings.serving_folder)
     for name in dataset_names():
         if is_left_out(name):
@@ -40,17 +67,15 @@ def watch() -> list[dict[str, Any]]:
             continue
         for variant in variants:
             try:
-                told += _look(engine, variant, CanaryRules.of(settings))
-            except (ModelLoopError, MlflowException, SQLAlchemyError) as error:
+                yield from _look(engine, variant, CanaryRules.of(settings))
+            except ModelLoopError as error:
                 logger.warning("Canaries of %s are not looked at: %s", variant, error)
-    return told
 
 
-def _look(engine: Engine, variant: str, rules: CanaryRules) -> list[dict[str, Any]]:
-    versions, told = versions_of(variant), []
+def _look(engine: Engine, variant: str, rules: CanaryRules) -> Iterator[dict[str, Any]]:
+    versions = versions_of(variant)
     for verdict, entry in look_at_canaries(engine, versions, rules):
         logger.info("%s, version %d: %s", variant, verdict.canary.version, verdict.why)
         if entry is not None:
             announce(canary_alert(verdict, entry, versions.tracker.run_url(entry.run_id)))
-        told.append(verdict.summary())
-    return told
+        yield verdict.summary()

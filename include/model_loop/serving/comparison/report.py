@@ -255,7 +255,8 @@ def compare_canary(
     wanted = (*_wanted(dataset, service, judged), log.at >= since, log.version.in_(versions))
     canary, champion = (answered_by_day(engine, wanted).get(one, {}) for one in versions)
     days = _days_apart(canary, champion)
-    return _compare(versions, days, _last_closed(dataset, now))
+    units = _Units(dataset, units_logged(engine, service), lambda _: None)
+    return units.refuse_mixed(_compare(versions, days, _last_closed(dataset, now)))
 
 
 def _wanted(dataset: Dataset, service: str, judged: Judged | None) -> Wanted:

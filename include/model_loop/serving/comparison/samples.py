@@ -77,16 +77,12 @@ def check_samples(
     found = []
     for moment in dataset_of_variant(service).moments:
         for canary in canaries_of(moves, moment, now):
-            shared = shared_segments(canary)
+            # A share of 1 leaves nothing to compare.
+            shared = [one for one in canary.segments if 0 < one.share < 1]
             wanted = rows_of(engine, service, canary, moment_of, shared)
             if units := count_units(engine, wanted, shared):
                 found.append(check_units(canary, shared, units))
     return found
-
-
-def shared_segments(canary: Canary) -> list[Segment]:
-    """Return the segments in which both versions answer: a share of 1 leaves nothing to compare."""
-    return [one for one in canary.segments if 0 < one.share < 1]
 
 
 def rows_of(

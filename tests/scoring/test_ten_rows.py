@@ -158,7 +158,7 @@ def learned(dataset: Dataset, table: pd.DataFrame) -> Pipeline:
     """Return a forest of the default recipe."""
     columns = list(dataset.recipe(dataset.default_recipe).columns)
     chosen = [one for one in dataset.columns if one.name in columns]
-    encoder, target = table_encoder(chosen, "dense"), table[dataset.target.name]
+    encoder, target = table_encoder(chosen, "dense", rows=len(table)), table[dataset.target.name]
     forest = RandomForestRegressor(20, random_state=1)
     forest.fit(encoder.fit_transform(table[columns], target), target)
     return Pipeline([("encode", encoder), ("estimate", forest)])

@@ -97,6 +97,7 @@ def fitted(dataset: Dataset, recipe: str, layout: Layout, holidays: Sequence[int
     encoder = table_encoder(
         [one for one in dataset.columns if one.name in columns],
         layout,
+        rows=len(learned),
         holidays=holidays,
         dated=["time_hour"],
     )

@@ -13,6 +13,7 @@ import pytest
 import skops.io
 from upath import UPath
 
+from model_loop.datasets.columns import Column
 from model_loop.datasets.declaration import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.stored import text_of_declaration
@@ -25,7 +26,8 @@ from model_loop.partitions.source import find_files, resolved_source
 from model_loop.training_set import request
 from model_loop.training_set.build import EXAMPLE_ROWS, require_ready
 from model_loop.training_set.data_tests import TABLE_TESTS, run_data_tests
-from model_loop.training_set.encoders.tables import feature_columns
+from model_loop.training_set.encoders.tables import feature_columns, table_encoder
+from model_loop.training_set.encodings import Layout
 from model_loop.training_set.frames import model_frame
 from model_loop.training_set.matrices import as_dense
 from model_loop.training_set.preparation import build_training_set
@@ -422,6 +424,21 @@ def test_unseen_and_missing_values_are_encoded(tmp_path: Path) -> None:
     rows = pd.concat([rows, rows.assign(weather=np.nan)])
     for splits in training_set.layouts.values():
         assert np.isfinite(as_dense(splits.encoder.transform(rows))).all()
+
+
+@pytest.mark.parametrize("layout", ["sparse", "dense"])
+@pytest.mark.parametrize(("rows", "fewest"), [(120, 3), (500, 5), (1_000, 10), (5_000, 10)])
+def test_rare_categories_are_one_in_a_hundred_of_a_small_table(
+    layout: Layout, rows: int, fewest: int
+) -> None:
+    """Of 1,000 rows and more they are those of less than ten rows."""
+    texts = ["rare"] * (fewest - 1) + ["few"] * fewest
+    frame = pd.DataFrame({"weather": [*texts, *["usual"] * (rows - len(texts))]})
+    columns = [Column("weather", "weather", "category", "", "", "request", -np.inf, np.inf)]
+    encoder = table_encoder(columns, layout, rows=rows)
+    encoder.fit(frame, np.arange(rows, dtype=float))
+    (found,) = encoder.named_transformers_["category"].infrequent_categories_
+    assert list(found) == ["rare"]
 
 
 def changed(training_set: TrainingSet, folder: Path, part: str) -> TrainingSet:

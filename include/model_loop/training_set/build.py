@@ -216,7 +216,8 @@ def _layouts(
     found: dict[Layout, EncodedSplits] = {}
     layouts: tuple[Layout, ...] = ("sparse", "dense")
     for layout in layouts:
-        train_encoder, encoder = (_encoder(request, layout) for _ in range(2))
+        train_encoder = _encoder(request, layout, len(parts["train"]))
+        encoder = _encoder(request, layout, len(learned))
         train = train_encoder.fit_transform(parts["train"][[*names]], targets["train"])
         found[layout] = EncodedSplits(
             train=as_float32(train),
@@ -228,13 +229,14 @@ def _layouts(
     return found
 
 
-def _encoder(request: TableRequest, layout: Layout) -> ColumnTransformer:
-    """Return the encoder of the columns of a recipe, not fitted yet."""
+def _encoder(request: TableRequest, layout: Layout, rows: int) -> ColumnTransformer:
+    """Return the encoder of the columns of a recipe, to be fitted on so many rows."""
     dataset, declaration = request.dataset, declaration_of_text(request.declaration)
     names = dataset.recipe(request.recipe).columns
     return table_encoder(
         [column for column in dataset.columns if column.name in names],
         layout,
+        rows=rows,
         holidays=holidays_of(declaration.time),
         dated=dated_columns(declaration),
         random_state=request.random_state,
@@ -251,7 +253,7 @@ def _folds(
     names, target = [*dataset.recipe(request.recipe).columns], dataset.target.name
 
     def encoded(layout: Layout, learned: pd.DataFrame, judged: pd.DataFrame) -> EncodedFold:
-        encoder = _encoder(request, layout)
+        encoder = _encoder(request, layout, len(learned))
         actual, wanted = (rows[target].to_numpy(dtype=np.float64) for rows in (learned, judged))
         return EncodedFold(
             train=as_float32(encoder.fit_transform(learned[names], actual)),

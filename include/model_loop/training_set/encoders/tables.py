@@ -34,8 +34,10 @@ from model_loop.days import SECONDS_PER_DAY
 from model_loop.training_set.encodings import Layout
 
 FOLDS = 5
-#: Rows of a category below which it is one of the rare ones.
-_FEWEST_ROWS = 10
+#: Rows of a category below which it is one of the rare ones: so many; of a small table this share
+#: of its rows, at least so few. There, a few rows of a category say more than that it is rare, but
+#: one or two lead a line without a penalty astray.
+_FEWEST_ROWS, _SHARE, _LEAST_ROWS = 10, 0.01, 3
 #: Categories that a sparse matrix has a column of each, and that get an order of their own.
 _MOST_CATEGORIES, _FEW_CATEGORIES = 1_000, 32
 
@@ -48,6 +50,7 @@ def table_encoder(
     columns: Sequence[Column],
     layout: Layout,
     *,
+    rows: int,
     holidays: Sequence[int] = (),
     dated: Sequence[str] = (),
     random_state: int = 42,
@@ -59,6 +62,8 @@ def table_encoder(
     layout
         ``sparse``: scaled numbers, one column for each category, and smooth functions of times,
         for linear models. ``dense``: a few numbers for each column, for trees.
+    rows
+        Number of rows that it will be fitted on.
     holidays
         Days since 1970 that are holidays. Whether a time is on one is a feature; none, if empty.
     dated
@@ -70,7 +75,8 @@ def table_encoder(
         kind: [column.name for column in columns if column.kind == kind]
         for kind in ("number", "category", "yes_no", "time")
     }
-    parts = _sparse(names) if layout == "sparse" else _dense(names, random_state)
+    fewest = min(max(round(_SHARE * rows), _LEAST_ROWS), _FEWEST_ROWS)
+    parts = _sparse(names, fewest) if layout == "sparse" else _dense(names, fewest, random_state)
     days = [name for name in names["time"] if name in dated and holidays]
     parts.append(("is_holiday", _holidays(days, holidays), days))
     return ColumnTransformer(
@@ -78,9 +84,9 @@ def table_encoder(
     )
 
 
-def _sparse(names: dict[str, list[str]]) -> list[tuple[str, Any, list[str]]]:
+def _sparse(names: dict[str, list[str]], fewest: int) -> list[tuple[str, Any, list[str]]]:
     one_hot = OneHotEncoder(
-        min_frequency=_FEWEST_ROWS,
+        min_frequency=fewest,
         max_categories=_MOST_CATEGORIES,
         handle_unknown="infrequent_if_exist",
     )
@@ -93,10 +99,12 @@ def _sparse(names: dict[str, list[str]]) -> list[tuple[str, Any, list[str]]]:
     ]
 
 
-def _dense(names: dict[str, list[str]], random_state: int) -> list[tuple[str, Any, list[str]]]:
+def _dense(
+    names: dict[str, list[str]], fewest: int, random_state: int
+) -> list[tuple[str, Any, list[str]]]:
     folds = KFold(FOLDS, shuffle=True, random_state=random_state)
     ordinal = OrdinalEncoder(
-        min_frequency=_FEWEST_ROWS,
+        min_frequency=fewest,
         max_categories=_FEW_CATEGORIES,
         handle_unknown="use_encoded_value",
         unknown_value=-1,

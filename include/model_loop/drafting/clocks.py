@@ -124,9 +124,9 @@ def offsets_of(time: ColumnValues, raw: RawTable) -> Offsets | None:
     """Return the offsets beside the times of a column; None if there are none but UTC's."""
     column = raw.columns[time.name]
     if pt.is_timestamp(column.type):
-        zone = column.type.tz
-        known = zone != UTC and zone in zoneinfo.available_timezones()
-        return Offsets(time.name, (zone,), (zone,)) if known else None
+        time_zone = column.type.tz
+        known = time_zone != UTC and time_zone in zoneinfo.available_timezones()
+        return Offsets(time.name, (time_zone,), (time_zone,)) if known else None
     if not (pt.is_string(column.type) or pt.is_large_string(column.type)):
         return None
     rows = probe(np.flatnonzero(time.present), _ROWS_READ)

@@ -276,8 +276,8 @@ def canary_alert(verdict: CanaryVerdict, entry: HistoryEntry, url: str) -> Alert
     command = f"model-loop traffic {kind} {canary.version}{share} --variant {variant}"
     purpose = "To undo it" if ends else "To make it champion"
     advice = (
-        f"{purpose}, trigger the DAG {dag} with the action {kind} and the version "
-        f"{canary.version}, or run `{command}`."
+        f"{purpose}, trigger the DAG {dag} with the action {kind}, the version {canary.version}"
+        f"{f' and the share {canary.share:g}' if ends else ''}, or run `{command}`."
     )
     several = len(dataset.variants) > 1
     return Alert(

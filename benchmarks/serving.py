@@ -9,6 +9,8 @@ MODEL_LOOP_TLC_FOLDER (green 2024-01 and 2024-02), or are generated in their siz
 `python -m benchmarks.serving --dataset flights.toml` measures the same for a declared table, with a
 model of its rows, below the path of its dataset.
 
+`python -m benchmarks.serving limits` measures what the limits of intervals cost an answer.
+
 `python -m benchmarks.serving against /path/of/another/checkout` measures two versions of this
 package instead, in 40 pairs in turn: what a change costs.
 """
@@ -47,6 +49,9 @@ from tests.servers import free_port, mlflow_server, wait_for
 
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
+from model_loop.intervals.calibrated import Intervals
+from model_loop.intervals.residuals import Residuals
+from model_loop.models.calibrating import intervals_of
 from model_loop.models.catalogue import get_family
 from model_loop.models.estimators import make_booster
 from model_loop.models.search import SearchRequest
@@ -197,6 +202,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place, mlflow_server(Path(place)) as tracking:
         yield_cores()
         promoter = Promoter(Tracker(tracking, "promotion"), "green", "ended")
+        plain = sys.argv[1:2] == ["limits"]
+        beside = Beside(training_set.learned, None if plain else noisy_intervals(training_set))
         for rounds in (ROUNDS, SHADOW_ROUNDS):
             register_model(
                 promoter.tracker,
@@ -206,10 +213,12 @@ def main() -> None:
                 example=training_set.example_rows,
                 tags={},
                 dataset=training_set.dataset,
-                beside=Beside(training_set.learned),
+                beside=beside,
             )
         move(promoter, "promote", 1)
-        if sys.argv[1:2] == ["against"]:
+        if plain:
+            measure_limits(Path(place), promoter, training_set, bodies(trips)[0])
+        elif sys.argv[1:2] == ["against"]:
             compare(Path(place), tracking, Path(sys.argv[2]), bodies(trips)[0])
         else:
             measure(Path(place), tracking, promoter, bodies(trips))
@@ -326,20 +335,92 @@ def compare(folder: Path, tracking: str, other: Path, asked: tuple[str, ...]) ->
     ratio("the same, both at once", *together)
 
 
+def measure_limits(
+    folder: Path, promoter: Promoter, training_set: TrainingSet, asked: tuple[str, ...]
+) -> None:
+    """Measure one server in turn by two variants of one model, of which one has intervals.
+
+    The version of green has none, and answers null; that of yellow has those of its hours.
+    """
+    tracker, tracking = promoter.tracker, promoter.tracker.tracking_uri
+    other = Promoter(tracker, "yellow", "ended")
+    register_model(
+        tracker,
+        tracker.open_run("benchmark/limits", "model", {}),
+        fit(training_set, ROUNDS),
+        name=other.name,
+        example=training_set.example_rows,
+        tags={},
+        dataset=training_set.dataset,
+        beside=Beside(training_set.learned, noisy_intervals(training_set)),
+    )
+    other.act(Action("promote", "yellow", 1), f"promote/{uuid.uuid4()}")
+    port = free_port()
+    settings = {
+        "MODEL_LOOP_STATE": str(folder),
+        "MODEL_LOOP_TRACKING_URI": tracking,
+        "MODEL_LOOP_SERVING_PORT": str(port),
+        "MODEL_LOOP_SERVING_VARIANTS": "green, yellow",
+    }
+    os.environ.update(settings)
+    get_settings.cache_clear()
+    token = token_file(get_settings()).add("benchmark", rate=0)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    url = f"http://127.0.0.1:{port}"
+    paths = (f"{url}/trips/yellow/predict", f"{url}/trips/green/predict")
+    loads = [Load(path, headers=headers, bodies=asked, seconds=SECONDS) for path in paths]
+    outcomes: tuple[list[Outcome], list[Outcome]] = ([], [])
+    used: tuple[list[float], list[float]] = ([], [])
+    command = [sys.executable, "-m", "benchmarks.serving", "serve"]
+    with process(command, f"{url}/readyz", folder) as server:
+        for path, limits in zip(paths, (True, False), strict=True):
+            answer = requests.post(path, asked[0], headers=headers, timeout=_READY_SECONDS)
+            answer.raise_for_status()
+            assert (answer.json()[0]["level"] is not None) == limits, answer.text
+        for number in range(VERSION_PAIRS):
+            # Each goes first in half of the pairs.
+            for place in (number % 2, 1 - number % 2):
+                before = processor_seconds(server)
+                outcomes[place].append(put(loads[place]))
+                time.sleep(_LOG_SECONDS)
+                seconds = processor_seconds(server) - before
+                used[place].append(seconds / outcomes[place][-1].requests)
+    for name, found in zip(("with limits", "without"), outcomes, strict=True):
+        describe(name, found)
+    speeds = ([one.per_second for one in found] for found in outcomes)
+    for what, (one, without) in {
+        "requests a second": speeds,
+        "processor time of an answer": used,
+    }.items():
+        times, low, high = ratio(what, one, without)
+        names = KNOWN["serving limits"].columns
+        record("serving limits", what, dict(zip(names, (times, low, high), strict=True)))
+
+
+def noisy_intervals(training_set: TrainingSet) -> Intervals:
+    """Return intervals of validation rows whose predictions are off by chance."""
+    actual = training_set.validation_target
+    noise = np.random.default_rng(0).normal(0, 0.3, len(actual))
+    times = training_set.validation_times
+    residuals = Residuals("validation", actual, actual * np.exp(noise), (), "", times)
+    return intervals_of(residuals, training_set)
+
+
 def processor_seconds(server: psutil.Process) -> float:
     """Return what a server and its processes have used, in seconds of a processor."""
     tree = [server, *server.children(recursive=True)]
     return sum(sum(one.cpu_times()[:2]) for one in tree)
 
 
-def ratio(what: str, ours: list[float], theirs: list[float]) -> None:
-    """Print the geometric mean of the ratios of pairs, with its interval."""
+def ratio(what: str, ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
+    """Print the geometric mean of the ratios of pairs, with its interval; return the three."""
     logs = np.log(np.array(ours) / np.array(theirs))
     low, high = np.exp(t.interval(0.95, len(logs) - 1, logs.mean(), sem(logs)))
     print(
         f"{what}, this one over the other: {np.exp(logs.mean()):.3f} "
         f"(95 % interval {low:.3f} to {high:.3f}, {len(logs)} pairs)"
     )
+    return float(np.exp(logs.mean())), float(low), float(high)
 
 
 @contextlib.contextmanager

@@ -29,6 +29,7 @@ from tests.serving.conftest import fit
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.learned import LearnedValues
 from model_loop.datasets.registry import get_dataset
+from model_loop.errors import InvalidInputError
 from model_loop.intervals.calibrated import Intervals
 from model_loop.intervals.calibration import calibrate
 from model_loop.intervals.residuals import Residuals
@@ -458,17 +459,19 @@ def test_ten_rows_from_every_entrance(loop: Loop, name: str) -> None:
         writer.write_table(table)
     assert by_file(loop, ten, "g.arrow", arrow.getvalue()) == asked
     assert said_of(by_form(ten)) == asked
-    # The server answers by the compiled form.
+    # The server answers by the compiled form, which adds up trees in another order.
     for rows in (ten.objects, ten.texts):
         for one, other in zip(said_of(by_server(loop, ten, rows)), asked, strict=True):
-            assert one == pytest.approx(other, rel=1e-6)
+            assert one == pytest.approx(other, rel=1e-13)
     narrow = by_file(loop, ten, "h.csv", csv, level=62.5)
     assert said_of(by_form(ten, level=62.5)) == narrow
+    with pytest.raises(InvalidInputError, match=r"level = 0\.9 is not a number from 50 to 99"):
+        by_form(ten, level=0.9)
     assert by_file(loop, ten, "i.jsonl", lines, level=62.5) == narrow
     for one, other in zip(
         said_of(by_server(loop, ten, ten.objects, level=62.5)), narrow, strict=True
     ):
-        assert one == pytest.approx(other, rel=1e-6)
+        assert one == pytest.approx(other, rel=1e-13)
     for (_, low, high, level), (_, lower, upper, _) in zip(narrow, asked, strict=True):
         assert lower < low < high < upper
         assert level == 62.5

@@ -22,6 +22,7 @@ from model_loop.errors import InvalidInputError
 from model_loop.intervals.calibrated import Intervals
 from model_loop.intervals.calibration import calibrate
 from model_loop.intervals.residuals import Residuals
+from model_loop.models.calibrating import bounds_of
 from model_loop.scoring.limits import NO_LIMITS, limit_names, limits_in_words, limits_of_rows
 from model_loop.serving.http.requests import open_request
 from model_loop.serving.models.predictor import ServedVersion
@@ -41,6 +42,7 @@ source = "parks.csv"
 type = "number"
 [columns.visitors]
 type = "number"
+constraints = {minimum = 0}
 """
 
 
@@ -186,6 +188,13 @@ def test_a_column_of_a_table_may_have_the_same_name() -> None:
     several = open_request(parks, json.dumps(body).encode(), 9)
     assert (several.level, several.read(parks)[0].cells) == (80.0, [3.0])
     assert limit_names(parks.columns.fields) == ("lower", "upper", "predicted_level")
+
+
+def test_limits_end_at_declared_bounds() -> None:
+    """Those of the target's column in the file, or of the target of a dataset in Python."""
+    parks = dataset_of(parse_declaration(PARKS, "parks.toml"))
+    assert bounds_of(parks) == (0.0, math.inf)
+    assert bounds_of(TRIPS) == (TRIPS.target.above, TRIPS.target.highest)
 
 
 def test_one_row_and_many_have_the_same_limits(intervals: Intervals) -> None:

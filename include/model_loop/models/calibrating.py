@@ -29,6 +29,7 @@ from model_loop.training_set.frames import as_numbers
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
+    from model_loop.datasets.dataset import Dataset
     from model_loop.models.catalogue import ModelFamily
     from model_loop.models.search import SearchRequest, TuningResult
     from model_loop.training_set.matrices import Targets
@@ -125,12 +126,25 @@ def _of_the_search(tuned: TuningResult, actual: Targets) -> Targets | None:
 def intervals_of(residuals: Residuals, training_set: TrainingSet) -> Intervals:
     """Return intervals as they suit the dataset: its bounds, and the hours that requests bring."""
     dataset = training_set.dataset
+    lowest, highest = bounds_of(dataset)
     return calibrate(
         residuals,
         half_life=HALF_LIFE,
         by_hour=dataset.time in training_set.recipe.columns,
-        lowest=dataset.target.above,
-        highest=dataset.target.highest,
+        lowest=lowest,
+        highest=highest,
+    )
+
+
+def bounds_of(dataset: Dataset) -> tuple[float, float]:
+    """Return the bounds of a true value: those that a file declares of its column go first."""
+    target, declaration = dataset.target, dataset.declaration
+    column = declaration.columns.get(target.name) if declaration else None
+    lowest = column.constraints.minimum if column else None
+    highest = column.constraints.maximum if column else None
+    return (
+        target.above if lowest is None else lowest,
+        target.highest if highest is None else highest,
     )
 
 

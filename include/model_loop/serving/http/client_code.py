@@ -34,7 +34,7 @@ def client_code(language: str, url: str, dataset: Dataset) -> str:
     InvalidInputError
         If there is none for this language.
     """
-    body = json.dumps({"inputs": [example_row(dataset)], "key": "customer-17"})
+    body = json.dumps({"inputs": [example_row(dataset)], "key": "customer-17", "level": 90})
     return look_up("Language", language, _CODE)(f"{url.rstrip('/')}/predict", body)
 
 

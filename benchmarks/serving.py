@@ -387,14 +387,8 @@ def measure_limits(
                 used[place].append(seconds / outcomes[place][-1].requests)
     for name, found in zip(("with limits", "without"), outcomes, strict=True):
         describe(name, found)
-    speeds = ([one.per_second for one in found] for found in outcomes)
-    for what, (one, without) in {
-        "requests a second": speeds,
-        "processor time of an answer": used,
-    }.items():
-        times, low, high = ratio(what, one, without)
-        names = KNOWN["serving limits"].columns
-        record("serving limits", what, dict(zip(names, (times, low, high), strict=True)))
+    ratio("requests a second", *([one.per_second for one in found] for found in outcomes))
+    ratio("processor time of an answer", *used)
 
 
 def noisy_intervals(training_set: TrainingSet) -> Intervals:
@@ -412,15 +406,14 @@ def processor_seconds(server: psutil.Process) -> float:
     return sum(sum(one.cpu_times()[:2]) for one in tree)
 
 
-def ratio(what: str, ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
-    """Print the geometric mean of the ratios of pairs, with its interval; return the three."""
+def ratio(what: str, ours: list[float], theirs: list[float]) -> None:
+    """Print the geometric mean of the ratios of pairs, with its interval."""
     logs = np.log(np.array(ours) / np.array(theirs))
     low, high = np.exp(t.interval(0.95, len(logs) - 1, logs.mean(), sem(logs)))
     print(
         f"{what}, this one over the other: {np.exp(logs.mean()):.3f} "
         f"(95 % interval {low:.3f} to {high:.3f}, {len(logs)} pairs)"
     )
-    return float(np.exp(logs.mean())), float(low), float(high)
 
 
 @contextlib.contextmanager

@@ -240,10 +240,6 @@ KNOWN: Mapping[str, Table] = {
         ),
         ("answers, requests/s", "p50, ms", "p99, ms", "/predict is faster, times"),
     ),
-    "serving limits": Table(
-        ("requests a second", "processor time of an answer"),
-        ("with limits over without, times", "from, times", "to, times"),
-    ),
     "serving declared": Table(
         tuple(
             row

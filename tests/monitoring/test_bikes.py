@@ -201,6 +201,8 @@ def test_closed_days_correct_the_intervals_once(form: dict[str, Any], folder: Pa
     assert ended.returncode in {0, 1}, ended.stderr
     assert json.loads(ended.stdout)["versions"][0]["days"] == 31
     assert correction_of(tags_of(versions), 1) == correction
+    answering = load_predictor(versions, RegisteredVersion("bikes", 1))
+    assert answering.correction == correction
     assert records.days(watched) == days
     run = records.tracker.find_run(f"intervals/{watched.line}")
     assert run is not None

@@ -7,7 +7,7 @@ import hashlib
 import json
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
 from model_loop.datasets.dataset import Moment
+from model_loop.intervals.adaptive import Correction
 from model_loop.models.catalogue import XGBOOST, ModelFamily, get_family
 from model_loop.models.estimators import make_booster, make_sklearn
 from model_loop.models.search import SearchRequest
@@ -126,6 +127,7 @@ class MemoryRegistry:
         self.now = standing
         self.predictors = predictors
         self.early = Deployment()
+        self.corrections: Mapping[int, Correction] = {}
         self.reachable = True
         #: Versions whose files take for ever to come.
         self.stuck: set[int] = set()

@@ -19,6 +19,7 @@ from tests.serving.conftest import TRIP, Server
 from model_loop.datasets.declaration import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.errors import InvalidInputError
+from model_loop.intervals.adaptive import Correction
 from model_loop.intervals.calibrated import Intervals
 from model_loop.intervals.calibration import calibrate
 from model_loop.intervals.residuals import Residuals
@@ -107,6 +108,28 @@ def test_a_level_out_of_its_bounds_is_refused_by_name(
     assert error["rule"] == "is not a number from 50 to 99"
     assert "percentage" in error["remedy"]
     assert server.log.counts.written == server.log.waiting == 0
+
+
+def test_the_correction_of_closed_days_moves_the_limits_at_the_next_look(
+    server: Server, intervals: Intervals
+) -> None:
+    """Limits alone; the champion stays the same version, and the one before it is still kept."""
+    (before,) = server.predict(TRIP)
+    correction = Correction(bias=0.3, lower=0.5, upper=0.2, version=4, day="2024-03-04")
+    server.registry.corrections = {7: correction, 8: correction}
+    server.live.look()
+    (answer,) = server.predict(TRIP)
+    assert answer["prediction"] == before["prediction"]
+    limits = intervals.at(90.0, correction).limits(answer["prediction"], 8)
+    assert (answer["lower"], answer["upper"]) == limits
+    assert answer["upper"] > before["upper"]
+    kept = server.live.now.champion
+    server.live.look()
+    assert server.live.now.champion is kept
+    tries = list(server.registry.tries)
+    server.registry.now = Deployment(champion=1)
+    server.live.refresh()
+    assert server.registry.tries == tries
 
 
 def test_a_version_of_before_answers_null(server: Server) -> None:

@@ -18,6 +18,7 @@ from upath import UPath
 
 from model_loop.alerts.outbox import Outbox
 from model_loop.errors import InvalidInputError
+from model_loop.intervals.adaptive import NO_CORRECTION, Correction
 from model_loop.models.catalogue import ModelFamily
 from model_loop.models.extras import extra_families
 from model_loop.scoring.rows import to_frame
@@ -27,6 +28,7 @@ from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.models.registry import MlflowRegistry
 from model_loop.serving.models.store import DIGESTS, ModelStore
 from model_loop.tracking.actions import Action
+from model_loop.tracking.corrections import keep_correction, keep_widening
 from model_loop.tracking.deployments import Deployment
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import register_model
@@ -98,6 +100,23 @@ def test_the_standing_is_what_the_client_of_mlflow_says(
     monkeypatch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")
     assert registry.standings() == standing
     assert sorted(registry.moves(), key=lambda one: -one.begun) == moves
+
+
+def test_a_look_brings_the_corrections_of_intervals(
+    promoter: Promoter, registry: MlflowRegistry
+) -> None:
+    """Those by days, else what the gate has widened; none of a version without either."""
+    promoter.tracker.client.set_registered_model_alias(promoter.name, "champion", "1")
+    registry.standings()
+    assert registry.corrections[1] == NO_CORRECTION
+    wide = Correction(lower=0.5, upper=0.5, version=1)
+    later = Correction(bias=0.1, lower=0.4, version=2, day="2024-03-02")
+    keep_widening(promoter.tracker, promoter.name, 1, wide)
+    registry.standings()
+    assert registry.corrections[1] == wide
+    keep_correction(promoter.tracker, promoter.name, 1, later)
+    registry.standings()
+    assert registry.corrections[1] == later
 
 
 def test_a_registry_without_the_model(promoter: Promoter, tmp_path: Path) -> None:

@@ -56,8 +56,10 @@ def answers_of(
         complete = _complete(dataset, predictor, row)
         (predicted,) = predictor.predict(as_rows(dataset, [complete.cells])).tolist()
         version = known.registry.version(predictor.version)
-        intervals, cells = predictor.intervals, [complete.cells]
-        (limits,) = limits_of_rows(intervals, dataset, level, [predicted], cells)
+        intervals, correction = predictor.intervals, predictor.correction
+        (limits,) = limits_of_rows(
+            intervals, dataset, level, [predicted], [complete.cells], correction
+        )
         found.append(
             {
                 **answer,

@@ -12,10 +12,12 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from model_loop.days import SECONDS_PER_DAY
+from model_loop.intervals.adaptive import NO_CORRECTION
 from model_loop.intervals.grid import DEFAULT_LEVEL, check_level
 
 if TYPE_CHECKING:
     from model_loop.datasets.dataset import Dataset
+    from model_loop.intervals.adaptive import Correction
     from model_loop.intervals.calibrated import Intervals
 
 #: Names in answers, in the log and in scored files.
@@ -71,8 +73,14 @@ def limits_of_rows(
     level: float,
     predictions: Iterable[float],
     rows: Sequence[Sequence[Any]],
+    correction: Correction = NO_CORRECTION,
 ) -> list[Limits]:
     """Return the limits of predictions, given the cells of their rows.
+
+    Parameters
+    ----------
+    correction
+        Correction of the intervals; see `tracking.corrections`.
 
     Raises
     ------
@@ -81,7 +89,7 @@ def limits_of_rows(
     """
     if intervals is None:
         return [NO_LIMITS] * len(rows)
-    limits = intervals.at(level).limits
+    limits = intervals.at(level, correction).limits
     place = dataset.columns.places.get(dataset.time or "") if intervals.groups else None
     found = []
     for prediction, cells in zip(predictions, rows, strict=True):

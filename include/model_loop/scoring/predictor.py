@@ -14,8 +14,10 @@ from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.registry import dataset_of_variant, find_variant, variants
 from model_loop.datasets.stored import dataset_of_text
 from model_loop.errors import InvalidInputError
+from model_loop.intervals.adaptive import NO_CORRECTION, Correction
 from model_loop.intervals.calibrated import Intervals
 from model_loop.scoring.notices import ValueWatch, watch_of
+from model_loop.tracking.corrections import correction_of
 from model_loop.tracking.deployments import (
     Standings,
     parts_of_aliases,
@@ -117,6 +119,8 @@ class Predictor:
         Compares rows with what it has learned from; None where that was not stored.
     intervals
         Intervals around its predictions; None where they were not stored.
+    correction
+        Correction of the intervals when the version was loaded.
     """
 
     version: RegisteredVersion
@@ -124,6 +128,7 @@ class Predictor:
     columns: tuple[str, ...]
     watch: ValueWatch | None = None
     intervals: Intervals | None = None
+    correction: Correction = NO_CORRECTION
 
     @property
     def pipeline(self) -> Pipeline | None:
@@ -313,4 +318,8 @@ def load_predictor(
         # Models of before there were signatures name their recipe.
         columns = version.dataset.recipe(loaded.model.named_steps["encode"].recipe).columns
     watch = watch_of(version.dataset, version.number, loaded.learned)
-    return Predictor(version, loaded.model, tuple(columns), watch, loaded.intervals)
+    correction = NO_CORRECTION
+    if loaded.intervals is not None:
+        tags = versions.tracker.client.get_registered_model(versions.name).tags
+        correction = correction_of(tags, version.number)
+    return Predictor(version, loaded.model, tuple(columns), watch, loaded.intervals, correction)

@@ -54,7 +54,9 @@ def answer(
     predicted = predictor.predict(to_frame(dataset, values, predictor.columns)).tolist()
     identifiers = new_ids(len(complete)).astype(str).tolist()
     version, make, watch = predictor.version.number, answering(dataset), predictor.watch
-    limits = limits_of_rows(predictor.intervals, dataset, level, predicted, cells)
+    limits = limits_of_rows(
+        predictor.intervals, dataset, level, predicted, cells, predictor.correction
+    )
     answers = [
         msgspec.to_builtins(
             make(row, value, identifier, version, moment, notices_of(watch, row), around)

@@ -138,7 +138,9 @@ class PredictionService:
             chosen, (rows, values, predictions) = _predict_on_trial(chosen, chosen.champion)
         predictor, part, dataset = chosen.predictor, chosen.part, chosen.dataset
         watch = predictor.watch
-        limits = limits_of_rows(predictor.intervals, dataset, level, predictions, values)
+        limits = limits_of_rows(
+            predictor.intervals, dataset, level, predictions, values, predictor.correction
+        )
         notices = [notices_of(watch, row) for row in rows]
         at = time.time()
         latency = (time.perf_counter() - started) * 1_000

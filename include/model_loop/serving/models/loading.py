@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from model_loop.errors import ModelLoopError
+from model_loop.intervals.adaptive import Correction
 from model_loop.serving.models.predictor import ServedVersion
 from model_loop.tracking.moments import Tries
 
@@ -91,6 +92,17 @@ class Loader:
             self.loaded = {number: one for number, one in self.loaded.items() if number in versions}
             self.problems = {n: why for n, why in self.problems.items() if n in versions}
             self._tries = {n: tries for n, tries in self._tries.items() if n in versions}
+
+    def correct(self, corrections: Mapping[int, Correction]) -> None:
+        """Replace versions whose intervals have another correction now."""
+        with self._changed:
+            changed = {
+                version: replace(self.loaded[version], correction=correction)
+                for version, correction in corrections.items()
+                if version in self.loaded and self.loaded[version].correction != correction
+            }
+            if changed:
+                self.loaded = self.loaded | changed
 
     def _begin(self, version: int) -> None:
         tries = self._tries.get(version, Tries())

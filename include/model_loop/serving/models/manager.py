@@ -24,6 +24,7 @@ from model_loop.alerts.outbox import Outbox
 from model_loop.alerts.types import Alert
 from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.errors import ModelLoopError
+from model_loop.intervals.adaptive import Correction
 from model_loop.objects.documents import read_document
 from model_loop.objects.files import atomic_write
 from model_loop.serving.models.loading import Loader, RegistryError
@@ -118,11 +119,14 @@ class VersionSource(Protocol):
         Previous standing, in place of what cannot be read.
     dataset
         Dataset of the versions.
+    corrections
+        Corrections of the intervals of versions at the last look.
     """
 
     dataset: Dataset
     unreadable: tuple[str, ...]
     before: Standings | None
+    corrections: Mapping[int, Correction]
 
     def standings(self) -> Standings:
         """Return the current standing of the versions, at each moment.
@@ -342,6 +346,7 @@ class ModelManager:
         champions = {one.champion for one in standings.values() if one.champion is not None}
         wanted = {version for standing in standings.values() for version in standing.versions}
         self._loader.want(champions, wanted - champions)
+        self._loader.correct(self._registry.corrections)
         loaded, problems = self._loader.loaded, self._loader.problems
         after = ActiveModels(
             {
@@ -363,7 +368,8 @@ class ModelManager:
     def _forget(self, wanted: set[int], before: ActiveModels, after: ActiveModels) -> None:
         """Keep what answers and what answered before, for a quick way back."""
         for moment, side in before.sides.items():
-            if side.champion is not None and side.champion is not after.sides[moment].champion:
+            now = after.sides[moment].champion
+            if side.champion is not None and (now is None or now.version != side.champion.version):
                 self._former[moment] = side.champion.version
         answering = (one.version for live in (before, after) for one in live.predictors)
         self._loader.keep({*wanted, *answering, *self._former.values()})

@@ -10,6 +10,7 @@ from model_loop.datasets.columns import Columns
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.reading import Row
 from model_loop.datasets.stored import dataset_of_text
+from model_loop.intervals.adaptive import NO_CORRECTION, Correction
 from model_loop.intervals.calibrated import Intervals
 from model_loop.scoring.notices import ValueWatch
 from model_loop.scoring.reasons import Explain
@@ -41,6 +42,8 @@ class ServedVersion:
         The stored declaration that it was trained on; empty if it has none.
     intervals
         Intervals around its predictions; None where they were not stored.
+    correction
+        Correction of the intervals at the last look at the registry.
     """
 
     version: int
@@ -52,6 +55,7 @@ class ServedVersion:
     watch: ValueWatch | None = None
     declaration: str = ""
     intervals: Intervals | None = None
+    correction: Correction = NO_CORRECTION
 
     def dataset(self, present: Dataset) -> Dataset:
         """Return the dataset by which it reads rows: that of its declaration, or the present."""

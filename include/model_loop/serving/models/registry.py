@@ -27,11 +27,13 @@ from model_loop.alerts.types import Alert
 from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.registry import dataset_of_model
 from model_loop.errors import InvalidInputError
+from model_loop.intervals.adaptive import Correction
 from model_loop.scoring.notices import watch_of
 from model_loop.serving.compiled.model import CompiledModel, NotCompiledError
 from model_loop.serving.compiled.orders import CompilerResult, Order
 from model_loop.serving.models.loading import RegistryError
 from model_loop.serving.models.predictor import ServedVersion, places_of
+from model_loop.tracking.corrections import correction_of
 from model_loop.tracking.deployments import (
     MomentUnknownError,
     Standings,
@@ -180,6 +182,7 @@ class MlflowRegistry:
         self.before: Standings | None = None
         #: Errors of the last look, in words.
         self.unreadable: tuple[str, ...] = ()
+        self.corrections: Mapping[int, Correction] = {}
 
     def standings(self) -> Standings:
         """Return the current standing of the versions, at each moment.
@@ -200,6 +203,7 @@ class MlflowRegistry:
             log_once(problem)
         self.before, self.unreadable = found, tuple(unreadable)
         self._needed = frozenset().union(*(standing.versions for standing in found.values()))
+        self.corrections = {version: correction_of(tags, version) for version in self._needed}
         return found
 
     def moves(self) -> list[ShareMove]:

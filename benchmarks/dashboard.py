@@ -311,7 +311,7 @@ def serve(url: str, folder: Path, port: int) -> None:
         # Of no other dataset is anything in this store.
         return frozenset(one.name for one in datasets if one.name == "trips")
 
-    pages = Dashboard("green", lambda _: sources, {"green": service}, questions, trips)
+    pages = Dashboard("green", lambda _: sources, {"green": service}, trips)
     app = create_app(
         service,
         anybody,

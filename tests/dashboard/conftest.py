@@ -13,7 +13,6 @@ import pytest
 from model_loop.background_cache import BackgroundCache
 from model_loop.dashboard.app import Dashboard, Right
 from model_loop.dashboard.known import PARTS, PageSources, pages_of
-from model_loop.dashboard.questions import Questions
 from model_loop.dashboard.types import (
     DagRuns,
     FamilyRun,
@@ -88,7 +87,6 @@ ALL: Rights = {}
 
 def dashboard_of(
     sources: PageSources,
-    questions: Questions | None = None,
     rights: Rights = ALL,
 ) -> Dashboard:
     """Return the pages of one variant, the default one.
@@ -107,7 +105,7 @@ def dashboard_of(
         assert key == sources.service
         return sources
 
-    return Dashboard(sources.service, make, {}, questions or Questions(), allowed)
+    return Dashboard(sources.service, make, {}, allowed)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from model_loop.dashboard.types import WindowRun
 from model_loop.errors import WorkerError
 
 WINDOW = WindowRun("2" * 32, 3, "request_log", "2024-02-01", 1.7e9, "ok", "", "", {})
-#: Only models that are explained need these.
+#: Only models need these.
 NEEDED_LATE = ("sklearn", "skops", "xgboost", "shap")
 
 
@@ -34,7 +34,7 @@ def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Quest
 
 
 def test_a_server_that_is_down_is_named(questions: Questions, make_sources: MakeSources) -> None:
-    """On the page, in the health, and to whoever asks why; what does not need it is answered."""
+    """On the page and in the health; what does not need it is answered."""
     assert questions.products() == ()
     part = BackgroundCache(lambda: questions.families("green"))
     part.refresh()
@@ -46,11 +46,9 @@ def test_a_server_that_is_down_is_named(questions: Questions, make_sources: Make
     ):
         with pytest.raises(WorkerError, match=r"^MlflowException: "):
             ask()
-    row = [1.0, *[float("nan")] * 6]
-    assert questions.explain("green", 1, row, ["PULocationID"])["why"].startswith("Mlflow")
 
     sources = make_sources(questions, windows=(WINDOW,))
-    client = TestClient(dashboard_of(sources, questions).app())
+    client = TestClient(dashboard_of(sources).app())
     answer = client.get(f"/evidently/{WINDOW.run_id}")
     assert answer.status_code == 503
     assert "does not give the report now" in answer.text

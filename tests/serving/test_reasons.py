@@ -221,8 +221,9 @@ def test_the_strongest_are_named_with_their_values() -> None:
     _, form, rows = flight_form("forest dense")
     found = explainer_of(form)(rows)
     predictions = form.verify(machine_code=False)(rows)
-    for row, added, prediction in zip(rows, found.added, predictions, strict=True):
-        told = tell_reasons(DATASET, row.tolist(), prediction, found.base, added, most=2)
+    for number, (row, prediction) in enumerate(zip(rows, predictions, strict=True)):
+        added = found.added[number]
+        told = tell_reasons(DATASET, row.tolist(), prediction, found, number, most=2)
         assert len(told.strongest) == 2
         assert abs(told.strongest[0].added) >= abs(told.strongest[1].added)
         total = told.base + sum(one.added for one in told.strongest) + told.others

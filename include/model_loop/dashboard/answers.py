@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from model_loop.charts import figures
 from model_loop.charts.formatting import short
 from model_loop.dashboard.known import PageSources
-from model_loop.dashboard.questions import Questions
 from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.reading import RefusedRowsError, Row
+from model_loop.errors import InvalidInputError
 from model_loop.scoring.assumptions import compute_missing, tell_assumed
 from model_loop.scoring.limits import limits_of_rows
+from model_loop.scoring.reasons import in_words, tell_reasons
 from model_loop.scoring.rows import as_rows
 from model_loop.tracking.deployments import PARTS, Part, alias_of
 
@@ -74,33 +75,30 @@ def answers_of(
     return found
 
 
-def reasons_of(
-    questions: Questions, sources: PageSources, live: ActiveModels, alias: str, read: Read
-) -> dict[str, Any]:
-    """Explain a version's prediction of a row, with a figure."""
+def reasons_of(sources: PageSources, live: ActiveModels, alias: str, read: Read) -> dict[str, Any]:
+    """Explain a version's prediction of a row, with a figure; ``why`` says why it cannot be."""
     if alias not in (there := _ready(live)):
         return {"why": f"There is no {alias}."}
     predictor, words = there[alias][-1], sources.words
     dataset = predictor.dataset(sources.declared)
     (row, *_) = read(dataset)
-    values = _complete(dataset, predictor, row).cells
-    found = questions.explain(sources.service, predictor.version, values, predictor.columns)
-    if "features" not in found:
-        return found
-    titles = {column.name: column.title for column in dataset.columns}
-    named = ((titles.get(name) or name, added) for name, added in found["features"].items())
-    parts = sorted(named, key=lambda item: -abs(item[1]))
+    cells = _complete(dataset, predictor, row).cells
+    rows = as_rows(dataset, [cells])
+    try:
+        found = predictor.explain(rows)
+    except InvalidInputError as error:
+        return {"why": f"{error.given} {error.rule}."}
+    (predicted,) = predictor.predict(rows).tolist()
+    told = tell_reasons(dataset, cells, predicted, found, 0, most=len(cells))
+    parts = [(in_words(one), one.added) for one in told.strongest]
+    average = f"average {words.row}" if told.average else "intercept"
+    title = words.axis(words.target)
     return {
-        **found,
+        "base": told.base,
+        "average": average,
+        "method": found.method,
         "features": parts,
-        "figure": figures.inert(
-            figures.force(
-                found["base"],
-                parts,
-                average=f"average {words.row}",
-                title=words.axis(words.target),
-            )
-        ),
+        "figure": figures.inert(figures.force(told.base, parts, average=average, title=title)),
     }
 
 

@@ -22,7 +22,6 @@ from model_loop.dashboard.answers import answers_of, reasons_of
 from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.page import Page
 from model_loop.dashboard.pages import PAGES
-from model_loop.dashboard.questions import Questions
 from model_loop.dashboard.rendering import Place, asset, render
 from model_loop.dashboard.tabs import tab_of
 from model_loop.datasets.dataset import Dataset
@@ -79,8 +78,6 @@ class Dashboard:
         Makes the sources of the pages of a variant.
     services
         Services that the playground asks, by the keys of their variants.
-    questions
-        Process that explains predictions.
     allowed
         Rights of the person of a request.
     """
@@ -88,7 +85,6 @@ class Dashboard:
     default: str
     make_sources: Callable[[str], PageSources]
     services: Mapping[str, PredictionService]
-    questions: Questions
     allowed: Allowed
     _sources: dict[str, PageSources] = field(default_factory=dict)
 
@@ -173,9 +169,7 @@ class Dashboard:
             await asyncio.to_thread(live.wait, _FIRST_LOOK_SECONDS)
         alias = request.query_params.get("why")
         if alias:
-            found = await asyncio.to_thread(
-                reasons_of, self.questions, sources, live.now, alias, opened.read
-            )
+            found = await asyncio.to_thread(reasons_of, sources, live.now, alias, opened.read)
             return JSONResponse(found, headers=_SAFE)
         answers = await asyncio.to_thread(answers_of, sources, live.now, opened.read, opened.level)
         return JSONResponse({"answers": answers}, headers=_SAFE)

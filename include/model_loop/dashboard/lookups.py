@@ -1,29 +1,22 @@
 """The process that the api-server asks for what is not light to know; see `worker`.
 
-MLflow's client brings pandas and Arrow along, and a model that is explained scikit-learn, XGBoost
-and SHAP: the api-server, which people look at, does not pay for them.
+MLflow's client brings pandas and Arrow along: the api-server, which people look at, does not pay
+for them.
 """
 
 from __future__ import annotations
-
-import functools
-from typing import TYPE_CHECKING, Any
 
 from mlflow import MlflowClient
 
 from model_loop.dashboard.runs import Runs
 from model_loop.dashboard.types import LearnedColumn, RegistryState
 from model_loop.dashboard.worker import serve
-from model_loop.datasets.reading import Value
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.monitoring.health.stored import champion_of, products_of
 from model_loop.monitoring.health.types import Champion, Product
 from model_loop.settings import Settings, get_settings
 from model_loop.tracking.experiments import tracker_of
 from model_loop.tracking.versions import ModelVersions
-
-if TYPE_CHECKING:
-    from model_loop.dashboard.explainer import Models
 
 
 class Lookups:
@@ -52,18 +45,6 @@ class Lookups:
 
         return learned_columns(self._versions(service).tracker, service, int(version))
 
-    def explain(
-        self, service: str, version: int, row: list[Value | None], columns: list[str]
-    ) -> dict[str, Any]:
-        """Explain a version's prediction of a row."""
-        return self._models.explain(service, version, row, columns)
-
-    @functools.cached_property
-    def _models(self) -> Models:
-        from model_loop.dashboard.explainer import Models  # noqa: PLC0415 - only explanations need scikit-learn
-
-        return Models(self._settings)
-
     def _versions(self, service: str) -> ModelVersions:
         settings, dataset = self._settings, dataset_of_variant(service)
         tracker = tracker_of(dataset, settings.tracking_uri, settings.experiment, "promotion")
@@ -76,9 +57,9 @@ def main() -> None:
     runs = lookups.runs
     answered = (
         runs.families, runs.partitions, runs.windows, runs.trials, runs.document,
-        lookups.registry, lookups.champion, lookups.products, lookups.learned, lookups.explain,
+        lookups.registry, lookups.champion, lookups.products, lookups.learned,
     )  # fmt: skip
-    serve({one.__name__: one for one in answered}, one_at_a_time=("explain",))
+    serve({one.__name__: one for one in answered})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,14 +17,7 @@ from model_loop.dashboard.types import (
     WindowRun,
 )
 from model_loop.dashboard.worker import WorkerProcess
-from model_loop.datasets.reading import Value
-from model_loop.errors import WorkerError
 from model_loop.monitoring.health.types import Champion, Product
-
-#: An explanation that takes longer is not waited for.
-_EXPLAINING_SECONDS = 60.0
-#: Characters of an error that whoever asks for reasons is told.
-_MOST_TOLD = 300
 
 _Value = TypeVar("_Value")
 
@@ -83,24 +76,6 @@ class Questions:
     def learned(self, service: str, version: str) -> Mapping[str, LearnedColumn]:
         """Columns of the rows that a version has learned from, by field; empty if unknown."""
         return self._ask("learned", dict[str, LearnedColumn], service=service, version=version)
-
-    def explain(
-        self, service: str, version: int, row: Sequence[Value], columns: Sequence[str]
-    ) -> dict[str, Any]:
-        """Explain a version's prediction; ``why`` gives the reason if that is not possible."""
-        asked = {
-            "service": service,
-            "version": version,
-            # JSON has no NaN, and only NaN differs from itself.
-            "row": [value if value == value else None for value in row],  # noqa: PLR0124 - see above
-            "columns": list(columns),
-        }
-        try:
-            found = self._worker.ask("explain", asked, _EXPLAINING_SECONDS)
-        except WorkerError as error:
-            return {"why": str(error)[:_MOST_TOLD]}
-        reasons: dict[str, Any] = json.loads(found or b"{}")
-        return reasons
 
     def stop(self) -> None:
         """End the process that is asked."""

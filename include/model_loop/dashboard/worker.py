@@ -19,7 +19,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import MappingProxyType
 from typing import Any
@@ -154,7 +154,7 @@ class WorkerProcess:
         threading.Thread(target=self._process.wait, name="worker", daemon=True).start()
 
 
-def serve(lookups: Mapping[str, Lookup], one_at_a_time: Collection[str] = ()) -> None:
+def serve(lookups: Mapping[str, Lookup]) -> None:
     """Answer questions until the input ends or nothing is asked for long, and end the process.
 
     Parameters
@@ -162,13 +162,10 @@ def serve(lookups: Mapping[str, Lookup], one_at_a_time: Collection[str] = ()) ->
     lookups
         Functions by the name of the question. They return bytes, None for nothing, or a value that
         becomes JSON.
-    one_at_a_time
-        Names of questions that are answered one after another.
     """
     # Ctrl-C is meant for the server; this process ends with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     shared = ThreadPoolExecutor(_THREADS)
-    single = dict.fromkeys(one_at_a_time, ThreadPoolExecutor(1))
     pending: set[Future[None]] = set()
     with socket.socket(fileno=sys.stdin.fileno()) as control:
         control.settimeout(float(sys.argv[1]))
@@ -186,8 +183,7 @@ def serve(lookups: Mapping[str, Lookup], one_at_a_time: Collection[str] = ()) ->
             # If the server has ended, so does the input.
             with contextlib.suppress(ConnectionError):
                 connection.sendall(_READ)
-            pool = single.get(question.name, shared)
-            future = pool.submit(_answer, connection, question, lookups)
+            future = shared.submit(_answer, connection, question, lookups)
             pending.add(future)
             future.add_done_callback(pending.discard)
     wait({*pending}, _CLEANUP_SECONDS)

@@ -171,49 +171,6 @@ def shap_by_feature(model: Pipeline, rows: pd.DataFrame) -> pd.DataFrame:
     return by_feature(values, _made_of(model, rows, names))
 
 
-@dataclass(frozen=True)
-class RowReasons:
-    """Contributions of features to the prediction of one row.
-
-    Parameters
-    ----------
-    base
-        Value that everything is added to, in the unit of the target.
-    features
-        Amounts by feature; with `base` they add up to the prediction.
-    method
-        Method that computed them.
-    """
-
-    base: float
-    features: dict[str, float]
-    method: str
-
-
-def reasons_of(model: Pipeline, row: pd.DataFrame) -> RowReasons | None:
-    """Explain the prediction of one raw row; None for models of neither trees nor a sum.
-
-    Parameters
-    ----------
-    row
-        Raw columns, of one row.
-    """
-    encoder, estimator = model[:-1], model.named_steps["estimate"]
-    encoded = encoder.transform(row)
-    names = [str(name) for name in encoder.get_feature_names_out()]
-    if _visits(estimator) is not None:
-        values, base = _contributions(estimator, encoded)
-        method = "SHAP values of the trees; the sum begins at the average prediction"
-    elif hasattr(estimator, "coef_"):
-        values = as_dense(encoded).astype(np.float64) * np.ravel(estimator.coef_)
-        base = float(np.ravel(estimator.intercept_)[0])
-        method = "coefficient times value; the sum begins at the intercept"
-    else:
-        return None
-    (added,) = by_feature(values, _made_of(model, row, names)).to_dict(orient="records")
-    return RowReasons(base, {str(name): float(value) for name, value in added.items()}, method)
-
-
 def by_feature(values: npt.NDArray[np.float64], made_of: Sequence[tuple[str, ...]]) -> pd.DataFrame:
     """Add up what encoded columns add, by the features that they are computed from.
 

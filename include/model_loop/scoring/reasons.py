@@ -26,10 +26,21 @@ class Contributions(NamedTuple):
         Amount that they are added to.
     added
         Amounts, shape (rows, columns of the table); with `base` they add up to the prediction.
+    average
+        Whether `base` is the average prediction of the rows that the version has learned from;
+        otherwise it is the intercept.
     """
 
     base: float
     added: npt.NDArray[np.float64]
+    average: bool
+
+    @property
+    def method(self) -> str:
+        """The method, in words."""
+        if self.average:
+            return "SHAP values of the trees; the sum begins at the average prediction"
+        return "coefficient times value; the sum begins at the intercept"
 
 
 Explain = Callable[[Rows], Contributions]
@@ -51,24 +62,28 @@ class Reasons(Struct, kw_only=True):
 
     base: Annotated[
         float,
+        Meta(description="Amount at which the sum begins, in the unit of the prediction."),
+    ]
+    average: Annotated[
+        bool,
         Meta(
-            description="Of trees, the average prediction of the rows that the version has "
-            "learned from; of a linear model, its intercept."
+            description="Whether `base` is the average prediction of the rows that the version has "
+            "learned from, as of trees; otherwise it is the intercept of a linear model."
         ),
     ]
     strongest: Annotated[
         list[Contribution],
         Meta(description="The columns that add or take most, the strongest first."),
     ]
-    others: Annotated[float, Meta(description="Sum of what all other columns add.")]
+    others: Annotated[float, Meta(description="Sum of the amounts of all other columns.")]
 
 
 def tell_reasons(
     dataset: Dataset,
     cells: Sequence[Any],
     prediction: float,
-    base: float,
-    added: npt.NDArray[np.float64],
+    found: Contributions,
+    number: int,
     most: int = NAMED,
 ) -> Reasons:
     """Name the strongest contributions to the prediction of a row.
@@ -77,19 +92,31 @@ def tell_reasons(
     ----------
     cells
         Values of the row.
-    added
-        Contributions of its columns, shape (columns,); see `Contributions`.
+    number
+        Its number among the rows of the contributions.
     most
         Contributions that are named.
     """
+    added = found.added[number]
     order = np.argsort(-np.abs(added), kind="stable")[:most]
     strongest = [
         _told(dataset, place, cells[place], float(added[place]))
         for place in order.tolist()
         if added[place]
     ]
-    others = prediction - base - sum(one.added for one in strongest)
-    return Reasons(base=base, strongest=strongest, others=others)
+    others = prediction - found.base - sum(one.added for one in strongest)
+    return Reasons(base=found.base, average=found.average, strongest=strongest, others=others)
+
+
+def in_words(contribution: Contribution) -> str:
+    """Return the column of a contribution with its value and unit: ``Distance = 700 mi``."""
+    value, unit = contribution.value, contribution.unit
+    if value is None:
+        return f"{contribution.title} is unknown"
+    if isinstance(value, bool):
+        return f"{contribution.title} = {'yes' if value else 'no'}"
+    told = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{contribution.title} = {told} {unit}".rstrip()
 
 
 def _told(dataset: Dataset, place: int, cell: Any, added: float) -> Contribution:  # noqa: ANN401 - a number or a text

@@ -122,9 +122,9 @@
     const details = make("details");
     details.append(make("summary", "Table"));
     const table = make("table");
-    table.append(make("caption", `What each feature adds to the ${target}, by the ${named(one)}${unit ? ` in ${unit}` : ""}`));
+    table.append(make("caption", `What each column adds to the ${target}, by the ${named(one)}${unit ? ` in ${unit}` : ""}`));
     const rows = make("tbody");
-    for (const [name, added] of [["average or intercept", found.base], ...found.features]) {
+    for (const [name, added] of [[found.average, found.base], ...found.features]) {
       const line = make("tr");
       const header = make("th", name);
       header.scope = "row";
@@ -134,7 +134,7 @@
     table.append(rows);
     details.append(table);
     const csv = make("a", "CSV", "csv");
-    const lines = [`feature,added${inUnit}`, `base,${found.base}`, ...found.features.map((feature) => feature.join(","))];
+    const lines = [`column,added${inUnit}`, `base,${found.base}`, ...found.features.map(([name, added]) => `"${name.replaceAll('"', '""')}",${added}`)];
     csv.href = `data:text/csv;charset=utf-8,${encodeURIComponent(lines.join("\n"))}`;
     csv.download = `why_${one.alias}.csv`;
     title.append(csv);
@@ -168,7 +168,7 @@
         (served.notices || []).map((notice) => ` Note: ${notice.message}.`).join("");
       answers.replaceChildren(...compared.answers.map(card));
       const boxes = compared.answers.map((one) => {
-        const box = make("p", `Explaining the ${named(one)} takes a few seconds the first time …`, "empty");
+        const box = make("p", `Explaining the ${named(one)} …`, "empty");
         return [one, box];
       });
       reasons.replaceChildren(...boxes.map(([, box]) => box));

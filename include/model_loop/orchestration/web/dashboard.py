@@ -147,7 +147,7 @@ def make_dashboard(
             trained=(lambda: service.answering) if service else None,
         )
 
-    dashboard = Dashboard(default.service, sources_of, served, questions, allowed)
+    dashboard = Dashboard(default.service, sources_of, served, allowed)
     # The first caller starts the load; the others wait for the rest of it.
     dashboard.sources_of(default.service).begin()
     return dashboard.app()

@@ -74,6 +74,7 @@ def explainer_of(form: CompiledModel) -> Explain:
 
     def explain(rows: Rows) -> Contributions:
         added = [by_origin(shapley.of(row), origins, columns) for row in form.design(rows)]
-        return Contributions(shapley.base, np.array(added).reshape(len(rows), columns))
+        together = np.array(added).reshape(len(rows), columns)
+        return Contributions(shapley.base, together, isinstance(form.flat, Trees))
 
     return explain

@@ -228,6 +228,7 @@ KNOWN: Mapping[str, Table] = {
         ("ours", "FLAML", "ours is higher, %", "each had, s"),
         published=False,
     ),
+    "reasons": Table(_FAMILIES, ("nodes", "median, ms", "p95, ms", "by its library, ms")),
     "serving": Table(
         (
             "/predict",

@@ -186,9 +186,9 @@ def by_server(loop: Loop, body: bytes) -> dict[str, Any]:
     return dict(told)
 
 
-def by_dag(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def by_dag(rows: Sequence[Mapping[str, Any]], **given: Any) -> list[dict[str, Any]]:
     """Return what the DAG `prediction` answers to the list of a run."""
-    params = {name: one.value for name, one in prediction_form(TRIPS).items()}
+    params = {name: one.value for name, one in prediction_form(TRIPS).items()} | given
     run: Any = SimpleNamespace(
         dag_id="prediction",
         run_id="one",
@@ -292,6 +292,66 @@ def test_every_entrance_says_the_same(
         # The present moment is another one for each.
         assert there.get("assumed") == here.get("assumed")
         assert all(one == pytest.approx(here["prediction"], abs=1e-4) for one in predictions)
+
+
+def test_reasons_are_the_same_everywhere(loop: Loop) -> None:
+    """From the server, the DAG, files of each kind and the playground, where they are asked for."""
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(loop.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://tests") as client:
+            return await client.post("/predict?explain=true", content=body_of(ROW))
+
+    (served,) = asyncio.run(send()).json()
+    (asked,) = by_dag([ROW], explain=True)
+    expected = served["reasons"]
+    amounts = [one["added"] for one in expected["strongest"]]
+    for reasons in (expected, asked["reasons"], *map(_filed, ("parquet", "csv", "jsonl"))):
+        added = [one["added"] for one in reasons["strongest"]]
+        assert reasons["base"] + sum(added) + reasons["others"] == pytest.approx(
+            served["prediction"], abs=1e-4
+        )
+        assert added == pytest.approx(amounts, abs=1e-6)
+        for name in ("column", "title", "value", "unit"):
+            here = [one[name] for one in expected["strongest"]]
+            assert [one[name] for one in reasons["strongest"]] == here
+    (alias,) = (one["alias"] for one in _shown(loop, "")["answers"])
+    shown = _shown(loop, f"?why={alias}")
+    assert shown["base"] == pytest.approx(expected["base"])
+    assert [added for _, added in shown["features"][: len(amounts)]] == pytest.approx(amounts)
+    assert "Distance = 1.9 miles" in [name for name, _ in shown["features"]]
+
+
+def _filed(kind: str) -> dict[str, Any]:
+    """Return the reasons that a file of the row gives."""
+    source = Path(get_settings().storage_root.removeprefix("file://")) / f"reasons.{kind}"
+    row = pd.DataFrame([ROW])
+    if kind == "jsonl":
+        row.to_json(source, orient="records", lines=True)
+    elif kind == "csv":
+        row.to_csv(source, index=False)
+    else:
+        row.to_parquet(source)
+    params = {name: one.value for name, one in batch_scoring_form(TRIPS).items()}
+    chunks = batch_scoring.plan(
+        {**params, "service": "yellow", "input": str(source), "explain": True}
+    )
+    for chunk in chunks:
+        batch_scoring.score_chunk(chunk)
+    output = batch_scoring.join(chunks)["files"][0]["output"]
+    if kind == "jsonl":
+        found: dict[str, Any] = json.loads(Path(output).read_text())["reasons"]
+        return found
+    table = pd.read_csv(output) if kind == "csv" else pd.read_parquet(output)
+    return dict(json.loads(table["reasons"][0]))
+
+
+def _shown(loop: Loop, query: str) -> dict[str, Any]:
+    """Return what the playground is told of the row."""
+    answer = loop.playground.post(f"/explain{query}", content=body_of(ROW))
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
 
 
 def _fits_a_file(row: Mapping[str, Any]) -> bool:

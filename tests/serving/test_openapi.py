@@ -100,7 +100,7 @@ def test_names_are_unique_in_every_spelling() -> None:
     squashed = [re.sub("[^a-z0-9]", "", name.lower()) for name in names]
     assert len({*squashed}) == len(operations)
     unique = {*schemas}
-    shared = {"Refusal", "Notice"}
+    shared = {"Refusal", "Notice", "Reasons", "Contribution"}
     assert shared <= unique
     assert len(unique) == 4 * len(paths) + len(shared)
     assert len({re.sub("[^a-z0-9]", "", name.lower()) for name in unique}) == len(unique)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
+from collections.abc import Callable
 from typing import Any
 
+import httpx
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
 import shap
 from sklearn.pipeline import Pipeline
-from tests.serving.conftest import fit, loaded
+from tests.serving.conftest import TRIP, Server, fit, loaded
 from tests.serving.flights import rows as flight_rows
 from tests.serving.test_compiled_columns import DATASET, KINDS, compiled, model_of, written
 
@@ -20,13 +25,16 @@ from model_loop.models.boosting import BoosterRegressor
 from model_loop.models.catalogue import FAMILIES
 from model_loop.models.explanation import by_feature
 from model_loop.models.extras import extra_families
-from model_loop.scoring.reasons import tell_reasons
+from model_loop.scoring.reasons import reasons_in_words, tell_reasons
 from model_loop.scoring.rows import Rows, from_frame, to_frame
 from model_loop.serving.compiled import compiler
 from model_loop.serving.compiled.compiler import compile_model, make_predictor
 from model_loop.serving.compiled.explaining import explainer_of, require_reasons
 from model_loop.serving.compiled.model import CompiledModel, NotCompiledError
 from model_loop.serving.compiled.shapley import shapley_of
+from model_loop.serving.http.requests import EXPLAINED_ROWS
+from model_loop.serving.models.predictor import ServedVersion
+from model_loop.tracking.deployments import Deployment
 from model_loop.tracking.registry import LoadedModel
 from model_loop.training_set.matrices import as_dense
 from model_loop.training_set.types import TrainingSet
@@ -233,11 +241,104 @@ def test_the_strongest_are_named_with_their_values() -> None:
     first = rows[0]
     names = {
         one.column: one
-        for one in tell_reasons(
-            DATASET, first.tolist(), predictions[0], found.base, found.added[0], most=9
-        ).strongest
+        for one in tell_reasons(DATASET, first.tolist(), predictions[0], found, 0, most=9).strongest
     }
     assert (names["carrier"].title, names["carrier"].value) == ("Airline", "ZZ")
     assert (names["distance"].unit, names["distance"].value) == ("mi", first[3])
     assert str(names["time_hour"].value).startswith("2013-")
     assert names["weekend"].value in {True, False, None}
+
+
+def asked(server: Server, query: str, body: object = TRIP) -> httpx.Response:
+    """Send a request to predict with a query."""
+    return server.ask("POST", f"/predict{query}", json=body)
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_an_answer_gives_reasons_where_they_are_asked_for(
+    make_server: Callable[..., Server], version: int
+) -> None:
+    """Of boosted trees and of a linear model: they add up, and nothing else changes."""
+    server = make_server(Deployment(champion=version))
+    (plain,) = server.predict(TRIP)
+    assert "reasons" not in plain
+    assert asked(server, "?explain=false").json()[0].keys() == plain.keys()
+    answers = asked(server, "?explain=true", {"inputs": [TRIP, {**TRIP, "trip_distance": 9}]})
+    near, far = answers.json()
+    assert near["prediction"] == plain["prediction"]
+    assert near.keys() - plain.keys() == {"reasons"}
+    for one, miles in ((near, 1.5), (far, 9)):
+        reasons = one["reasons"]
+        total = reasons["base"] + reasons["others"] + sum(x["added"] for x in reasons["strongest"])
+        assert total == pytest.approx(one["prediction"], abs=1e-9)
+        assert reasons["average"] == (version != 2)
+        (distance,) = (x for x in reasons["strongest"] if x["column"] == "trip_distance")
+        assert (distance["value"], distance["unit"]) == (miles, "miles")
+        assert distance["title"] == "Distance"
+        zones = {x["column"] for x in reasons["strongest"]}
+        assert zones <= {column.field for column in TRIPS.columns}
+    assert len({one["prediction_id"] for one in (plain, near, far)}) == 3
+
+
+def test_reasons_that_cannot_be_given_are_refused(
+    make_server: Callable[..., Server], predictors: dict[int, ServedVersion]
+) -> None:
+    """By name and with a remedy: a family without, a word that is no answer, too many rows."""
+    server = make_server(Deployment(champion=1))
+    unknown = asked(server, "?explain=yes")
+    assert unknown.status_code == 422
+    assert "explain=yes" in unknown.text
+    many = asked(server, "?explain=true", {"inputs": [TRIP] * (EXPLAINED_ROWS + 1)})
+    assert many.status_code == 413
+    assert f"more than {EXPLAINED_ROWS} rows" in many.text
+    plain = dataclasses.replace(predictors[1], form=None, plain="MLPRegressor has no compiled form")
+    server.registry.predictors = {9: dataclasses.replace(plain, version=9)}
+    server.registry.now = Deployment(champion=9)
+    server.live.refresh()
+    server.live.wait(20)
+    refused = asked(server, "?explain=true")
+    assert refused.status_code == 422
+    error = refused.json()["error"]
+    assert error["given"] == "Version 9"
+    assert "MLPRegressor has no compiled form" in error["rule"]
+    assert "linear or made of trees" in error["remedy"]
+    assert server.predict(TRIP)[0]["model_version"] == 9
+
+
+def test_the_description_names_the_parameter_and_the_reasons(
+    make_server: Callable[..., Server],
+) -> None:
+    """A query parameter of the route, and a schema of what the answer gives."""
+    document = make_server(Deployment(champion=1)).ask("GET", "/openapi.json").json()
+    (explain,) = document["paths"]["/predict"]["post"]["parameters"]
+    assert (explain["name"], explain["in"], explain["schema"]["type"]) == (
+        *("explain", "query"),
+        "boolean",
+    )
+    schemas = document["components"]["schemas"]
+    assert {"base", "strongest", "others", "average"} == {*schemas["Reasons"]["properties"]}
+    assert {"column", "title", "value", "unit", "added"} == {*schemas["Contribution"]["properties"]}
+
+
+def test_a_server_needs_no_library_for_reasons() -> None:
+    """Neither shap nor scikit-learn is imported by what computes them."""
+    program = (
+        "import sys, model_loop.serving.compiled.explaining, trip_duration.compiled.forms;"
+        "print({'shap', 'sklearn', 'xgboost', 'pandas', 'numba'} & {*sys.modules})"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert found.stdout.decode().strip() == "set()"
+
+
+def test_reasons_in_words() -> None:
+    """The strongest with their values, and what adds or takes."""
+    _, form, rows = flight_form("forest dense")
+    found = explainer_of(form)(rows)
+    (prediction, *_) = form.verify(machine_code=False)(rows).tolist()
+    told = tell_reasons(DATASET, rows[0].tolist(), prediction, found, 0, most=2)
+    words = reasons_in_words(DATASET.target, {"reasons": msgspec.to_builtins(told)})
+    assert words.startswith(f" From {told.base:.4g} min on average: ")
+    for one in told.strongest:
+        assert f"{one.title} = " in words or f"{one.title} is unknown" in words
+    assert ("adds" in words) == any(one.added > 0 for one in told.strongest)
+    assert reasons_in_words(DATASET.target, {}) == ""

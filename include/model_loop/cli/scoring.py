@@ -54,6 +54,9 @@ class ScoreOptions:
         Replace predictions that are there already.
     level
         Percentage of true values that the intervals are to hold, from 50 to 99.
+    explain
+        Give the reasons of each prediction, as JSON in the column reasons; of large forests, a row
+        may take seconds.
     storage
         Folder of the scored chunks, until they are joined.
     """
@@ -65,6 +68,7 @@ class ScoreOptions:
     chunk_rows: int = _settings.scoring_chunk_rows
     overwrite: Annotated[bool, Parameter(negative=())] = False
     level: float = DEFAULT_LEVEL
+    explain: Annotated[bool, Parameter(negative=())] = False
     storage: Annotated[str, Parameter(show_default=False)] = _settings.storage_root
 
     def predictor(self, given: Callable[[Dataset], Collection[str]]) -> Predictor:
@@ -159,6 +163,7 @@ def score(
         overwrite=options.overwrite,
         preprocessing=_settings.scoring_preprocessing,
         level=options.level,
+        explain=options.explain,
     )
     results = _score(request, plan(request, options.storage), predictor)
     print_results(results, as_json=as_json)
@@ -168,7 +173,9 @@ def score(
 def _score(request: BatchRequest, chunks: Sequence[Chunk], predictor: Predictor) -> list[JobResult]:
     from model_loop.scoring.batch.planning import by_job
     from model_loop.scoring.batch.scoring import is_scored, join, score_chunk
+    from model_loop.serving.compiled.compiler import explainer_for
 
+    explain = explainer_for(predictor) if request.explain else None
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console(stderr=True)) as progress:
         rows = progress.add_task(
@@ -178,7 +185,7 @@ def _score(request: BatchRequest, chunks: Sequence[Chunk], predictor: Predictor)
             if is_scored(chunk):
                 progress.advance(rows, chunk.rows)
             else:
-                score_chunk(chunk, predictor, lambda done: progress.advance(rows, done))
+                score_chunk(chunk, predictor, lambda done: progress.advance(rows, done), explain)
         files = progress.add_task("Files", total=len(request.files))
         results = []
         for job, parts in by_job(chunks):
@@ -214,6 +221,7 @@ def predict(
     model: str | None = None,
     moment: str | None = None,
     level: float = DEFAULT_LEVEL,
+    explain: Annotated[bool, Parameter(negative=())] = False,
     tracking_uri: Annotated[str, Parameter(show_default=False)] = _settings.tracking_uri,
     as_json: AsJson = False,
 ) -> None:
@@ -237,6 +245,8 @@ def predict(
         the values it needs, if left out.
     level
         Percentage of true values that the interval is to hold, from 50 to 99.
+    explain
+        Tell the reasons: what the columns add to the prediction, the strongest first.
     tracking_uri
         Address of the MLflow server.
     as_json
@@ -246,6 +256,7 @@ def predict(
     table, variant = trained_variant(dataset, tracking_uri)
     texts = {1: json.dumps(_record(table, values))} if values else _lines(table)
     from model_loop.scoring.questions import answer, given_columns, in_words
+    from model_loop.serving.compiled.compiler import explainer_for
 
     predictor, at = _choose(
         variant.key,
@@ -256,7 +267,8 @@ def predict(
     )
     trained = _require_dataset(predictor.version, table)
     numbered, refused = _read(trained, texts, as_json)
-    rows, answers = answer(predictor, list(numbered.values()), at, level)
+    reasons = explainer_for(predictor) if explain else None
+    rows, answers = answer(predictor, list(numbered.values()), at, level, reasons)
     if as_json:
         told = {"model": predictor.version.name, "model_version": predictor.version.number}
         lines = {"lines": list(numbered), "refused": _fields(refused)} if refused else {}

@@ -13,6 +13,7 @@ from model_loop.datasets.reading import Row
 from model_loop.scoring.assumptions import tell_assumed
 from model_loop.scoring.limits import NO_LIMITS, Limits
 from model_loop.scoring.notices import Notice
+from model_loop.scoring.reasons import Reasons
 
 #: Names of the parts of an answer, in JSON and as columns of a file that was scored.
 PREDICTION, UNIT_NAME, IDENTIFIER, VERSION = (
@@ -60,6 +61,15 @@ class Answer(Struct, kw_only=True):
         Annotated[
             list[Notice],
             Meta(description="Values that are unlike all that the version has learned from."),
+        ]
+        | UnsetType
+    ) = UNSET
+    reasons: (
+        Annotated[
+            Reasons,
+            Meta(
+                description="What the columns add to the prediction, where reasons are asked for."
+            ),
         ]
         | UnsetType
     ) = UNSET

@@ -16,11 +16,16 @@ from model_loop.scoring.identifiers import new_ids
 from model_loop.scoring.limits import limits_in_words, limits_of_rows
 from model_loop.scoring.notices import notices_of, settled
 from model_loop.scoring.predictor import Predictor
+from model_loop.scoring.reasons import Explain, reasons_in_words, reasons_of_rows
 from model_loop.scoring.rows import as_rows, known_columns, to_frame
 
 
 def answer(
-    predictor: Predictor, rows: Sequence[Row], moment: Moment, level: float = DEFAULT_LEVEL
+    predictor: Predictor,
+    rows: Sequence[Row],
+    moment: Moment,
+    level: float = DEFAULT_LEVEL,
+    explain: Explain | None = None,
 ) -> tuple[list[Row], list[dict[str, Any]]]:
     """Predict a few rows.
 
@@ -30,6 +35,8 @@ def answer(
         Moment of the version.
     level
         Percentage of true values that the intervals are to hold, from 50 to 99.
+    explain
+        Computes the reasons of the predictions; None where they are not asked for.
 
     Returns
     -------
@@ -58,27 +65,35 @@ def answer(
         predictor.intervals, dataset, level, predicted, cells, predictor.correction
     )
     answers = [
-        msgspec.to_builtins(
-            make(row, value, identifier, version, moment, notices_of(watch, row), around)
-        )
+        make(row, value, identifier, version, moment, notices_of(watch, row), around)
         for row, value, identifier, around in zip(
             complete, predicted, identifiers, limits, strict=True
         )
     ]
-    return complete, answers
+    if explain is not None:
+        reasons = reasons_of_rows(explain, dataset, values, predicted)
+        for one, own in zip(answers, reasons, strict=True):
+            one.reasons = own
+    return complete, msgspec.to_builtins(answers)
 
 
 def in_words(dataset: Dataset, row: Row, answered: Mapping[str, Any]) -> str:
-    """Return an answer in one sentence: of the dataset's own, or its value, unit and version."""
-    summary = dataset.extensions.load("summary")
+    """Return an answer in one sentence, and its reasons in another one.
+
+    The first is that of the dataset, or tells value, unit and version.
+    """
+    because, summary = (
+        reasons_in_words(dataset.target, answered),
+        dataset.extensions.load("summary"),
+    )
     if summary is not None:
-        return str(summary(row, answered))
+        return f"{summary(row, answered)}{because}"
     notes = [f" Note: {notice['message']}." for notice in answered.get(NOTICES, ())]
     title = dataset.target.title or dataset.target.name
     value = dataset.target.with_unit(f"{answered['prediction']:.4g}")
     return (
         f"{title[:1].upper()}{title[1:]}: about {value}{limits_in_words(answered)}, says version "
-        f"{answered['model_version']}." + "".join(notes)
+        f"{answered['model_version']}." + "".join(notes) + because
     )
 
 

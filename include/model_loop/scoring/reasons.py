@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta, Struct
 
-from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.dataset import Dataset, Target
 from model_loop.scoring.assumptions import time_text
 from model_loop.scoring.rows import Rows
 
+#: Name in answers and in scored files.
+REASONS = "reasons"
 #: Contributions of an answer that are named; the others are given as their sum.
 NAMED = 5
 
@@ -108,6 +111,36 @@ def tell_reasons(
     return Reasons(base=found.base, average=found.average, strongest=strongest, others=others)
 
 
+def reasons_of_rows(
+    explain: Explain, dataset: Dataset, rows: Rows, predictions: Sequence[float]
+) -> list[Reasons]:
+    """Compute the reasons of the predictions of rows."""
+    found = explain(rows)
+    return [
+        tell_reasons(dataset, cells, prediction, found, number)
+        for number, (cells, prediction) in enumerate(zip(rows.tolist(), predictions, strict=True))
+    ]
+
+
+def reasons_in_words(target: Target, answered: Mapping[str, Any]) -> str:
+    """Return the reasons of an answer in a sentence; empty where it has none.
+
+    `` From 14.2 min on average: Distance = 700 mi adds 4.1, Airline = EV takes 0.6; others -0.1.``
+    """
+    if (told := answered.get(REASONS)) is None:
+        return ""
+    reasons = msgspec.convert(told, Reasons)
+    begin = "on average" if reasons.average else "of the intercept"
+    parts = ", ".join(
+        f"{in_words(one)} {'adds' if one.added > 0 else 'takes'} {abs(one.added):.3g}"
+        for one in reasons.strongest
+    )
+    base = target.with_unit(f"{reasons.base:.4g}")
+    return (
+        f" From {base} {begin}: {parts or 'no column adds anything'}; others {reasons.others:+.2g}."
+    )
+
+
 def in_words(contribution: Contribution) -> str:
     """Return the column of a contribution with its value and unit: ``Distance = 700 mi``."""
     value, unit = contribution.value, contribution.unit
@@ -130,7 +163,7 @@ def _told(dataset: Dataset, place: int, cell: Any, added: float) -> Contribution
         value = bool(value)
     return Contribution(
         column=column.field,
-        title=column.title or column.name,
+        title=(column.title or column.name).removesuffix(f" ({column.unit})"),
         value=value,
         unit=column.unit,
         added=added,

@@ -18,6 +18,8 @@ from model_loop.scoring.assumptions import compute_missing
 from model_loop.scoring.identifiers import new_id
 from model_loop.scoring.limits import Limits, limits_of_rows
 from model_loop.scoring.notices import Notice, notices_of, settled
+from model_loop.scoring.reasons import Reasons, reasons_of_rows
+from model_loop.scoring.rows import as_rows
 from model_loop.serving.metrics import ServerMetrics
 from model_loop.serving.models.manager import ModelManager
 from model_loop.serving.models.predictor import ServedVersion
@@ -50,6 +52,8 @@ class PredictedRows(NamedTuple):
         What is to be said of each; see `scoring.notices`.
     limits
         Interval around each prediction; see `scoring.limits`.
+    reasons
+        Reasons of each prediction; None where they were not asked for.
     """
 
     version: int
@@ -60,6 +64,7 @@ class PredictedRows(NamedTuple):
     dataset: Dataset
     notices: Sequence[tuple[Notice, ...]]
     limits: Sequence[Limits]
+    reasons: Sequence[Reasons] | None = None
 
 
 class PredictionService:
@@ -110,6 +115,8 @@ class PredictionService:
         started: float,
         moment: Moment | None = None,
         level: float = DEFAULT_LEVEL,
+        *,
+        explain: bool = False,
     ) -> PredictedRows:
         """Predict rows, and log each of them.
 
@@ -123,13 +130,16 @@ class PredictionService:
             Time of arrival, by `time.perf_counter`.
         level
             Percentage of true values that the intervals are to hold, from 50 to 99.
+        explain
+            Whether reasons are asked for.
 
         Raises
         ------
         RequestRefusedError
             See `choose`.
         InvalidInputError
-            If the rows are refused, or a value that is missing cannot be computed.
+            If the rows are refused, a value that is missing cannot be computed, or the version
+            gives no reasons and is asked for them.
         """
         chosen = choose(self.dataset, self.live.now, read, key, moment)
         if chosen.champion is None:
@@ -138,6 +148,10 @@ class PredictionService:
             chosen, (rows, values, predictions) = _predict_on_trial(chosen, chosen.champion)
         predictor, part, dataset = chosen.predictor, chosen.part, chosen.dataset
         watch = predictor.watch
+        reasons = None
+        if explain:
+            cells = as_rows(dataset, values)
+            reasons = reasons_of_rows(predictor.explain, dataset, cells, predictions)
         limits = limits_of_rows(
             predictor.intervals, dataset, level, predictions, values, predictor.correction
         )
@@ -161,7 +175,7 @@ class PredictionService:
         if chosen.unread_by is not None:
             self.metrics.unread(service, chosen.unread_by.version, "challenger", len(ids))
         return PredictedRows(
-            version, chosen.moment, predictions, ids, rows, dataset, notices, limits
+            version, chosen.moment, predictions, ids, rows, dataset, notices, limits, reasons
         )
 
     def _shadowed(self, shadow: ServedVersion, read: Read, entries: list[Entry]) -> list[Entry]:

@@ -20,8 +20,10 @@ from model_loop.orchestration.forms.fields import (
 )
 from model_loop.scoring.limits import LEVEL
 
+#: Name of the field that asks for reasons.
+EXPLAIN = "explain"
 #: Fields that are no columns.
-_OTHERS = frozenset({"version", "moment", "inputs", LEVEL})
+_OTHERS = frozenset({"version", "moment", "inputs", LEVEL, EXPLAIN})
 
 
 def field_of(dataset: Dataset, column: Column) -> str:
@@ -75,6 +77,14 @@ def version_form(dataset: Dataset) -> FormFields:
             maximum=HIGHEST_LEVEL,
             title="Level of the intervals (%)",
             description="How many of a hundred true values lie between lower and upper limit.",
+            section=Section.MODEL,
+        ),
+        EXPLAIN: Param(
+            False,  # noqa: FBT003 - the default of a field
+            type="boolean",
+            title="Explain",
+            description="Tell the reasons: what the columns add to the prediction, the strongest "
+            "first. Models that are linear or made of trees can.",
             section=Section.MODEL,
         ),
     }

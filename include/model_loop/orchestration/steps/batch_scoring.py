@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import InvalidInputError, ReportedError
+from model_loop.orchestration.forms.prediction import EXPLAIN
 from model_loop.orchestration.forms.sources import listed_sources
 from model_loop.orchestration.loading import load
 from model_loop.orchestration.registry import moment_of_form, versions_of
@@ -24,6 +25,7 @@ from model_loop.scoring.batch.scoring import score_chunk as score
 from model_loop.scoring.limits import read_level
 from model_loop.scoring.places import choose_outputs, find_inputs, place, require_allowed
 from model_loop.scoring.predictor import find_predictor, load_predictor
+from model_loop.serving.compiled.compiler import explainer_for
 from model_loop.settings import get_settings, split_list
 from model_loop.sources.allowed import ANY, named_sources, require_allowed_source
 from model_loop.sources.published import PublishedSource, declaration_at
@@ -60,7 +62,11 @@ def plan(params: Mapping[str, Any]) -> list[Chunk]:
         overwrite=params["overwrite"],
         preprocessing=step,
         level=level,
+        explain=params[EXPLAIN],
     )
+    if request.explain:
+        # A family that gives none ends the run here.
+        explainer_for(predictor)
     chunks = cut(request, settings.storage_root)
     files = len(request.files)
     version = predictor.version
@@ -81,7 +87,8 @@ def score_chunk(chunk: Chunk) -> int:
         done += rows
         logger.info("%s: %s of %s rows", chunk.title, f"{done:,}", f"{chunk.rows:,}")
 
-    result = score(chunk, predictor, report)
+    explain = explainer_for(predictor) if chunk.job.explain else None
+    result = score(chunk, predictor, report, explain)
     logger.info("%s: %s rows could not be predicted", chunk.title, f"{result.rejected:,}")
     return result.rows
 

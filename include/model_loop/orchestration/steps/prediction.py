@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import InvalidInputError
-from model_loop.orchestration.forms.prediction import field_of
+from model_loop.orchestration.forms.prediction import EXPLAIN, field_of
 from model_loop.orchestration.loading import load
 from model_loop.orchestration.names import BATCH_SCORING, dag_id_of
 from model_loop.orchestration.registry import moment_of_form, versions_of
@@ -19,6 +19,7 @@ from model_loop.orchestration.steps.requests import who_asked
 from model_loop.scoring.limits import read_level
 from model_loop.scoring.predictor import find_predictor
 from model_loop.scoring.questions import answer, given_columns, in_words
+from model_loop.serving.compiled.compiler import explainer_for
 from model_loop.serving.http.server import make_log
 from model_loop.serving.request_log.further_answers import log_answers
 from model_loop.settings import get_settings
@@ -49,7 +50,8 @@ def predict(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, Any
     started = time.perf_counter()
     moment = versions.moment(predictor.version.number)
     dataset = predictor.version.dataset
-    rows, answers = answer(predictor, _rows(dataset, params), moment, level)
+    explain = explainer_for(predictor) if params[EXPLAIN] else None
+    rows, answers = answer(predictor, _rows(dataset, params), moment, level, explain)
     latency = 1_000 * (time.perf_counter() - started)
     _log(predictor.version, rows, answers, who_asked(dag_run), latency)
     summaries = [in_words(dataset, row, one) for row, one in zip(rows, answers, strict=True)]

@@ -27,6 +27,7 @@ from model_loop.scoring.batch.source import Rows
 from model_loop.scoring.limits import limit_names
 from model_loop.scoring.places import place
 from model_loop.scoring.predictor import RegisteredVersion
+from model_loop.scoring.reasons import REASONS
 
 #: Raised whenever the same rows would be scored into other files.
 SCORING_VERSION = 7
@@ -35,17 +36,22 @@ SCORING_VERSION = 7
 ROW, REASON = "row", "reason"
 
 
-def added_names(target: Target, names: Collection[str] = ()) -> tuple[str, ...]:
+def added_names(
+    target: Target, names: Collection[str] = (), *, explain: bool = False
+) -> tuple[str, ...]:
     """Return the columns that a scored file has besides its own, the older name last.
 
     Parameters
     ----------
     names
         Its own columns. Those of the limits may have the same names; see `limit_names`.
+    explain
+        Whether the file is to hold reasons.
     """
     answer = (PREDICTION, UNIT_NAME, IDENTIFIER, VERSION)
+    reasons = (REASONS,) if explain else ()
     former = (f"predicted_{target.former}",) if target.former else ()
-    return (*answer, *limit_names(names), ASSUMED, NOTICES, *former)
+    return (*answer, *limit_names(names), ASSUMED, NOTICES, *reasons, *former)
 
 
 def rejected_names(names: Collection[str]) -> tuple[str, str]:
@@ -88,6 +94,8 @@ class Job:
         Time of planning, on the clocks of the table: the present moment of its rows.
     level
         Percentage of true values that the intervals are to hold.
+    explain
+        Whether its predictions are given with reasons.
     """
 
     key: str
@@ -101,6 +109,7 @@ class Job:
     rows: Rows
     asked_at: dt.datetime | None = field(default=None, compare=False)
     level: float = DEFAULT_LEVEL
+    explain: bool = False
 
     def remove_copy(self) -> None:
         """Remove the plain copy of the rows, if there is one."""
@@ -272,7 +281,11 @@ def job_key(
     step: str,
     output: UPath,
     level: float = DEFAULT_LEVEL,
+    *,
+    explain: bool = False,
 ) -> str:
     """Digest of everything that the scored chunks of a file depend on, and of where they go."""
     content = [SCORING_VERSION, str(source), identity, version.name, version.number, step, level]
-    return hashlib.sha256(json.dumps([*content, str(output)]).encode()).hexdigest()[:32]
+    further = [REASONS] if explain else []
+    told = json.dumps([*content, str(output), *further])
+    return hashlib.sha256(told.encode()).hexdigest()[:32]

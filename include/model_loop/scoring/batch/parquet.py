@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
-from model_loop.datasets.dataset import Target
 from model_loop.objects.files import atomic_write
 from model_loop.scoring.answers import ASSUMED, IDENTIFIER, NOTICES, PREDICTION
 from model_loop.scoring.batch.job import (
@@ -30,7 +29,7 @@ from model_loop.scoring.batch.source import Rows, name_of, open_typed
 from model_loop.scoring.columns import find_columns
 from model_loop.scoring.limits import LEVEL, LOWER, UPPER
 from model_loop.scoring.places import place
-from model_loop.scoring.predictor import RegisteredVersion
+from model_loop.scoring.reasons import REASONS
 from model_loop.tables.typed import plain, reading
 
 _PART = pa.schema(
@@ -43,13 +42,14 @@ _PART = pa.schema(
         (REASON, pa.string()),
         (ASSUMED, pa.string()),
         (NOTICES, pa.string()),
+        (REASONS, pa.string()),
     ]
 )
-#: Types of the columns that a scored file has besides its own.
+#: Types of the columns that a scored file has besides its own, the reasons and the older name.
 _ADDED = (
     *(pa.float64(), pa.string(), pa.string(), pa.int32()),
     *(pa.float64(), pa.float64(), pa.float64()),
-    *(pa.string(), pa.string(), pa.float64()),
+    *(pa.string(), pa.string()),
 )
 #: Beginnings of the names of columns whose values are nearly all different.
 _DIFFERENT = (IDENTIFIER, PREDICTION, LOWER, UPPER)
@@ -120,6 +120,7 @@ def part_writer(chunk: Chunk) -> Iterator[Callable[[RawRows, ScoredRows], None]]
                         pa.array(scored.reasons, pa.string()),
                         pa.array(scored.assumed, pa.string()),
                         pa.array(scored.told, pa.string()),
+                        pa.array(scored.explained, pa.string()),
                     ],
                     schema=_PART,
                 )
@@ -147,14 +148,14 @@ def join(job: Job, chunks: Sequence[Chunk], output: UPath, rejected: UPath) -> N
     """
     with open_typed(job.rows) as file, contextlib.ExitStack() as stack:
         schema = _plain(file.schema.empty_table()).schema
-        good = stack.enter_context(_writer(output, _predicted(schema, job.version.dataset.target)))
+        good = stack.enter_context(_writer(output, _predicted(schema, job)))
         bad = stack.enter_context(_writer(rejected, _rejected(schema)))
         parts, first = _Parts(chunks), 0
         for batch in file.batches(_GROUP_ROWS):
             scored = parts.take(batch.num_rows)
             numbers = pa.array(np.arange(first, first + batch.num_rows))
             with reading(name_of(place(job.source))):
-                _write(good, bad, batch, scored, numbers, job.version)
+                _write(good, bad, batch, scored, numbers, job)
             first += batch.num_rows
     written = sum(sum(groups) for groups in map(_groups_of, (output, rejected)))
     with open_typed(job.rows) as file:
@@ -174,7 +175,7 @@ def _write(
     batch: pa.RecordBatch,
     scored: pa.Table,
     numbers: pa.Array,
-    version: RegisteredVersion,
+    job: Job,
 ) -> None:
     rows = _plain(pa.Table.from_batches([batch]))
     usable = scored[REASON].is_null()
@@ -185,11 +186,12 @@ def _write(
             pa.table([*reasons, *rows.filter(wrong).columns], schema=bad.schema), _GROUP_ROWS
         )
         rows, scored = rows.filter(usable), scored.filter(usable)
-    versions = pa.repeat(pa.scalar(version.number, pa.int32()), len(rows))
-    target = version.dataset.target
+    versions = pa.repeat(pa.scalar(job.version.number, pa.int32()), len(rows))
+    target = job.version.dataset.target
     units = pa.repeat(pa.scalar(target.unit, pa.string()), len(rows))
     said = scored[PREDICTION]
-    further = [scored[name] for name in (LOWER, UPPER, LEVEL, ASSUMED, NOTICES)]
+    names = (LOWER, UPPER, LEVEL, ASSUMED, NOTICES, *((REASONS,) if job.explain else ()))
+    further = [scored[name] for name in names]
     former = [said] if target.former else []
     added = [said, units, scored[IDENTIFIER], versions, *further, *former]
     good.write_table(pa.table([*rows.columns, *added], schema=good.schema), _GROUP_ROWS)
@@ -226,8 +228,10 @@ def _without_views(field: pa.Field) -> pa.Field:
     return field
 
 
-def _predicted(schema: pa.Schema, target: Target) -> pa.Schema:
-    for name, kind in zip(added_names(target, schema.names), _ADDED, strict=False):
+def _predicted(schema: pa.Schema, job: Job) -> pa.Schema:
+    names = added_names(job.version.dataset.target, schema.names, explain=job.explain)
+    kinds = [*_ADDED, *([pa.string()] if job.explain else []), pa.float64()]
+    for name, kind in zip(names, kinds, strict=False):
         schema = schema.append(pa.field(name, kind))
     return schema
 

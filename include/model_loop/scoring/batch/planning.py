@@ -52,6 +52,8 @@ class BatchRequest:
         Dotted name of the operator's own step; empty for none.
     level
         Percentage of true values that the intervals are to hold, from 50 to 99.
+    explain
+        Whether predictions are given with reasons.
 
     Raises
     ------
@@ -67,6 +69,7 @@ class BatchRequest:
     overwrite: bool = False
     preprocessing: str = ""
     level: float = DEFAULT_LEVEL
+    explain: bool = False
 
     def __post_init__(self) -> None:
         """Check the bounds."""
@@ -141,7 +144,8 @@ def plan(request: BatchRequest, storage_root: str) -> list[Chunk]:
 def _job(request: BatchRequest, source: UPath, output: UPath, storage_root: str) -> Job:
     step, dataset = find_preprocessing(request.preprocessing), request.version.dataset
     names = columns_of(source, dataset)
-    if taken := [name for name in names if name in added_names(dataset.target, names)]:
+    added = added_names(dataset.target, names, explain=request.explain)
+    if taken := [name for name in names if name in added]:
         raise InvalidInputError(
             f"Input {source}",
             f"has the column {taken[0]} already",
@@ -162,7 +166,10 @@ def _job(request: BatchRequest, source: UPath, output: UPath, storage_root: str)
             )
     identity = identity_of(source)
     digest = f"{step.name} {step.digest}" if step else ""
-    key = job_key(source, identity, request.version, digest, output, request.level)
+    key = job_key(
+        *(source, identity, request.version, digest, output, request.level),
+        explain=request.explain,
+    )
     folder = UPath(storage_root) / SCORING_FOLDER / key
     job = Job(
         key=key,
@@ -176,6 +183,7 @@ def _job(request: BatchRequest, source: UPath, output: UPath, storage_root: str)
         rows=Rows(kind_of_name(source) or "csv", str(source)),
         asked_at=dataset.now(),
         level=request.level,
+        explain=request.explain,
     )
     require_free(job)
     return replace(job, rows=prepare(source, folder, dataset))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -20,6 +21,8 @@ from model_loop.scoring.columns import Given, check_rows
 from model_loop.scoring.identifiers import new_ids
 from model_loop.scoring.notices import codes_of, told
 from model_loop.scoring.predictor import Predictor
+from model_loop.scoring.reasons import Explain, reasons_of_rows
+from model_loop.scoring.rows import from_frame
 from model_loop.training_set.frames import as_numbers
 from model_loop.training_set.matrices import Targets
 
@@ -91,6 +94,8 @@ class ScoredRows:
         Limits around predictions; NaN where there is none.
     level
         Percentage of true values that such intervals hold; None without intervals.
+    explained
+        Reasons of the predictions as JSON; None where they were not asked for.
     """
 
     predicted: Targets
@@ -101,6 +106,7 @@ class ScoredRows:
     lower: Numbers
     upper: Numbers
     level: float | None
+    explained: npt.NDArray[np.object_]
 
     @property
     def told(self) -> list[str | None]:
@@ -132,6 +138,7 @@ def score_rows(
     predictor: Predictor,
     now: dt.datetime | None = None,
     level: float = DEFAULT_LEVEL,
+    explain: Explain | None = None,
 ) -> ScoredRows:
     """Check rows, and predict those that can be.
 
@@ -145,6 +152,8 @@ def score_rows(
         The present moment on the clocks of the table, for rows that leave their time out.
     level
         Percentage of true values that the intervals are to hold, from 50 to 99.
+    explain
+        Computes the reasons of the predictions; None where they are not asked for.
     """
     checked = check_rows(dataset, rows, predictor.columns, now, predictor.watch)
     good, reasons = checked.rows.drop(index=list(broken), errors="ignore"), checked.reasons
@@ -160,6 +169,11 @@ def score_rows(
             (lower, upper), intervals.at(level).limits_of(found, times), strict=True
         ):
             side[good.index] = np.where(np.isfinite(limits), limits, np.nan)
+    explained = np.full(len(reasons), None, dtype=object)
+    if explain is not None:
+        values = from_frame(dataset, good, predictor.columns)
+        given = reasons_of_rows(explain, dataset, values, found.tolist())
+        explained[good.index] = [msgspec.json.encode(one).decode() for one in given]
     return ScoredRows(
         predicted,
         new_ids(len(reasons)),
@@ -169,4 +183,5 @@ def score_rows(
         lower,
         upper,
         None if intervals is None else level,
+        explained,
     )

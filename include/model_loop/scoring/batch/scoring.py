@@ -17,6 +17,7 @@ from model_loop.scoring.columns import Given
 from model_loop.scoring.places import place, rejected_of
 from model_loop.scoring.predictor import Predictor
 from model_loop.scoring.preprocessing import find_preprocessing
+from model_loop.scoring.reasons import Explain
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,10 @@ def is_scored(chunk: Chunk) -> bool:
 
 
 def score_chunk(
-    chunk: Chunk, predictor: Predictor, on_rows: Callable[[int], None] | None = None
+    chunk: Chunk,
+    predictor: Predictor,
+    on_rows: Callable[[int], None] | None = None,
+    explain: Explain | None = None,
 ) -> ChunkResult:
     """Score the rows of a chunk into its part, unless that was done before.
 
@@ -35,6 +39,8 @@ def score_chunk(
     ----------
     on_rows
         Is told of every few rows that are done.
+    explain
+        Computes the reasons of the predictions, of a job that is to give them.
 
     Raises
     ------
@@ -43,6 +49,7 @@ def score_chunk(
     """
     if (done := chunk.finished()) is not None:
         return done
+    assert (explain is not None) == chunk.job.explain
     chunk.job.require_unchanged()
     file, step = FORMATS[chunk.job.rows.kind], find_preprocessing(chunk.job.preprocessing)
     dataset = chunk.job.version.dataset
@@ -63,6 +70,7 @@ def score_chunk(
                 predictor,
                 chunk.job.asked_at,
                 chunk.job.level,
+                explain,
             )
             write(raw, scored)
             rows, rejected = rows + len(raw), rejected + int(scored.rejected.sum())

@@ -45,6 +45,7 @@ from model_loop.scoring.columns import find_columns
 from model_loop.scoring.limits import limit_names
 from model_loop.scoring.opening import open_input
 from model_loop.scoring.predictor import RegisteredVersion
+from model_loop.scoring.reasons import REASONS
 from model_loop.tables import delimited, json_lines
 from model_loop.tables.lines import BLOCK, Block, Dialect, row_blocks
 from model_loop.tables.opening import TextEncoding, Utf8Stream
@@ -84,8 +85,8 @@ class _Text(Protocol):
 
 def _text_of(job: Job) -> _Text:
     if job.rows.kind == "json_lines":
-        return _JsonLines(job.rows.mark)
-    return _Delimited(job.rows, job.version.dataset)
+        return _JsonLines(job.rows.mark, explain=job.explain)
+    return _Delimited(job.rows, job.version.dataset, explain=job.explain)
 
 
 def cut(job: Job, chunk_rows: int) -> list[Chunk]:
@@ -196,8 +197,8 @@ def _copied(part: BinaryIO, file: BinaryIO, text: _Text) -> int:
 class _Delimited:
     """CSV: rows with their delimiters and quotes, in the encoding of the file."""
 
-    def __init__(self, rows: Rows, dataset: Dataset) -> None:
-        self._encoding = rows.encoding
+    def __init__(self, rows: Rows, dataset: Dataset, *, explain: bool) -> None:
+        self._encoding, self._explain = rows.encoding, explain
         with open_input(UPath(rows.address)) as file:
             stream = Utf8Stream(file, TextEncoding(rows.encoding, rows.mark))
             origin = name_of(UPath(rows.address))
@@ -260,7 +261,7 @@ class _Delimited:
 
     def heads(self, version: RegisteredVersion) -> tuple[bytes, bytes]:
         names = self._header.names
-        added = added_names(version.dataset.target, names)
+        added = added_names(version.dataset.target, names, explain=self._explain)
         before = rejected_names(names)
         return (
             self._as_row([*names, *added]) + self._line_end,
@@ -274,18 +275,19 @@ class _Delimited:
         predicted, lower, upper = map(_numbers, (scored.predicted, scored.lower, scored.upper))
         level = b"" if scored.level is None else repr(scored.level).encode()
         # Problems of several fields are listed in one cell, with any delimiter.
-        assumed, notices = (
+        assumed, notices, explained = (
             [b"" if one is None else self._as_row([one]) for one in texts]
-            for texts in (scored.assumed, scored.told)
+            for texts in (scored.assumed, scored.told, scored.explained)
         )
         return b"".join(
             b"".join(
                 (line, between, text, unit, identifier, number)
                 + (low, between, high, between, level, between, taken, between, told)
+                + ((between, why) if self._explain else ())
                 + ((between, text) if target.former else ())
                 + (self._line_end,)
             )
-            for line, text, low, high, identifier, taken, told, reason in zip(
+            for line, text, low, high, identifier, taken, told, why, reason in zip(
                 rows.lines,
                 predicted,
                 lower,
@@ -293,6 +295,7 @@ class _Delimited:
                 scored.identifiers.tolist(),
                 assumed,
                 notices,
+                explained,
                 scored.reasons,
                 strict=True,
             )
@@ -336,8 +339,8 @@ def _in_utf8(block: Block, encoding: str) -> Block:
 class _JsonLines:
     """JSON lines: objects, each of which is read as a request is."""
 
-    def __init__(self, begin: int) -> None:
-        self.begin = begin
+    def __init__(self, begin: int, *, explain: bool) -> None:
+        self.begin, self._explain = begin, explain
 
     def blocks(self, read: Callable[[int], bytes]) -> Iterator[Block]:
         return json_lines.line_blocks(read)
@@ -379,6 +382,8 @@ class _JsonLines:
                 ASSUMED: scored.assumed[row],
                 NOTICES: scored.notices[row],
             }
+            if self._explain:
+                added[REASONS] = msgspec.Raw(scored.explained[row].encode())
             if target.former:
                 added[f"predicted_{target.former}"] = value
             begin = rows.lines[row][:-1].rstrip()

@@ -47,10 +47,12 @@ from model_loop.serving.http.openapi import (
     docs_page,
 )
 from model_loop.serving.http.requests import (
+    EXPLAINED_ROWS,
     RequestRefusedError,
     check_key,
     is_id,
     open_request,
+    read_explain,
     read_feedback,
     read_moment,
     read_request,
@@ -307,13 +309,15 @@ class Routes:
     async def predict(self, call: Call) -> Reply:
         """Predict one or many rows."""
         body = await call.body()
+        query = call.scope["query_string"]
+        explain = bool(query) and read_explain(query)
         if not self._service.live.looked:
             # A request that is refused anyway loads no version.
             await self._large.run(read_request, self._dataset, body, self._max_rows)
             await self._first_look()
-        if len(body) <= _INLINE_BYTES:
+        if len(body) <= _INLINE_BYTES and not explain:
             return self._predicted(call, body)
-        return await self._large.run(self._predicted, call, body)
+        return await self._large.run(self._predicted, call, body, explain)
 
     async def invocations(self, call: Call) -> Reply:
         """Predict by MLflow's protocol."""
@@ -398,25 +402,34 @@ class Routes:
         }
         return json_reply(told, 200 if ready else 503)
 
-    def _predicted(self, call: Call, body: bytes) -> Reply:
-        asked = open_request(self._dataset, body, self._max_rows)
+    def _predicted(self, call: Call, body: bytes, explain: bool = False) -> Reply:  # noqa: FBT001, FBT002 - private
+        most = min(self._max_rows, EXPLAINED_ROWS) if explain else self._max_rows
+        asked = open_request(self._dataset, body, most)
         answer = self._service.predict(
-            asked.read, asked.key, call.caller, call.started, asked.moment, asked.level
+            asked.read,
+            asked.key,
+            call.caller,
+            call.started,
+            asked.moment,
+            asked.level,
+            explain=explain,
         )
         version, moment, make = answer.version, answer.moment, self._making(answer.dataset)
-        return json_reply(
-            [
-                make(row, value, one, version, moment, notices, limits)
-                for row, value, one, notices, limits in zip(
-                    answer.rows,
-                    answer.predictions,
-                    answer.ids,
-                    answer.notices,
-                    answer.limits,
-                    strict=True,
-                )
-            ]
-        )
+        answers = [
+            make(row, value, one, version, moment, notices, limits)
+            for row, value, one, notices, limits in zip(
+                answer.rows,
+                answer.predictions,
+                answer.ids,
+                answer.notices,
+                answer.limits,
+                strict=True,
+            )
+        ]
+        if answer.reasons is not None:
+            for made, reasons in zip(answers, answer.reasons, strict=True):
+                made.reasons = reasons
+        return json_reply(answers)
 
     def _making(self, dataset: Dataset) -> Make:
         made = self._made

@@ -24,7 +24,12 @@ from model_loop.intervals.grid import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
 from model_loop.scoring.answers import actual_name, answer_type
 from model_loop.scoring.limits import LEVEL, LOWER, UPPER
 from model_loop.serving.http.asgi import OPEN_PATHS, Refusal
-from model_loop.serving.http.requests import KEY_LENGTH, feedback_type
+from model_loop.serving.http.requests import (
+    EXPLAIN,
+    EXPLAINED_ROWS,
+    KEY_LENGTH,
+    feedback_type,
+)
 from model_loop.serving.http.tokens import Right
 
 TITLE = "Model loop"
@@ -137,6 +142,8 @@ class Operation:
         Statuses of refusals.
     scope
         Needed by a token, unless the route is open.
+    asks
+        Parameters of the address, as OpenAPI's.
     """
 
     name: str
@@ -147,6 +154,7 @@ class Operation:
     takes: Mapping[str, Any] = field(default_factory=dict)
     refuses: tuple[int, ...] = ()
     scope: Right = "read"
+    asks: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def identifier(self) -> str:
@@ -179,10 +187,13 @@ class Operation:
         }
         if self.takes:
             told["requestBody"] = {"required": True, "content": dict(self.takes)}
+        parameters = [dict(one) for one in self.asks]
         if "{prediction_id}" in self.path:
-            told["parameters"] = [
+            parameters.append(
                 {"name": "prediction_id", "in": "path", "required": True, "schema": _TEXT}
-            ]
+            )
+        if parameters:
+            told["parameters"] = parameters
         return told
 
 
@@ -199,6 +210,16 @@ def _reference(name: str) -> dict[str, str]:
 
 _OBJECT = {"type": "object"}
 _LEVEL = {"type": ["number", "null"], "minimum": LOWEST_LEVEL, "maximum": HIGHEST_LEVEL}
+_EXPLAIN: Mapping[str, Any] = MappingProxyType(
+    {
+        "name": EXPLAIN,
+        "in": "query",
+        "description": "Give the `reasons` of each prediction: what its columns add, in the unit "
+        f"of the prediction. Of up to {EXPLAINED_ROWS} rows, by versions that are linear or made "
+        "of trees; of very large forests, reasons are given in files alone.",
+        "schema": {"type": "boolean", "default": False},
+    }
+)
 #: Parameters of MLflow's protocol.
 _PARAMS = {"type": "object", "properties": {LEVEL: _LEVEL}, "additionalProperties": False}
 
@@ -299,6 +320,7 @@ class Described:
                 ),
                 (400, 413, 422, 503),
                 "predict",
+                (_EXPLAIN,),
             ),
             Operation(
                 "invocations",

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
+from urllib.parse import parse_qs
 
 import msgspec
 from msgspec import Meta, Struct, defstruct
@@ -20,6 +21,9 @@ from model_loop.scoring.answers import ACTUAL, actual_name
 from model_loop.scoring.limits import LEVEL, read_level
 
 KEY_LENGTH = 200
+#: Parameter of an address that asks for reasons, and the rows that are given them.
+EXPLAIN = "explain"
+EXPLAINED_ROWS = 100
 #: Up to so many bytes, a body is read whole before its rows are counted.
 _SMALL_BYTES = 65_536
 #: Objects and lists that a request may hold besides its rows; a key may consist of brackets.
@@ -239,6 +243,22 @@ def read_moment(dataset: Dataset, given: object) -> Moment | None:
         "is unknown",
         f"Give one of: {', '.join(dataset.moments)}.",
     )
+
+
+def read_explain(query: bytes) -> bool:
+    """Return whether the query of an address asks for reasons.
+
+    Raises
+    ------
+    RequestRefusedError
+        If its value is neither true nor false (422).
+    """
+    given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get(EXPLAIN, ["false"])[-1]
+    if given not in {"true", "false"}:
+        raise RequestRefusedError(
+            422, f"{EXPLAIN}={given[:20]}", "is neither true nor false", f"Give {EXPLAIN}=true."
+        )
+    return given == "true"
 
 
 def refuse_too_many(body: bytes, most: int) -> None:

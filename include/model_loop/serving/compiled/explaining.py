@@ -12,10 +12,10 @@ from model_loop.serving.compiled.model import CompiledModel
 from model_loop.serving.compiled.origins import by_origin
 from model_loop.serving.compiled.shapley import points_of, shapley_of
 
-#: Numbers that may be computed for one row of a request: some 75 ms of a slow core.
-MOST_NUMBERS = 3_000_000
+#: Numbers that may be computed for one row of a request: some 85 ms of a slow core.
+MOST_NUMBERS = 5_000_000
 #: Seconds that each of them takes, as `benchmarks/reasons.py` measures it.
-_SECONDS = 25e-9
+_SECONDS = 17e-9
 
 
 def numbers_of(flat: Trees | Linear) -> int:

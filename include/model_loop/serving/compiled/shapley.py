@@ -175,19 +175,22 @@ class _Group:
         for again in self._again:
             known[again] *= known[self._earlier[again]]
         difference, repeated = known - self._share, self._repeated
-        factor = self._share + self._points * difference
-        change, step = difference / factor, factor.copy()
-        step[:, repeated] /= factor[:, self._earlier[repeated]]
-        change[:, repeated] -= change[:, self._earlier[repeated]]
+        step = self._points * difference
+        step += self._share
+        change = difference / step
+        before = self._earlier[repeated]
+        step[:, repeated] /= step[:, before]
+        change[:, repeated] -= change[:, before]
         below = np.ones_like(step)
         for level in self._levels:
-            below[:, level] = below[:, self._parent[level]] * step[:, level]
+            np.multiply(below[:, self._parent[level]], step[:, level], out=below[:, level])
         below *= self._leaves
         for level in reversed(self._levels):
             left = below[:, level.start : level.stop : 2]
             right_ones = below[:, level.start + 1 : level.stop : 2]
             below[:, self._parent[level.start : level.stop : 2]] += left + right_ones
-        added = self._weights @ (below * change)
+        below *= change
+        added = np.einsum("q,qn->n", self._weights, below)
         columns = self._columns[self._roots :]
         by_column = np.bincount(columns, added[self._roots :], minlength=len(row))
         return np.asarray(by_column, dtype=np.float64)

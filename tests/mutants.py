@@ -101,8 +101,8 @@ MUTANTS = (
     Mutant(
         "a pruned trial that wins",
         "model_loop/models/tuning.py",
-        "if trial.metrics and trial.finished\n",
-        "if trial.metrics\n",
+        "finished = [trial for trial in self.trials if trial.finished]",
+        "finished = [trial for trial in self.trials if trial.metrics]",
         _SEARCH,
     ),
     Mutant(
@@ -201,8 +201,8 @@ MUTANTS = (
     Mutant(
         "a move that is made again when its task is",
         "model_loop/tracking/promotion.py",
-        "run = self.tracker.find_run(identity)",
-        "run = None",
+        "            return self._history.entry(run)\n        if run is None:",
+        "            pass\n        run = None\n        if run is None:",
         _MOVES,
     ),
     Mutant(

@@ -134,6 +134,7 @@ def test_each_dataset_answers_below_its_path(several: Several) -> None:
     (flight,) = several.ask("POST", "/flights/predict", json=FLIGHT).json()
     assert flight.keys() == {
         *("prediction", "unit", "prediction_id", "model_version", "moment"),
+        *("lower", "upper", "level"),
     }
     assert (flight["unit"], flight["moment"], flight["model_version"]) == ("min", "planned", 1)
     later = several.ask("POST", "/flights/predict", json={**FLIGHT, "moment": "departed"}).json()

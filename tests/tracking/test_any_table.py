@@ -115,15 +115,15 @@ def test_the_same_split_has_the_same_test_rows(parcels: TrainingSet) -> None:
 
 
 def test_rows_that_were_learned_from_are_left_out(parcels: TrainingSet) -> None:
-    """A version whose validation part reached further has learned from the first test rows."""
+    """A version whose calibration reached further has learned from the first test rows."""
     times = np.sort(parcels.test_rows.sent_at.to_numpy())
     first, *_ = parcels.request.split.starts
     newer = learned(parcels, starts=(first, float(times[50]), float(times[60])))
     left, out, found = judged(parcels, newer)
-    assert left == len(parcels.test_rows) - 50
-    assert out == ("50 rows, from which version 1 has learned",)
+    assert left == len(parcels.test_rows) - 60
+    assert out == ("60 rows, from which version 1 has learned",)
     assert "left out of the comparison" in found
-    assert seen_test_data(newer, parcels) == "50 of the test rows"
+    assert seen_test_data(newer, parcels) == "60 of the test rows"
     everything = learned(parcels, starts=(first, 9e9, 9e9))
     left, _, found = judged(parcels, everything)
     assert left == 0

@@ -19,6 +19,7 @@ from pathlib import Path
 #: Tests of declared tables; those of servers ask trips beside them. Of rooms that read any table,
 #: such as `tables`, all tests.
 TESTS = (
+    "tests/cli/test_bikes_commands.py",
     "tests/cli/test_datasets.py",
     "tests/cli/test_last_screen.py",
     "tests/cli/test_run.py",

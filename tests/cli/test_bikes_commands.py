@@ -128,14 +128,16 @@ def test_a_row_has_one_answer_from_every_entrance(bikes: Bikes, served: requests
     bikes.run("score", "asked.csv")
     scored = pd.read_csv(bikes.folder / "asked.predictions.csv")["prediction"]
     rows = bikes.asked.to_dict(orient="records")
-    answers = served.post(f"{bikes.url}/predict", json=rows).json()
+    answers = served.post(f"{bikes.url}/predict", json={"inputs": rows}).json()
     assert [each["prediction"] for each in answers] == pytest.approx(scored.tolist())
     assert {(each["unit"], each["model_version"]) for each in answers} == {("rentals", 1)}
     theirs = {"dataframe_records": rows}
     invoked = served.post(f"{bikes.url}/invocations", json=theirs).json()["predictions"]
     assert invoked == pytest.approx(scored.tolist())
     given = [f"{name}={value}" for name, value in rows[0].items()]
-    assert bikes.read("predict", "bikes", *given)[0]["prediction"] == pytest.approx(scored[0])
+    assert bikes.read("predict", "bikes", *given)["predictions"][0]["prediction"] == pytest.approx(
+        scored[0]
+    )
     for path in ("healthz", "docs", "openapi.json", "metrics", "models"):
         assert served.get(f"{bikes.url}/{path}").ok, path
     refused = served.post(f"{bikes.url}/predict", json={"hr": "never"})
@@ -145,7 +147,8 @@ def test_a_row_has_one_answer_from_every_entrance(bikes: Bikes, served: requests
 
 def test_what_was_asked_is_labelled_and_compared(bikes: Bikes, served: requests.Session) -> None:
     """Labels of a file, of the request itself, and the report of the champion."""
-    answers = served.post(f"{bikes.url}/predict", json=bikes.asked.to_dict(orient="records")).json()
+    rows = bikes.asked.to_dict(orient="records")
+    answers = served.post(f"{bikes.url}/predict", json={"inputs": rows}).json()
     ids = [each["prediction_id"] for each in answers]
     path = f"{bikes.url}/predictions/{ids[0]}"
     deadline = time.monotonic() + 60
@@ -156,10 +159,10 @@ def test_what_was_asked_is_labelled_and_compared(bikes: Bikes, served: requests.
     actual = bikes.table.tail(ROWS)["cnt"].tolist()
     labels = pd.DataFrame({"prediction_id": ids[1:], "cnt": actual[1:]})
     labels.to_csv(bikes.folder / "labels.csv", index=False)
-    assert bikes.read("labels", "add", "labels.csv")["matched"] == ROWS - 1
+    assert bikes.read("labels", "add", "labels.csv")["labels.csv"]["matched"] == ROWS - 1
     report = bikes.read("ab-report")
     assert str(ROWS) in json.dumps(report)
-    assert "rentals" in bikes.run("ab-report")
+    assert "MAE" in bikes.run("ab-report")
     bikes.run("export-requests", "exported")
     exported = pd.read_parquet(bikes.folder / "exported")
     assert set(ids) <= set(exported["prediction_id"].astype(str))

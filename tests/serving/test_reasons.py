@@ -341,4 +341,8 @@ def test_reasons_in_words() -> None:
     for one in told.strongest:
         assert f"{one.title} = " in words or f"{one.title} is unknown" in words
     assert ("adds" in words) == any(one.added > 0 for one in told.strongest)
+    assert ("subtracts" in words) == any(one.added < 0 for one in told.strongest)
+    assert f"; others {told.others:+.2g}." in words
+    exact = msgspec.to_builtins(told) | {"others": told.base * 1e-7}
+    assert "others" not in reasons_in_words(DATASET.target, {"reasons": exact})
     assert reasons_in_words(DATASET.target, {}) == ""

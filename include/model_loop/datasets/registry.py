@@ -86,7 +86,7 @@ def file_problem(name: str) -> str:
         changed = path.stat()
         _read(path, changed.st_mtime_ns, changed.st_size)
     except OSError:
-        return f"{path} is gone"
+        return f"{path} is not there"
     except ModelLoopError as error:
         return f"{error.given} {error.rule}"
     return ""

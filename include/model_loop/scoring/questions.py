@@ -91,8 +91,10 @@ def in_words(dataset: Dataset, row: Row, answered: Mapping[str, Any]) -> str:
     notes = [f" Note: {notice['message']}." for notice in answered.get(NOTICES, ())]
     title = dataset.target.title or dataset.target.name
     value = dataset.target.with_unit(f"{answered['prediction']:.4g}")
+    # Of kW and the like the letters stay.
+    begin = title if title[1:2].isupper() else f"{title[:1].upper()}{title[1:]}"
     return (
-        f"{title[:1].upper()}{title[1:]}: about {value}{limits_in_words(answered)}, says version "
+        f"{begin}: about {value}{limits_in_words(answered)}, says version "
         f"{answered['model_version']}." + "".join(notes) + because
     )
 

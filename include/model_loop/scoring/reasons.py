@@ -18,6 +18,8 @@ from model_loop.scoring.rows import Rows
 REASONS = "reasons"
 #: Contributions of an answer that are named; the others are given as their sum.
 NAMED = 5
+#: Share of the largest amount from which the others are named in words.
+_SHOWN = 1e-3
 
 
 class Contributions(NamedTuple):
@@ -125,20 +127,22 @@ def reasons_of_rows(
 def reasons_in_words(target: Target, answered: Mapping[str, Any]) -> str:
     """Return the reasons of an answer in a sentence; empty where it has none.
 
-    `` From 14.2 min on average: Distance = 700 mi adds 4.1, Airline = EV takes 0.6; others -0.1.``
+    `` From 14.2 min on average: Distance = 700 mi adds 4.1, Airline = EV subtracts 0.6;
+    others -0.1.``
     """
     if (told := answered.get(REASONS)) is None:
         return ""
     reasons = msgspec.convert(told, Reasons)
     begin = "on average" if reasons.average else "of the intercept"
     parts = ", ".join(
-        f"{in_words(one)} {'adds' if one.added > 0 else 'takes'} {abs(one.added):.3g}"
+        f"{in_words(one)} {'adds' if one.added > 0 else 'subtracts'} {abs(one.added):.3g}"
         for one in reasons.strongest
     )
     base = target.with_unit(f"{reasons.base:.4g}")
-    return (
-        f" From {base} {begin}: {parts or 'no column adds anything'}; others {reasons.others:+.2g}."
-    )
+    size = max(abs(reasons.base), *(abs(one.added) for one in reasons.strongest), 0.0)
+    # Less than the digits that are shown is rounding.
+    others = f"; others {reasons.others:+.2g}" if abs(reasons.others) > size * _SHOWN else ""
+    return f" From {base} {begin}: {parts or 'no column adds anything'}{others}."
 
 
 def in_words(contribution: Contribution) -> str:

@@ -132,7 +132,7 @@ def use_trained_datasets(client: MlflowClient) -> None:
             use_dataset(dataset)
             logger.warning(
                 "The dataset %s (%s): its versions answer by the declarations that they were "
-                "trained on, and nothing can be trained",
+                "trained on; nothing is trained on it before it is added or its file corrected",
                 dataset.name,
                 file_problem(dataset.name),
             )

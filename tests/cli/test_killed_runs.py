@@ -38,7 +38,7 @@ DEATHS: tuple[tuple[str, When, int], ...] = (
     ("mlflow:register_model", "before", 1),
     ("mlflow:register_model", "after", 1),
     ("model_loop.pipeline.run:collect_results", "before", 1),
-    ("model_loop.pipeline.run:judge_version", "after", 1),
+    ("model_loop.pipeline.run:judge_in_turn", "after", 1),
     ("model_loop.tracking.promotion:move", "before", 1),
     ("model_loop.tracking.promotion:move", "after", 1),
 )

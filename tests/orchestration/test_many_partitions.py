@@ -103,3 +103,16 @@ def test_the_plan_is_read_once_by_each_task(
     monkeypatch.setattr("model_loop.training_set.declared.read_document", noted)
     assert len(preparation.fetch_partitions(batch, params)) == len(batch)
     assert len(read) == 1
+
+
+def test_a_run_from_before_tasks_had_several_goes_on(
+    days: list[str], params: dict[str, Any]
+) -> None:
+    """Results of its tasks are single partitions; the steps that are left take them."""
+    fetched = [preparation.fetch_partitions(day, params) for day in days]
+    assert [raw.partition for (raw,) in fetched] == days
+    checked = [preparation.check_partitions(raw) for (raw,) in fetched]
+    events: Any = defaultdict(Event)
+    run: Any = SimpleNamespace(dag_id="meters__data_preparation", run_id="manual")
+    verdicts = preparation.compare_partitions([one for (one,) in checked], params, events, run)
+    assert [verdict.partition for verdict in verdicts] == days

@@ -72,11 +72,16 @@ def _where() -> dict[str, Any]:
     }
 
 
+def _batch(given: Any) -> Sequence[Any]:  # noqa: ANN401 - partitions in any state
+    """Return what a mapped task works on; one of a run from before 0.2 has a single partition."""
+    return given if isinstance(given, list | tuple) else [given]
+
+
 def fetch_partitions(partitions: Sequence[str], params: Mapping[str, Any]) -> list[Any]:
     """Fetch some partitions, one after the other."""
     request = training_set_request(params)
     preparation = preparation_of(request.dataset)
-    return [preparation.fetch(request, partition, **_where()) for partition in partitions]
+    return [preparation.fetch(request, partition, **_where()) for partition in _batch(partitions)]
 
 
 def fetch_named_partition(variant: str, params: Mapping[str, Any], dag_run: DagRunProtocol) -> Any:  # noqa: ANN401 - the dataset's own
@@ -101,7 +106,7 @@ def check_partition(raw: Any) -> Any:  # noqa: ANN401 - the dataset's own
 
 def check_partitions(fetched: Sequence[Any]) -> list[Any]:
     """Check some partitions, one after the other; see `check_partition`."""
-    return [check_partition(raw) for raw in fetched]
+    return [check_partition(raw) for raw in _batch(fetched)]
 
 
 def compare_partitions(
@@ -119,7 +124,7 @@ def compare_partitions(
     batches
         The partitions that each mapped task has checked.
     """
-    partitions = [*chain.from_iterable(batches)]
+    partitions = [*chain.from_iterable(map(_batch, batches))]
     variant = partitions[0].variant
     dataset = dataset_of_variant(variant)
     verdicts = preparation_of(dataset).compare(

@@ -215,3 +215,11 @@ def test_days_are_plain_values(tmp_path: Path) -> None:
     assert days_of(json.loads(file.read_text())) == [day]
     assert "interval_score" not in day.metrics
     assert "interval_day" not in day.metrics
+
+
+def test_days_of_a_later_version_are_read() -> None:
+    """A field that is not known yet is ignored."""
+    day = IntervalDay("2024-01-01", 10, 0.9, 0.05, 0.05, 0.9, None, 1.0, "", None, 0.0, 1.0, 1.0, 1)
+    stored = json.loads(days_to_json([day]))
+    stored["days"][0]["later"] = 1
+    assert days_of(stored) == [day]

@@ -18,6 +18,7 @@ from scipy import stats
 from model_loop.datasets.dataset import Dataset
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.intervals.adaptive import NO_CORRECTION, Correction, CorrectionRules
+from model_loop.intervals.evidence import TOLERANCE
 from model_loop.intervals.grid import DEFAULT_LEVEL, tail_of
 from model_loop.intervals.measures import Held, interval_scores, measure_intervals
 from model_loop.intervals.scores import Numbers
@@ -28,7 +29,7 @@ from model_loop.models.slices import Slicing
 from model_loop.training_set.frames import as_numbers
 
 #: How far coverage may lie below and above the level, and that of a group below it.
-BELOW, ABOVE, GROUP_BELOW = 0.02, 0.03, 0.05
+BELOW, ABOVE, GROUP_BELOW = TOLERANCE, 0.03, 0.05
 #: Allowed increase of the interval score, as a share of the champion's.
 SCORE_SHARE = 0.01
 #: Probability that intervals which hold are said to fail in a group, or beside the champion.

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import msgspec
+
 #: Metric of the finding about coverage.
 INTERVAL_EVIDENCE = "interval_evidence"
 #: Artifact of the days, of the run of a window and of that of all windows.
@@ -72,9 +74,10 @@ def days_of(stored: Mapping[str, Any]) -> list[IntervalDay]:
     Raises
     ------
     ValueError
-        If they are of another format.
+        If they are of another format, or no such days.
     """
     if stored["format"] != _FORMAT:
         message = f"days of the format {stored['format']!r}: {_FORMAT!r} is known"
         raise ValueError(message)
-    return [IntervalDay(**day) for day in stored["days"]]
+    # Fields of a later version are ignored.
+    return msgspec.convert(stored["days"], list[IntervalDay])

@@ -13,21 +13,26 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn._loss.link import IdentityLink
+from sklearn._loss.loss import HalfBinomialLoss
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.dummy import DummyRegressor
+from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
     ExtraTreesRegressor,
+    GradientBoostingClassifier,
     GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
+    RandomForestClassifier,
     RandomForestRegressor,
     StackingRegressor,
 )
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsRegressor, RadiusNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, PolynomialFeatures
 from sklearn.svm import SVR, NuSVR
-from sklearn.tree import DecisionTreeRegressor, ExtraTreeRegressor
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeRegressor
 
 from model_loop.errors import StoredObjectError
 from model_loop.objects import rules
@@ -36,6 +41,7 @@ from model_loop.objects.rules import require_sound
 RANDOM = np.random.default_rng(0)
 ROWS = RANDOM.uniform(0, 1, (60, 3))
 MINUTES = ROWS @ [1.0, 2.0, 3.0]
+KINDS = np.digitize(MINUTES, np.quantile(MINUTES, [0.3, 0.6]))
 CODES = np.arange(60).reshape(-1, 2) % 5
 
 #: Estimators that have learned, by the name of their class.
@@ -58,6 +64,16 @@ MODELS: dict[str, Any] = {
         TransformedTargetRegressor(LinearRegression(), func=np.log1p, inverse_func=np.expm1),
     )
 } | {"OneHotEncoder": OneHotEncoder(drop="first").fit(CODES)}
+MODELS |= {
+    type(one).__name__: one.fit(ROWS, KINDS)
+    for one in (
+        DecisionTreeClassifier(max_depth=2),
+        DummyClassifier(),
+        GradientBoostingClassifier(n_estimators=2, max_depth=1),
+        HistGradientBoostingClassifier(max_iter=2, min_samples_leaf=5),
+        RandomForestClassifier(2, max_depth=2),
+    )
+} | {"IsotonicRegression": IsotonicRegression().fit(ROWS[:, 0], MINUTES)}
 
 _NAN = float("nan")
 
@@ -116,6 +132,24 @@ WRONG: list[tuple[str, str, Any]] = [
     ("GradientBoostingRegressor", "init_", None),
     ("GradientBoostingRegressor", "n_trees_per_iteration_", 2),
     ("GradientBoostingRegressor", "_loss", None),
+    ("DecisionTreeClassifier", "tree_", None),
+    ("DecisionTreeClassifier", "n_outputs_", 2),
+    ("DummyClassifier", "class_prior_", without_last),
+    ("DummyClassifier", "strategy", "stratified"),
+    ("GradientBoostingClassifier", "estimators_", lambda trees: trees[:, :2]),
+    ("GradientBoostingClassifier", "estimators_", MODELS["GradientBoostingRegressor"].estimators_),
+    ("GradientBoostingClassifier", "n_trees_per_iteration_", 1),
+    ("GradientBoostingClassifier", "classes_", without_last),
+    ("GradientBoostingClassifier", "init_", MODELS["DummyRegressor"]),
+    ("GradientBoostingClassifier", "init_", DummyClassifier().fit(ROWS, KINDS > 0)),
+    ("GradientBoostingClassifier", "_loss", HalfBinomialLoss()),
+    ("GradientBoostingClassifier", "_loss", without_link),
+    ("HistGradientBoostingClassifier", "_baseline_prediction", lambda value: value[:, :2]),
+    ("HistGradientBoostingClassifier", "_predictors", lambda trees: [each[:2] for each in trees]),
+    ("HistGradientBoostingClassifier", "_loss", HalfBinomialLoss()),
+    ("IsotonicRegression", "y_thresholds_", without_last),
+    ("RandomForestClassifier", "estimators_", MODELS["RandomForestRegressor"].estimators_),
+    ("RandomForestRegressor", "estimators_", MODELS["RandomForestClassifier"].estimators_),
     ("HistGradientBoostingRegressor", "_baseline_prediction", widened),
     ("HistGradientBoostingRegressor", "_bin_mapper", None),
     ("HistGradientBoostingRegressor", "_in_fit", False),

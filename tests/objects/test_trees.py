@@ -33,6 +33,7 @@ from upath import UPath
 from model_loop.errors import StoredObjectError
 from model_loop.models.boosting import BoosterRegressor
 from model_loop.objects import read_object, write_object
+from model_loop.objects.trees import require_sound_booster
 from model_loop.objects.trust import dump_estimator, load_estimator
 from model_loop.tracking.registry import save_model
 from trip_duration.services import DISTANCE, DROPOFF_ZONE, PICKUP_ZONE
@@ -292,3 +293,21 @@ def test_a_table_of_pairs_names_columns_that_there_are(column: int) -> None:
     encoder.table_[1, 4] = column
     with pytest.raises(StoredObjectError, match="columns out of range"):
         load_estimator(dump_estimator(encoder))
+
+
+def test_trees_of_several_classes() -> None:
+    """Each tree is of a class that there is; there are no more classes than trees."""
+    data = xgb.DMatrix(ROWS, np.arange(len(ROWS)) % 3)
+    settings = {"objective": "multi:softprob", "num_class": 3, "max_depth": 2}
+    raw = bytes(xgb.train(settings, data, 2).save_raw("ubj"))
+    require_sound_booster(raw)
+    groups, number = b"i\x00i\x01i\x02i\x00i\x01i\x02L", b"num_classSL" + b"\x00" * 7 + b"\x01"
+    for wrong in (b"\x03", b"\xff"):
+        crafted = raw.replace(groups, groups.replace(b"\x02L", wrong + b"L"))
+        assert crafted != raw
+        with pytest.raises(StoredObjectError, match="a wrong group"):
+            require_sound_booster(crafted)
+    crafted = raw.replace(number + b"3", number + b"9")
+    assert crafted != raw
+    with pytest.raises(StoredObjectError, match="more classes than trees"):
+        require_sound_booster(crafted)

@@ -14,6 +14,7 @@ from scipy import stats
 from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.intervals.adaptive import Correction
 from model_loop.intervals.calibrated import Intervals
+from model_loop.models.classification.clusters import groups_of
 from model_loop.models.evaluation import errors_by_slice
 from model_loop.models.gate_rules import GateRules
 from model_loop.models.slices import Slicing
@@ -259,19 +260,6 @@ class _PairedErrors:
         variance = groups / (groups - 1) * float(np.square(residuals).sum()) / number**2
         reach = float(stats.norm.ppf((1 + confidence) / 2))
         return reach * math.sqrt(variance) / (2 * math.sqrt(mse))
-
-
-def groups_of(rows: pd.DataFrame, dataset: Dataset) -> npt.NDArray[np.int64] | None:
-    """Number the groups of the rows; None where rows are independent, or do not tell their group.
-
-    A row of an unknown group is a group by itself.
-    """
-    if dataset.group is None or dataset.group not in rows:
-        return None
-    codes = pd.factorize(rows[dataset.group])[0].astype(np.int64)
-    unknown = codes < 0
-    codes[unknown] = codes.max(initial=-1) + 1 + np.arange(unknown.sum())
-    return codes
 
 
 def _are_enough(errors: _PairedErrors, rules: GateRules, dataset: Dataset) -> Check:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.days import SECONDS_PER_DAY
@@ -22,7 +21,8 @@ from model_loop.intervals.evidence import TOLERANCE
 from model_loop.intervals.grid import DEFAULT_LEVEL, tail_of
 from model_loop.intervals.measures import Held, interval_scores, measure_intervals
 from model_loop.intervals.scores import Numbers
-from model_loop.models.gate import Check, Contender, groups_of
+from model_loop.models.classification.clusters import chance_below, groups_of
+from model_loop.models.gate import Check, Contender
 from model_loop.models.gate_rules import GateRules
 from model_loop.models.intervals import WEEK
 from model_loop.models.slices import Slicing
@@ -158,7 +158,7 @@ def _worst_group(inside: npt.NDArray[np.bool_], known: _Rows, level: float) -> I
         return
     bound = level / 100 - GROUP_BELOW
     chances = {
-        name: _chance_below(inside[rows].astype(np.float64) - bound, known.units[rows])
+        name: chance_below(inside[rows].astype(np.float64) - bound, known.units[rows])
         for name, rows in known.groups.items()
     }
     order = sorted(chances, key=lambda name: (chances[name], inside[known.groups[name]].mean()))
@@ -184,23 +184,6 @@ def holm(chances: Sequence[float], level: float) -> int:
     return len(chances)
 
 
-def _chance_below(values: Numbers, units: Codes) -> float:
-    """Return how probable a mean so far below 0 is if the true one is 0, by units."""
-    mean, error, several = _mean_of_units(values, units)
-    if not error:
-        return 0.0 if mean < 0 else 1.0
-    return float(stats.t.cdf(mean / error, several - 1))
-
-
-def _mean_of_units(values: Numbers, units: Codes) -> tuple[float, float, int]:
-    """Return the mean over rows, its standard error with units as the sample, and their number."""
-    codes = np.unique(units, return_inverse=True)[1]
-    rows, sums = np.bincount(codes), np.bincount(codes, weights=values)
-    mean, several = float(values.mean()), len(rows)
-    squares = float(np.square(sums - mean * rows).sum())
-    return mean, math.sqrt(several / max(several - 1, 1) * squares) / len(values), several
-
-
 def _score(scores: Sequence[Numbers], known: _Rows, version: int, dataset: Dataset) -> Check:
     """Check the interval score against the champion's, by the differences of days."""
     name, wanted = f"interval score against version {version}", f"at most {SCORE_SHARE:+.0%}"
@@ -211,7 +194,7 @@ def _score(scores: Sequence[Numbers], known: _Rows, version: int, dataset: Datas
         return Check(name, passed=not math.isfinite(theirs), found=found, wanted=wanted)
     if not math.isfinite(theirs):
         return Check(name, passed=True, found=f"{with_unit(f'{ours:.4g}')}", wanted=wanted)
-    chance = _chance_below(scores[1] - scores[0], known.units)
+    chance = chance_below(scores[1] - scores[0], known.units)
     share = ours / theirs - 1 if theirs else 0.0
     return Check(
         name,

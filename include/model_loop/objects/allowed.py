@@ -13,7 +13,7 @@ from types import MappingProxyType
 from skops.io._trusted_types import NUMPY_UFUNC_TYPE_NAMES, SCIPY_UFUNC_TYPE_NAMES
 
 #: Classes that skops does not trust by itself and that estimators are made of: this package's few,
-#: and parts of scikit-learn's regressors.
+#: and parts of scikit-learn's regressors and classifiers.
 TRUSTED = frozenset(
     {
         "model_loop.models.boosting.BoosterRegressor",
@@ -25,6 +25,9 @@ TRUSTED = frozenset(
         "trip_duration.models.selection.ColumnSelector",
         "numpy.dtype",
         "sklearn._loss.loss.HalfTweedieLossIdentity",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+        "sklearn.calibration._TemperatureScaling",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.metrics._dist_metrics.EuclideanDistance64",
         "sklearn.model_selection._split.KFold",
@@ -35,20 +38,25 @@ TRUSTED = frozenset(
     }
 )
 
-#: Classes of those that skops trusts, by module: regressors, transformers, and their parts.
+#: Classes of those that skops trusts, by module: predictors, transformers, and their parts.
 _SCIKIT_LEARN = """
-_loss.link: IdentityLink Interval LogLink
-_loss.loss: AbsoluteError HalfGammaLoss HalfPoissonLoss HalfSquaredError HuberLoss PinballLoss
+_loss.link: IdentityLink Interval LogitLink LogLink MultinomialLogit
+_loss.loss: AbsoluteError HalfBinomialLoss HalfGammaLoss HalfMultinomialLoss HalfPoissonLoss
+_loss.loss: HalfSquaredError HuberLoss PinballLoss
+calibration: CalibratedClassifierCV
 compose._column_transformer: ColumnTransformer
 compose._target: TransformedTargetRegressor
 cross_decomposition._pls: PLSRegression
 decomposition._pca: PCA
 decomposition._truncated_svd: TruncatedSVD
-dummy: DummyRegressor
+discriminant_analysis: LinearDiscriminantAnalysis
+dummy: DummyClassifier DummyRegressor
 ensemble._bagging: BaggingRegressor
-ensemble._forest: ExtraTreesRegressor RandomForestRegressor
-ensemble._gb: GradientBoostingRegressor
+ensemble._forest: ExtraTreesClassifier ExtraTreesRegressor
+ensemble._forest: RandomForestClassifier RandomForestRegressor
+ensemble._gb: GradientBoostingClassifier GradientBoostingRegressor
 ensemble._hist_gradient_boosting.binning: _BinMapper
+ensemble._hist_gradient_boosting.gradient_boosting: HistGradientBoostingClassifier
 ensemble._hist_gradient_boosting.gradient_boosting: HistGradientBoostingRegressor
 ensemble._stacking: StackingRegressor
 ensemble._voting: VotingRegressor
@@ -56,6 +64,7 @@ ensemble._weight_boosting: AdaBoostRegressor
 feature_selection._variance_threshold: VarianceThreshold
 frozen._frozen: FrozenEstimator
 impute._base: MissingIndicator SimpleImputer
+isotonic: IsotonicRegression
 kernel_ridge: KernelRidge
 linear_model._base: LinearRegression
 linear_model._bayes: ARDRegression BayesianRidge
@@ -63,6 +72,7 @@ linear_model._coordinate_descent: ElasticNet ElasticNetCV Lasso LassoCV
 linear_model._glm.glm: GammaRegressor PoissonRegressor TweedieRegressor
 linear_model._huber: HuberRegressor
 linear_model._least_angle: Lars LarsCV LassoLars LassoLarsCV LassoLarsIC
+linear_model._logistic: LogisticRegression LogisticRegressionCV
 linear_model._omp: OrthogonalMatchingPursuit OrthogonalMatchingPursuitCV
 linear_model._passive_aggressive: PassiveAggressiveRegressor
 linear_model._quantile: QuantileRegressor
@@ -70,23 +80,26 @@ linear_model._ransac: RANSACRegressor
 linear_model._ridge: Ridge RidgeCV
 linear_model._stochastic_gradient: SGDRegressor
 linear_model._theil_sen: TheilSenRegressor
+model_selection._classification_threshold: FixedThresholdClassifier
+naive_bayes: BernoulliNB GaussianNB
 neighbors._regression: KNeighborsRegressor RadiusNeighborsRegressor
-neural_network._multilayer_perceptron: MLPRegressor
+neural_network._multilayer_perceptron: MLPClassifier MLPRegressor
 pipeline: FeatureUnion Pipeline
 preprocessing._data: Binarizer MaxAbsScaler MinMaxScaler Normalizer PowerTransformer
 preprocessing._data: QuantileTransformer RobustScaler StandardScaler
 preprocessing._discretization: KBinsDiscretizer
 preprocessing._encoders: OneHotEncoder OrdinalEncoder
 preprocessing._function_transformer: FunctionTransformer
-preprocessing._label: LabelBinarizer
+preprocessing._label: LabelBinarizer LabelEncoder
 preprocessing._polynomial: PolynomialFeatures
 preprocessing._target_encoder: TargetEncoder
-svm._classes: LinearSVR NuSVR SVR
-tree._classes: DecisionTreeRegressor ExtraTreeRegressor
+svm._classes: LinearSVC LinearSVR NuSVR SVR
+tree._classes: DecisionTreeClassifier DecisionTreeRegressor
+tree._classes: ExtraTreeClassifier ExtraTreeRegressor
 """
 _LOSSES = (
-    "CyAbsoluteError CyHalfGammaLoss CyHalfPoissonLoss CyHalfSquaredError CyHalfTweedieLoss "
-    "CyHalfTweedieLossIdentity CyHuberLoss CyPinballLoss"
+    "CyAbsoluteError CyHalfBinomialLoss CyHalfGammaLoss CyHalfMultinomialLoss CyHalfPoissonLoss "
+    "CyHalfSquaredError CyHalfTweedieLoss CyHalfTweedieLossIdentity CyHuberLoss CyPinballLoss"
 )
 _NUMBERS = (
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),

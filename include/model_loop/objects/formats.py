@@ -49,6 +49,7 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "dataset_record/1": "datasets.registration:DatasetRecord",
         "day_spread/2": "models.intervals:DaySpread",
         "early_termination/1": "models.termination:EarlyTermination",
+        "decision/1": "models.classification.decision:Decision",
         "download/1": "sources.answers:Begun",
         "encoded_fold/1": "training_set.types:EncodedFold",
         "encoded_splits/1": "training_set.types:EncodedSplits",

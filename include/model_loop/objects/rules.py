@@ -16,22 +16,25 @@ from typing import Any
 
 import numpy as np
 from sklearn._loss.link import BaseLink
-from sklearn._loss.loss import BaseLoss
+from sklearn._loss.loss import BaseLoss, HalfBinomialLoss, HalfMultinomialLoss
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.dummy import DummyRegressor
+from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
+    GradientBoostingClassifier,
     GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
     StackingRegressor,
 )
-from sklearn.ensemble._forest import ForestRegressor
+from sklearn.ensemble._forest import ForestClassifier, ForestRegressor
 from sklearn.ensemble._hist_gradient_boosting.binning import _BinMapper
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
+from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics._dist_metrics import EuclideanDistance64
 from sklearn.neighbors import BallTree, KDTree, KNeighborsRegressor, RadiusNeighborsRegressor
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, PolynomialFeatures
 from sklearn.svm._base import BaseLibSVM
-from sklearn.tree import DecisionTreeRegressor
+from sklearn.tree import BaseDecisionTree, DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.tree._tree import Tree
 
 from model_loop.errors import StoredObjectError
@@ -48,6 +51,7 @@ _STATES = ("__getstate__", "get_state")
 _METRICS = ("euclidean", "l2", "minkowski", "manhattan", "cityblock", "l1", "chebyshev", "cosine")
 #: Columns that powers of columns become; levels of a search tree; words of a generator's state.
 _POWERS, _LEVELS, _WORDS = 100_000, 40, 624
+_TWO = 2
 _PLAIN = (bool, int, float, str, type(None))
 _NO_OBJECTS = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
 
@@ -79,22 +83,61 @@ def _walked(value: Any, tree: Any) -> bool:  # noqa: ANN401 - as above
 
 def _members(value: Any, ensemble: Any) -> bool:  # noqa: ANN401 - as above
     trees = list(value)
+    # Boosting adds up numbers for classes, too.
+    voting = isinstance(ensemble, ForestClassifier)
+    kind = DecisionTreeClassifier if voting else DecisionTreeRegressor
     for one in trees:
-        require(isinstance(one, DecisionTreeRegressor), "another estimator in the place of a tree")
+        require(isinstance(one, kind), "another estimator in the place of a tree")
         require(one.tree_.n_features == ensemble.n_features_in_, "a column out of range")
     return len(trees) > 0
 
 
 def _stages(value: Any, ensemble: Any) -> bool:  # noqa: ANN401 - as above
-    one_tree_each = type(value) is np.ndarray and value.shape == (len(value), 1)
-    return one_tree_each and _members(value.flat, ensemble)
+    """Return whether each stage has a tree for each column of what is added up."""
+    stages = (len(value), ensemble.n_trees_per_iteration_)
+    fits = type(value) is np.ndarray and value.shape == stages
+    return fits and _members(value.flat, ensemble)
 
 
 def _predictors(value: Any, ensemble: Any) -> bool:  # noqa: ANN401 - as above
-    for (tree,) in value:
-        require(type(tree) is TreePredictor, "another object in the place of a tree")
-        require_predictor(tree, ensemble.n_features_in_)
+    for trees in value:
+        require(len(trees) == ensemble.n_trees_per_iteration_, "another number of trees")
+        for tree in trees:
+            require(type(tree) is TreePredictor, "another object in the place of a tree")
+            require_predictor(tree, ensemble.n_features_in_)
     return type(value) is list
+
+
+def _trees_of_classes(value: Any, ensemble: Any) -> bool:  # noqa: ANN401 - as above
+    """Return whether there is a tree for each class, or a single one for two classes."""
+    classes = len(ensemble.classes_)
+    return type(value) is int and value == (1 if classes == _TWO else classes)
+
+
+def _class_loss(value: Any, ensemble: Any) -> bool:  # noqa: ANN401 - as above
+    """Return whether a loss is that of as many classes, so that it adds up as many columns."""
+    binary = ensemble.n_trees_per_iteration_ == 1
+    kind = HalfBinomialLoss if binary else HalfMultinomialLoss
+    return type(value) is kind and value.is_multiclass is not binary and _loss(value, ensemble)
+
+
+def _shares(value: Any, ensemble: Any) -> bool:  # noqa: ANN401 - as above
+    """Return whether boosting starts from the share of each class, or from nothing."""
+    if type(value) is str:
+        return value == "zero"
+    return type(value) is DummyClassifier and value.n_classes_ == len(ensemble.classes_)
+
+
+def _shares_of_classes(value: Any, dummy: Any) -> bool:  # noqa: ANN401 - as above
+    return _numbers(value, int(dummy.n_classes_))
+
+
+def _baselines(value: Any, ensemble: Any) -> bool:  # noqa: ANN401 - as above
+    return _numbers(value, 1, ensemble.n_trees_per_iteration_)
+
+
+def _steps(value: Any, calibrator: Any) -> bool:  # noqa: ANN401 - as above
+    return _numbers(value, len(calibrator.X_thresholds_))
 
 
 def _loss(value: Any, _: Any) -> bool:  # noqa: ANN401 - as above
@@ -205,28 +248,50 @@ _NEIGHBOURS: Mapping[str, _Condition] = {
     "metric": _is(*_METRICS),
 }
 _FUNCTIONS: Mapping[str, _Condition] = {"func": _elementwise, "inverse_func": _elementwise}
+_BINNED: Mapping[str, _Condition] = {
+    "_bin_mapper": _of(_BinMapper),
+    "_in_fit": _is(_MISSING),
+    "_predictors": _predictors,
+    "_preprocessor": _is(None),
+    "is_categorical_": _is(None),
+}
 #: Conditions of the attributes of each class.
 _RULES: Mapping[type, Mapping[str, _Condition]] = MappingProxyType(
     {
-        DecisionTreeRegressor: {"tree_": _walked, "n_outputs_": _is(1)},
+        BaseDecisionTree: {"tree_": _walked, "n_outputs_": _is(1)},
+        DummyClassifier: {
+            "strategy": _is("prior", "most_frequent"),
+            "class_prior_": _shares_of_classes,
+            "n_outputs_": _is(1),
+        },
         DummyRegressor: {"constant_": _shaped(1, 1), "n_outputs_": _is(1)},
+        ForestClassifier: {"estimators_": _members, "n_outputs_": _is(1)},
         ForestRegressor: {"estimators_": _members, "n_outputs_": _is(1)},
+        GradientBoostingClassifier: {
+            "n_trees_per_iteration_": _trees_of_classes,
+            "estimators_": _stages,
+            "init_": _shares,
+            "_loss": _class_loss,
+        },
         GradientBoostingRegressor: {
             "estimators_": _stages,
             "init_": _constant,
             "n_trees_per_iteration_": _is(1),
             "_loss": _loss,
         },
-        HistGradientBoostingRegressor: {
-            "_baseline_prediction": _shaped(1, 1),
-            "_bin_mapper": _of(_BinMapper),
-            "_in_fit": _is(_MISSING),
-            "_loss": _loss,
-            "_predictors": _predictors,
-            "_preprocessor": _is(None),
-            "is_categorical_": _is(None),
-            "n_trees_per_iteration_": _is(1),
+        HistGradientBoostingClassifier: {
+            "n_trees_per_iteration_": _trees_of_classes,
+            "_baseline_prediction": _baselines,
+            "_loss": _class_loss,
+            **_BINNED,
         },
+        HistGradientBoostingRegressor: {
+            "n_trees_per_iteration_": _is(1),
+            "_baseline_prediction": _baselines,
+            "_loss": _loss,
+            **_BINNED,
+        },
+        IsotonicRegression: {"y_thresholds_": _steps},
         _BinMapper: {"is_categorical_": lambda value, _: not np.any(value)},
         KNeighborsRegressor: _NEIGHBOURS,
         RadiusNeighborsRegressor: _NEIGHBOURS,
@@ -316,8 +381,8 @@ def _require_no_strays(parts: list[object]) -> None:
     """Refuse a tree of scikit-learn's that no estimator checks the rows of."""
     known = {id(one.tree_) for one in parts if hasattr(one, "tree_")}
     for one in parts:
-        if isinstance(one, HistGradientBoostingRegressor):
-            known |= {id(tree) for (tree,) in getattr(one, "_predictors", ())}
+        if isinstance(one, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
+            known |= {id(tree) for trees in getattr(one, "_predictors", ()) for tree in trees}
     strays = [
         one for one in parts if isinstance(one, Tree | TreePredictor) and id(one) not in known
     ]

@@ -90,7 +90,7 @@ def require_none(foreign: set[str]) -> None:
         raise StoredObjectError(
             WHAT,
             f"holds classes that are not trusted: {', '.join(sorted(foreign))}",
-            "Only scikit-learn's regressors and what prepares their columns, and this package's, "
+            "Only scikit-learn's estimators and what prepares their columns, and this package's, "
             "can be stored: `objects/allowed.py` names them.",
         )
 

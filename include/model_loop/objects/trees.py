@@ -41,17 +41,21 @@ def require_sound_booster(data: bytes) -> None:
     Raises
     ------
     StoredObjectError
-        If it is no plain `gbtree` of one number for each row, or a tree is as above.
+        If it is no plain `gbtree` of a number for each row or class, or a tree is as above.
     """
     try:
         learner = read_ubjson(data)["learner"]
         booster, about = learner["gradient_booster"], learner["learner_model_param"]
-        plain = (booster["name"], int(about["num_class"]), int(about.get("num_target", 1)))
-        require(plain == ("gbtree", 0, 1), "more than trees of one number")
+        plain = (booster["name"], int(about.get("num_target", 1)))
+        require(plain == ("gbtree", 1), "more than trees of one number")
+        groups = max(int(about["num_class"]), 1)
         model, features = booster["model"], int(about["num_feature"])
         trees = model["trees"]
+        require(groups <= max(len(trees), 1), "more classes than trees")
         require(int(model["gbtree_model_param"]["num_trees"]) == len(trees), "a wrong count")
-        require(list(model["tree_info"]) == [0] * len(trees), "a wrong group")
+        info = np.asarray(model["tree_info"], dtype=np.int64)
+        require(len(info) == len(trees), "a wrong group")
+        require(bool(((info >= 0) & (info < groups)).all()), "a wrong group")
         rounds = np.asarray(model.get("iteration_indptr", [0, len(trees)]), dtype=np.int64)
         require(rounds[0] == 0 and rounds[-1] == len(trees), "a wrong round")
         require(bool((np.diff(rounds) >= 0).all()), "a wrong round")

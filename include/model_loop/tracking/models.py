@@ -23,7 +23,7 @@ from model_loop.models.search import ErrorMetrics
 from model_loop.models.training import TrainedModel
 from model_loop.sources.origin import is_generated, source_label
 from model_loop.tracking.card import model_card
-from model_loop.tracking.intervals import write_intervals
+from model_loop.tracking.intervals import write_record
 from model_loop.tracking.judging import seen_test_data
 from model_loop.tracking.learned import Learned, learned_by
 from model_loop.tracking.lines import OtherLineError
@@ -72,7 +72,7 @@ def write_model_report(
         content = {"test": asdict(evaluation.metrics), "naive": asdict(evaluation.naive)}
         (folder / "test_metrics.json").write_text(json.dumps(content, indent=1))
     if trained.calibration is not None:
-        write_intervals(folder / INTERVALS, trained.calibration.intervals)
+        write_record(folder / INTERVALS, trained.calibration.intervals)
     if trained.explanation is not None:
         _write_explanation(folder, trained.explanation)
 

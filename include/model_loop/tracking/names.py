@@ -16,6 +16,8 @@ NUMBERS = "numbers.json"
 MODEL_CARD = "model_card.md"
 #: The intervals of a model; see `intervals.calibrated.Intervals`.
 INTERVALS = "intervals.json"
+#: The decision of a classifier; see `models.classification.decision.Decision`.
+DECISION = "decision.json"
 #: The rules by which test rows were cut into slices; see `models.slices.Cut`.
 CUTS = "slices.json"
 #: Evidently's report of a window.

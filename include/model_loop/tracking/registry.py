@@ -26,6 +26,7 @@ from model_loop.datasets.learned import LearnedValues
 from model_loop.datasets.stored import digest_of_text, text_of_dataset
 from model_loop.errors import InvalidInputError, StoredObjectError
 from model_loop.intervals.calibrated import Intervals
+from model_loop.models.classification.decision import Decision
 from model_loop.objects.documents import UNREADABLE, record_of, text_of
 from model_loop.objects.trust import dump_estimator, load_estimator, trusted_types
 from model_loop.tracking.deployments import DECLARATION_TAG
@@ -38,13 +39,14 @@ from model_loop.tracking.lines import (
     require_same_line,
     stored_versions,
 )
+from model_loop.tracking.names import DECISION, INTERVALS
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.shipped import FURTHER_REQUIREMENTS, ship_code, shipped_packages
 from model_loop.tracking.trained import DECLARATION
 
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
 #: Folder of further files beside a model, as MLflow calls it, and ours in it.
-_EXTRA_FILES, _LEARNED, _INTERVALS = "extra_files", "learned_values.json", "intervals.json"
+_EXTRA_FILES, _LEARNED = "extra_files", "learned_values.json"
 #: The class of ours that holds a model of XGBoost's, as models of today and before 0.2 name it.
 _BOOSTERS = {
     f"{package}.models.boosting.BoosterRegressor" for package in ("model_loop", "trip_duration")
@@ -52,7 +54,7 @@ _BOOSTERS = {
 
 logger = logging.getLogger(__name__)
 
-Kind = TypeVar("Kind", LearnedValues, Intervals)
+Kind = TypeVar("Kind", LearnedValues, Intervals, Decision)
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,17 @@ class Beside:
         Values that it has learned from; None where they are unknown.
     intervals
         Intervals around its predictions; None where there are none.
+    decision
+        Threshold, calibration and class sets of a classifier; None of a regressor.
     """
 
     learned: LearnedValues | None = None
     intervals: Intervals | None = None
+    decision: Decision | None = None
 
     def write(self, folder: Path) -> list[str]:
         """Write a file for each of them; return their paths."""
-        stored = {_LEARNED: self.learned, _INTERVALS: self.intervals}
+        stored = {_LEARNED: self.learned, INTERVALS: self.intervals, DECISION: self.decision}
         written = []
         for name, content in stored.items():
             if content is not None:
@@ -197,6 +202,8 @@ class Answering:
         Values that it has learned from; None of versions that have not stored them.
     intervals
         Intervals around its predictions; None of versions that have not stored them.
+    decision
+        Threshold, calibration and class sets of a classifier; None of a regressor.
     """
 
     model: Predicts
@@ -205,6 +212,7 @@ class Answering:
     declaration: str = field(default="", kw_only=True)
     learned: LearnedValues | None = field(default=None, kw_only=True)
     intervals: Intervals | None = field(default=None, kw_only=True)
+    decision: Decision | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -291,6 +299,7 @@ def read_model(folder: Path, what: str) -> LoadedModel:
         declaration=declaration,
         learned=learned_of(folder),
         intervals=intervals_of(folder),
+        decision=decision_of(folder),
     )
 
 
@@ -306,7 +315,12 @@ def learned_of(folder: Path) -> LearnedValues | None:
 
 def intervals_of(folder: Path) -> Intervals | None:
     """Return the intervals of a stored model; None if they are not there or cannot be read."""
-    return _beside(folder, _INTERVALS, Intervals)
+    return _beside(folder, INTERVALS, Intervals)
+
+
+def decision_of(folder: Path) -> Decision | None:
+    """Return the decision of a stored model; None if it is not there or cannot be read."""
+    return _beside(folder, DECISION, Decision)
 
 
 def _beside(folder: Path, name: str, kind: type[Kind]) -> Kind | None:

@@ -1,0 +1,1 @@
+"""Classifiers: metrics with their intervals, calibrated probabilities, thresholds, class sets."""

@@ -156,7 +156,7 @@ def test_several_classes_that_are_too_sure_are_mended() -> None:
 def test_groups_that_come_often_are_no_evidence() -> None:
     """An improvement of a few groups, each repeated, is noise where the groups are known."""
     actual, predicted = drawn(150, 1.35, seed=3)
-    many = [np.repeat(values, 40) for values in (actual, predicted)]
+    many = np.repeat(actual, 40), np.repeat(predicted, 40)
     clusters = Clusters("groups", np.repeat(np.arange(150), 40))
     assert choose_calibration(*many, clusters, decides=True).method == "none"
     assert choose_calibration(*many, Clusters.of_rows(6_000), decides=True).method != "none"

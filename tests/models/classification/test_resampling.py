@@ -116,7 +116,7 @@ def test_intervals_hold_the_true_value_as_often_as_they_say() -> None:
 def test_whole_clusters_are_resampled() -> None:
     """Rows that come ten times make no interval narrower where their groups are known."""
     actual, predicted = binary(200)
-    repeated = [np.repeat(values, 10) for values in (actual, predicted)]
+    repeated = np.repeat(actual, 10), np.repeat(predicted, 10)
     groups = Clusters("groups", np.repeat(np.arange(200), 10))
 
     def width(actual: Numbers, predicted: Numbers, clusters: Clusters) -> float:

@@ -22,7 +22,7 @@ from model_loop.cli.options import AsJson
 from model_loop.datasets.declaration import read_declaration
 from model_loop.datasets.registry import datasets_folder, find_variant
 from model_loop.errors import InvalidInputError, require_within
-from model_loop.models.catalogue import FAMILIES, get_family
+from model_loop.models.catalogue import get_family
 from model_loop.partitions.keys import WHOLE
 from model_loop.settings import get_settings
 
@@ -84,7 +84,7 @@ def run_file(  # noqa: PLR0913 - one for each option
     require_within("evaluations", evaluations, least=1)
     path = file if file.suffix == ".toml" else datasets_folder() / f"{file}.toml"
     declaration = read_declaration(path)
-    families = tuple(get_family(name).name for name in models or FAMILIES)
+    families = tuple(get_family(name, declaration.task.kind).name for name in models)
     # Threads that wait for each other give their core away; it is read when XGBoost is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # A server that has stopped is told of after half a minute, and not after four.
@@ -159,14 +159,14 @@ def _chosen(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def _beats_baseline(family: dict[str, Any], run: dict[str, Any]) -> bool:
-    error = family["test_rmse"]
+    error = family[f"test_{_metric(run)}"]
     return error is not None and all(error < each for each in _rules(run).values())
 
 
 def _rules(run: dict[str, Any]) -> dict[str, float]:
-    """Return the test RMSE of each rule that needs no model."""
+    """Return the main metric of each rule that needs no model, on the test rows."""
     return {
-        name: errors["test_rmse"]
+        name: errors[f"test_{_metric(run)}"]
         for name, errors in run["compared_with"].items()
         if not name.startswith("champion")
     }
@@ -232,6 +232,8 @@ def _print_findings(findings: Sequence[dict[str, Any]]) -> None:
 
 
 def _print_run(run: dict[str, Any], result: dict[str, Any]) -> None:
+    from model_loop.models.search import metric_title
+
     out, unit = console(), result["unit"]
     out.print("")
     recipe = "" if run["recipe"] == run["moment"] else f", by the recipe {run['recipe']}"
@@ -250,31 +252,40 @@ def _print_run(run: dict[str, Any], result: dict[str, Any]) -> None:
     _print_findings(run["findings"])
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
     table.add_column("model or rule", no_wrap=True)
-    for heading in ("validation RMSE", "test RMSE", "test MAE"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for family in run["families"]:
-        table.add_row(
-            family["family"],
-            _number(family["validation_rmse"]),
-            _number(family["test_rmse"]),
-            _number(family["test_mae"]),
-        )
-    for name, errors in run["compared_with"].items():
-        cells = (errors.get(key) for key in ("validation_rmse", "test_rmse", "test_mae"))
-        table.add_row(name, *map(_number, cells))
+    shown = [("validation", _metric(run)), *(("test", name) for name in run["metrics"])]
+    for part, metric in shown:
+        table.add_column(f"{part} {metric_title(metric)}", justify="right", no_wrap=True)
+    rows = [(family["family"], family) for family in run["families"]]
+    for name, found in (*rows, *run["compared_with"].items()):
+        table.add_row(name, *(_number(found.get(f"{part}_{metric}")) for part, metric in shown))
     out.print(table)
     out.print("")
     out.print(_learned(run, unit))
     _print_standing(run)
 
 
+def _metric(run: dict[str, Any]) -> str:
+    """Return the name of the metric that models are ranked by."""
+    name: str = run["metrics"][0]
+    return name
+
+
 def _learned(run: dict[str, Any], unit: str) -> str:
     """Say in a sentence how far off the best model is, against the best rule without one."""
+    from model_loop.models.search import metric_title
+
     best, rules = _chosen(run), _rules(run)
     name = min(rules, key=rules.__getitem__)
-    own, other = best["test_rmse"], rules[name]
+    own, other = best[f"test_{_metric(run)}"], rules[name]
     share = abs(own / other - 1) if other else 0.0
     in_unit = f" {unit}" if unit else ""
+    if (metric := _metric(run)) != "rmse":
+        return (
+            f"{best['family']} has a {metric_title(metric)} of {_number(own)} on "
+            f"{run['rows']['test']:,} test rows that no model has seen: {share:.0%} "
+            f"{'less' if own < other else 'more'} than the best rule without a model, {name}, with "
+            f"{_number(other)}."
+        )
     return (
         f"{best['family']} is off by {_number(own)}{in_unit} (RMSE on {run['rows']['test']:,} test "
         f"rows that no model has seen): {share:.0%} {'less' if own < other else 'more'} than the "

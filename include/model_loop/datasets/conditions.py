@@ -106,6 +106,20 @@ class Condition:
         holds = compiler.condition(tree, _DEEPEST)
         return cls(text, frozenset(compiler.columns), holds)
 
+    def answers_of(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+        """Return 1 for rows that meet the condition, 0 for others, NaN where it is unknown.
+
+        Raises
+        ------
+        InvalidInputError
+            See `rows_of`.
+        """
+        try:
+            answers = self._holds(frame)
+        except TypeError as error:
+            raise _refusal(self.text, f"compares values without an order ({error})") from error
+        return answers.to_numpy(dtype=np.float64, na_value=np.nan)
+
     def rows_of(self, frame: pd.DataFrame) -> Mask:
         """Return which rows meet the condition, shape (rows,).
 
@@ -114,10 +128,7 @@ class Condition:
         InvalidInputError
             If it compares values that have no order, such as text with numbers.
         """
-        try:
-            return self._holds(frame).to_numpy(dtype=bool, na_value=False)
-        except TypeError as error:
-            raise _refusal(self.text, f"compares values without an order ({error})") from error
+        return np.asarray(self.answers_of(frame) == 1, dtype=bool)
 
 
 def quoted(column: str) -> str:

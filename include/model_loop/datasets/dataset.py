@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from model_loop.datasets.classes import Classes, TaskKind
 from model_loop.datasets.columns import Columns, Scale
 from model_loop.datasets.reading import RowReader
 from model_loop.errors import InvalidInputError, look_up
@@ -49,6 +50,10 @@ class Target:
         Bounds of a true value: it is more than the first, and at most the second.
     scale
         Cells by which charts count its values; found in the data, if left out.
+    kind
+        Kind of the prediction: a number, yes or no, or which of several classes.
+    classes
+        Its classes; None of a number, and where no row has been read yet that names them.
     """
 
     name: str
@@ -58,6 +63,32 @@ class Target:
     above: float = -math.inf
     highest: float = math.inf
     scale: Scale | None = None
+    kind: TaskKind = "regression"
+    classes: Classes | None = None
+
+    @property
+    def is_classified(self) -> bool:
+        """Return whether it is a class, and no number."""
+        return self.kind != "regression"
+
+    @property
+    def main_metric(self) -> str:
+        """Name of the metric that is shown first, and that models are ranked by."""
+        return "log_loss" if self.is_classified else "rmse"
+
+    @property
+    def labels(self) -> Classes:
+        """Its classes, where a training set has been made.
+
+        Raises
+        ------
+        ValueError
+            If they are not known.
+        """
+        if self.classes is None:
+            msg = f"The classes of {self.name} are not known"
+            raise ValueError(msg)
+        return self.classes
 
     def with_unit(self, text: str) -> str:
         """Return a number in words with the unit: ``5.3 min``."""

@@ -27,6 +27,8 @@ from pydantic import (
 )
 
 from model_loop.datasets import times
+from model_loop.datasets.classes import HALF, TWO, Label, TaskKind, is_share, text_of_label
+from model_loop.datasets.conditions import Condition
 from model_loop.errors import InvalidInputError
 from model_loop.masking import mask_logins
 
@@ -46,10 +48,7 @@ OPEN = "?"
 
 #: Keys that later versions read.
 RESERVED: Mapping[str, str] = {
-    "task.cost": "what a false alarm and a miss cost",
-    "task.threshold": "the probability from which the answer is yes",
     "columns.*.monotone": "the direction in which a prediction may move with a column",
-    "columns.*.group_report": "a report of errors by group",
     "source.connection": "a table of a database",
     "source.table": "a table of a database",
     "lookups": "tables that are joined by a key",
@@ -208,22 +207,97 @@ class Time(_Strict):
         return self
 
 
+class Cost(_Strict):
+    """Costs of the two mistakes that a yes-or-no answer can make, in any common unit.
+
+    Parameters
+    ----------
+    false_alarm
+        Cost of calling a row positive that is not.
+    miss
+        Cost of not calling a row positive that is.
+    """
+
+    false_alarm: float = Field(gt=0, allow_inf_nan=False)
+    miss: float = Field(gt=0, allow_inf_nan=False)
+
+
 class Task(_Strict):
     """The kind of prediction.
 
     Parameters
     ----------
     kind
-        ``regression``: a number. The others are not learned yet.
+        ``regression``: a number; ``binary``: yes or no; ``multiclass``: which of several classes.
     unit
-        Unit of the target, as people write it.
+        Unit of the target, as people write it; of numbers alone.
     positive_class
-        Value of the target that is predicted where ``kind`` is ``binary``.
+        Label whose probability is predicted where ``kind`` is ``binary``, which has to name it.
+    positive_when
+        Condition under which a row is of the positive class, where the target itself is no class:
+        ``arr_delay > 15``. A row whose target is missing has no class.
+    negative_class
+        Label of the other rows, beside ``positive_when``.
+    classes
+        Labels; those of the rows that are learned from, if left out.
+    threshold
+        Probability from which an answer is the positive class; chosen on the validation rows, or by
+        the cost, if left out.
+    cost
+        Cost of a false alarm and of a miss.
     """
 
-    kind: Literal["regression", "binary", "multiclass"] = "regression"
+    kind: TaskKind = "regression"
     unit: str = ""
-    positive_class: str | int | bool | None = None
+    positive_class: Label | bool | None = None
+    positive_when: str | None = None
+    negative_class: str | None = None
+    classes: tuple[Label, ...] = Field(default=(), strict=False)
+    threshold: float | None = None
+    cost: Cost | None = None
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Self:
+        if mistake := _mistake(self):
+            raise ValueError(mistake)
+        return self
+
+
+def _mistake(task: Task) -> str:
+    """Return what does not go together in the keys of a task; empty if all does."""
+    if task.kind != "regression" and task.unit:
+        return f"is {task.kind!r}, and has a unit: leave unit out, a class has none"
+    if task.kind == "binary":
+        return _binary_mistake(task)
+    for key in ("positive_class", "positive_when", "negative_class", "threshold", "cost"):
+        if getattr(task, key) is not None:
+            return f"is {task.kind!r}, and has {key}: leave it out, or set kind = 'binary'"
+    if task.kind == "regression" and task.classes:
+        return "is 'regression', and has classes: leave them out, or set kind = 'multiclass'"
+    return ""
+
+
+def _binary_mistake(task: Task) -> str:
+    if task.positive_class is None:
+        return "is 'binary', and names no positive_class: add the label whose probability you want"
+    positive = text_of_label(task.positive_class)
+    texts = [text_of_label(each) for each in task.classes]
+    threshold = HALF if task.threshold is None else task.threshold
+    mistakes = {
+        "has one of positive_when and negative_class: give both, or none": (
+            (task.positive_when is None) != (task.negative_class is None)
+        ),
+        f"calls both classes {positive!r}: give each a label of its own": (
+            task.negative_class is not None and task.negative_class.strip() == positive
+        ),
+        f"has the classes {', '.join(texts)}: list two, {positive!r} among them": bool(texts)
+        and (len({*texts}) != TWO or positive not in texts),
+        f"has the threshold {threshold:g}: give a probability from 0 to 1": not is_share(threshold),
+        "has threshold and cost: leave one out, as the cost gives the threshold": (
+            task.threshold is not None and task.cost is not None
+        ),
+    }
+    return next((mistake for mistake, there in mistakes.items() if there), "")
 
 
 class Split(_Strict):
@@ -321,6 +395,9 @@ class ColumnDeclaration(_Strict):
         Conditions on its values.
     example
         Value that forms and documentation show.
+    group_report
+        Whether a classifier is described for each of its values, see the model card: how often it
+        says yes, and how often it is wrong.
     """
 
     type: Kind | None = None
@@ -336,6 +413,7 @@ class ColumnDeclaration(_Strict):
     categories: tuple[str | int, ...] | None = Field(default=None, strict=False)
     constraints: Constraints = Constraints()
     example: str | int | float | bool | None = None
+    group_report: bool = False
 
 
 class RecipeDeclaration(_Strict):
@@ -577,11 +655,38 @@ def parse_declaration(text: str, origin: str) -> Declaration:
         declaration = Declaration.model_validate(content)
     except ValidationError as error:
         raise refusal_of(error, origin) from None
+    declaration = _with_class_type(declaration)
     mistakes = [*_contradictions(declaration)]
     if mistakes:
         key, rule, remedy = mistakes[0]
         raise InvalidInputError(f"{origin}: {key}", _counted(rule, len(mistakes)), remedy)
     return declaration
+
+
+def _with_class_type(declaration: Declaration) -> Declaration:
+    """Return a declaration whose classes are read as the texts that files have for them."""
+    task, target = declaration.task, declaration.target
+    if task.kind == "regression" or task.positive_when is not None:
+        return declaration
+    column = declaration.columns.get(target, ColumnDeclaration())
+    if column.type is not None:
+        return declaration
+    typed = column.model_copy(update={"type": "category"})
+    return declaration.model_copy(update={"columns": {**declaration.columns, target: typed}})
+
+
+def class_condition(declaration: Declaration) -> Condition | None:
+    """Return the condition under which a row is of the positive class; None if labels say it.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not in the language of conditions, or names a column that is not declared.
+    """
+    text = declaration.task.positive_when
+    if text is None:
+        return None
+    return Condition.parse(text, {*declaration.columns, declaration.target})
 
 
 def _refuse_reserved(content: Mapping[str, Any], origin: str) -> None:
@@ -625,12 +730,26 @@ def _contradictions(found: Declaration) -> Iterator[tuple[str, str, str]]:
         if found.target in (recipe.columns or ()):
             key = f"recipes.{name}.columns"
             yield key, f"holds the target {found.target!r}", "Leave it out: it is predicted."
+    yield from _mistakes_of_classes(found)
     if found.partition != "whole" and found.time is None and PARTITION not in found.source:
         yield (
             f"partition = {found.partition!r}",
             f"cannot be cut: the table has no time, and its source no {PARTITION}",
             f"Add [time] with its column, or {PARTITION} to the source.",
         )
+
+
+def _mistakes_of_classes(found: Declaration) -> Iterator[tuple[str, str, str]]:
+    if found.task.positive_when is not None:
+        try:
+            class_condition(found)
+        except InvalidInputError as error:
+            yield "task.positive_when", f"cannot be read: {error}", error.remedy
+    if found.task.kind == "regression":
+        for name, column in found.columns.items():
+            if column.group_report:
+                rule = "is of classifiers: the target of this table is a number"
+                yield f"columns.{name}.group_report", rule, "Leave it out."
 
 
 def refusal_of(error: ValidationError, origin: str) -> InvalidInputError:

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
+from model_loop.datasets.classes import Classes, in_order, text_of_label
 from model_loop.datasets.columns import Column, Columns, Kind
 from model_loop.datasets.dataset import Dataset, Recipe, Target, Variant
 from model_loop.datasets.declaration import (
@@ -16,6 +17,7 @@ from model_loop.datasets.declaration import (
     ColumnDeclaration,
     Declaration,
     RecipeDeclaration,
+    class_condition,
 )
 from model_loop.datasets.reading import RowReader
 from model_loop.datasets.times import FIRST_YEAR, ISO, LAST_YEAR, TimeReader
@@ -63,6 +65,8 @@ def dataset_of(declaration: Declaration) -> Dataset:
             declaration.target,
             declaration.task.unit,
             _title(declaration.target, declaration.columns.get(declaration.target)),
+            kind=declaration.task.kind,
+            classes=classes_of(declaration),
         ),
         columns=columns,
         moments=declaration.moments,
@@ -70,7 +74,7 @@ def dataset_of(declaration: Declaration) -> Dataset:
         default_recipe=next(iter(recipes)),
         variants=MappingProxyType({one.key: one for one in _variants(declaration, title)}),
         reader=_reader(declaration, columns),
-        outcomes=frozenset({declaration.target}),
+        outcomes=_outcomes(declaration),
         time=time.column if time else None,
         time_zone=time_zone,
         partition=declaration.partition,
@@ -78,6 +82,49 @@ def dataset_of(declaration: Declaration) -> Dataset:
         group=declaration.split.group_on,
         declaration=declaration,
     )
+
+
+def classes_of(declaration: Declaration) -> Classes | None:
+    """Return the classes of the target; None of a number, and where no row has named them yet."""
+    task = declaration.task
+    if task.kind == "regression":
+        return None
+    positive = positive_label(declaration)
+    texts = [text_of_label(each) for each in task.classes]
+    if task.negative_class is not None and positive is not None:
+        texts = [task.negative_class.strip(), positive]
+    if not texts:
+        return None
+    labels = in_order(texts, positive)
+    cost = task.cost
+    return Classes(
+        labels,
+        labels[-1] if positive is not None else None,
+        task.threshold,
+        cost.false_alarm if cost else None,
+        cost.miss if cost else None,
+    )
+
+
+def positive_label(declaration: Declaration) -> str | None:
+    """Return the text of the positive class; None of several classes.
+
+    Where the target is declared as yes or no, its values are 1 and 0, whatever the file has.
+    """
+    positive = declaration.task.positive_class
+    if positive is None:
+        return None
+    text, column = text_of_label(positive), declaration.columns.get(declaration.target)
+    answers_yes_no = column is not None and column.type == "yes_no"
+    if answers_yes_no and declaration.task.positive_when is None:
+        return {"true": "1", "yes": "1", "false": "0", "no": "0"}.get(text.casefold(), text)
+    return text
+
+
+def _outcomes(declaration: Declaration) -> frozenset[str]:
+    """Return the columns that hold the outcome: the target, and what its classes are made of."""
+    condition = class_condition(declaration)
+    return frozenset({declaration.target}) | (condition.columns if condition else frozenset())
 
 
 def field_name(column: str, taken: Iterable[str] = ()) -> str:
@@ -97,9 +144,9 @@ def field_name(column: str, taken: Iterable[str] = ()) -> str:
 
 def _columns(declaration: Declaration) -> Iterator[Column]:
     first = declaration.moments[0]
-    fields: list[str] = []
+    fields, outcomes = list[str](), _outcomes(declaration)
     for name, column in declaration.columns.items():
-        if column.type not in LEARNED_KINDS or name == declaration.target:
+        if column.type not in LEARNED_KINDS or name in outcomes:
             continue
         fields.append(column.field or field_name(name, fields))
         yield _column(name, fields[-1], column, first if column.known is None else column.known)

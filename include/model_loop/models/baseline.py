@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from model_loop.datasets.columns import Column
-from model_loop.models.evaluation import measure
-from model_loop.models.search import ErrorMetrics
+from model_loop.models.evaluation import measure_outcomes
+from model_loop.models.search import Metrics
 from model_loop.models.slices import TimePart, as_texts
 from model_loop.training_set.frames import clock_times
 from model_loop.training_set.matrices import Targets
@@ -116,15 +116,16 @@ class ColumnRule:
         return predicted
 
 
-def baseline_errors(training_set: TrainingSet) -> dict[str, ErrorMetrics]:
+def baseline_errors(training_set: TrainingSet) -> dict[str, Metrics]:
     """Measure the best rule on the test rows, by its name; nothing where there are none."""
     if training_set.test_rows.empty:
         return {}
     rule = best_baseline(training_set)
-    return {rule.title: measure(training_set.test_target, rule.predict(training_set.test_rows))}
+    actual, predicted = training_set.test_target, rule.predict(training_set.test_rows)
+    return {rule.title: measure_outcomes(actual, predicted, training_set.dataset.target)}
 
 
-def validation_errors(training_set: TrainingSet) -> dict[str, ErrorMetrics]:
+def validation_errors(training_set: TrainingSet) -> dict[str, Metrics]:
     """Measure each rule on the rows that settings are chosen by, by its name.
 
     Those of the folds, where folds choose; each rule has learned from the train rows alone, as the
@@ -142,7 +143,7 @@ def validation_errors(training_set: TrainingSet) -> dict[str, ErrorMetrics]:
         return {}
     outcomes = np.concatenate(actual)
     return {
-        title: measure(outcomes, np.concatenate(parts))
+        title: measure_outcomes(outcomes, np.concatenate(parts), training_set.dataset.target)
         for title, parts in predicted.items()
         if len(parts) == len(actual)
     }
@@ -159,7 +160,8 @@ def best_baseline(training_set: TrainingSet) -> Baseline:
         rule: Baseline = own(training_set)
         return rule
     errors = validation_errors(training_set)
-    best = min(errors, key=lambda title: errors[title].rmse, default=title_of("mean"))
+    metric = training_set.dataset.target.main_metric
+    best = min(errors, key=lambda title: getattr(errors[title], metric), default=title_of("mean"))
     learned, judged = _raw_parts(training_set)
     everything = _pooled(learned, judged, training_set.rows)
     target, columns = training_set.dataset.target.name, _columns(training_set, learned)

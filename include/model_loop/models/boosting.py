@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import xgboost as xgb
 from scipy.sparse import csr_matrix
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
+from model_loop.datasets.classes import TWO
 from model_loop.errors import StoredObjectError
 from model_loop.objects.trees import require_sound_booster
 from model_loop.training_set.matrices import Matrix, Targets
@@ -21,7 +22,7 @@ _VALIDATION = "validation"
 _MOST_THREADS = 256
 
 
-class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class _Booster(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Gradient boosting by `xgboost.Booster`, with early stopping on rows it does not learn from.
 
     `xgboost.XGBRegressor` builds a ``QuantileDMatrix`` for every input, which is about twenty times
@@ -106,8 +107,8 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
             if number - self.best_rounds_ >= self.early_stopping_rounds:
                 break
 
-    def predict(self, X: Matrix) -> Targets:
-        """Predict the target, shape (rows,)."""
+    def _predicted(self, X: Matrix) -> Targets:
+        """Return what the trees up to the best round predict, in the scale of the objective."""
         predicted: npt.NDArray[np.float32] = self.booster_.inplace_predict(
             X, iteration_range=(0, self.best_rounds_)
         )
@@ -156,6 +157,66 @@ class BoosterRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
             require_sound_booster(stored)
             self.booster_ = xgb.Booster({"nthread": self.threads})
             self.booster_.load_model(bytearray(stored))
+
+
+class BoosterRegressor(RegressorMixin, _Booster):  # type: ignore[misc]  # scikit-learn has no types
+    """Gradient boosting of numbers; see `_Booster` for parameters and attributes."""
+
+    def predict(self, X: Matrix) -> Targets:
+        """Predict the target, shape (rows,)."""
+        return self._predicted(X)
+
+
+class BoosterClassifier(ClassifierMixin, _Booster):  # type: ignore[misc]  # scikit-learn has no types
+    """Gradient boosting of classes; see `_Booster` for its further parameters.
+
+    Of more than two classes, the settings hold their number as ``num_class``, as XGBoost wants it.
+
+    Attributes
+    ----------
+    classes_ : numpy.ndarray
+        Labels in their order, shape (classes,).
+    """
+
+    def grow(
+        self,
+        X: Matrix | xgb.DMatrix,
+        y: npt.NDArray[Any],
+        validation: tuple[Matrix | xgb.DMatrix, npt.NDArray[Any]] | None = None,
+    ) -> Iterator[tuple[int, float]]:
+        """Learn round by round; see `_Booster.grow`.
+
+        Parameters
+        ----------
+        y
+            Labels, shape (rows,); codes, where *X* is in XGBoost's own form.
+
+        Raises
+        ------
+        ValueError
+            If the rows have another number of classes.
+        """
+        number = int((self.settings or {}).get("num_class", TWO))
+        if isinstance(X, xgb.DMatrix):
+            self.classes_, codes = np.arange(number), y
+        else:
+            self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) != number:
+            msg = f"The rows have {len(self.classes_)} classes, and not {number}"
+            raise ValueError(msg)
+        judged = validation
+        if validation is not None and not isinstance(validation[0], xgb.DMatrix):
+            judged = validation[0], np.searchsorted(self.classes_, validation[1])
+        yield from super().grow(X, codes.astype(np.float64), judged)
+
+    def predict_proba(self, X: Matrix) -> Targets:
+        """Return the probability of each class, shape (rows, classes)."""
+        predicted = self._predicted(X)
+        return predicted if predicted.ndim > 1 else np.column_stack([1.0 - predicted, predicted])
+
+    def predict(self, X: Matrix) -> npt.NDArray[Any]:
+        """Return the likeliest label of each row, shape (rows,)."""
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 
 
 def binned(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from model_loop.datasets.classes import TaskKind
 from model_loop.errors import InvalidInputError, look_up
 from model_loop.models.spaces import Categorical, Integer, Real, Settings, Space
 from model_loop.training_set.encodings import Encoding, Layout
@@ -81,6 +82,10 @@ class ModelFamily:
         Unit of effort of a fit; None where there is nothing to see before its end.
     reads_sparse
         Whether it learns from a sparse matrix too, the only one that some encodings make.
+    estimator
+        Class of scikit-learn by module and name, where the name of the family is another.
+    calibrated
+        Whether its scores become probabilities by a sigmoid that is fitted on folds.
     """
 
     name: str
@@ -91,6 +96,13 @@ class ModelFamily:
     seeded: bool = True
     resource: Resource | None = None
     reads_sparse: bool = True
+    estimator: str = ""
+    calibrated: bool = False
+
+    @property
+    def estimator_name(self) -> str:
+        """Class of scikit-learn by module and name."""
+        return self.estimator or self.name
 
     def require_readable(self, encoding: Encoding) -> None:
         """Check that the family can learn from what an encoding makes.
@@ -207,6 +219,95 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
 )
 
 
+_XGBOOST_CLASSIFIER = dataclasses.replace(
+    FAMILIES[XGBOOST],
+    space={
+        **FAMILIES[XGBOOST].space,
+        # Weights of rows are those of the log loss here: p (1 - p), a quarter at most.
+        "min_child_weight": Real(0.1, 50.0, log=True),
+    },
+    # The objective follows from the number of classes.
+    fixed={"tree_method": "hist"},
+)
+
+#: Families of classifiers, the counterparts of those of numbers.
+CLASSIFIERS: Mapping[str, ModelFamily] = MappingProxyType(
+    {
+        family.name: family
+        for family in (
+            ModelFamily(
+                "linear_model.LogisticRegression",
+                "Logistic regression with an L2 penalty",
+                "sparse",
+                {"C": Real(1e-3, 100.0, log=True)},
+                {"max_iter": 300},
+            ),
+            ModelFamily(
+                "linear_model.LogisticRegressionL1",
+                "Logistic regression with an L1 penalty",
+                "sparse",
+                {"C": Real(1e-3, 10.0, log=True)},
+                {"l1_ratio": 1.0, "solver": "saga", "max_iter": 100, "tol": 1e-3},
+                estimator="linear_model.LogisticRegression",
+            ),
+            ModelFamily(
+                "svm.LinearSVC",
+                "Linear support vectors with calibrated scores",
+                "sparse",
+                {"C": Real(1e-3, 10.0, log=True)},
+                {"max_iter": 500},
+                calibrated=True,
+            ),
+            ModelFamily(
+                "ensemble.ExtraTreesClassifier",
+                "Forest of extremely randomised trees",
+                "dense",
+                {
+                    "n_estimators": Integer(20, 60),
+                    "max_depth": Integer(8, 24),
+                    "min_samples_leaf": Integer(1, 20),
+                    "max_features": Real(0.3, 1.0),
+                },
+                resource=Resource("trees", 0.5),
+            ),
+            ModelFamily(
+                "ensemble.GradientBoostingClassifier",
+                "Gradient-boosted trees",
+                "dense",
+                {
+                    "n_estimators": Integer(30, 150),
+                    "learning_rate": Real(0.05, 0.3, log=True),
+                    "max_depth": Integer(2, 7),
+                    "min_samples_leaf": Integer(5, 40),
+                    "max_features": Real(0.2, 0.8),
+                    "subsample": Real(0.4, 0.8),
+                },
+                resource=Resource("stages", 0.25, scaled_by="learning_rate"),
+            ),
+            ModelFamily(
+                "ensemble.RandomForestClassifier",
+                "Forest of bagged trees",
+                "dense",
+                {
+                    "n_estimators": Integer(20, 60),
+                    "max_depth": Integer(8, 20),
+                    "min_samples_leaf": Integer(1, 20),
+                    "max_features": Real(0.2, 0.8),
+                    "max_samples": Real(0.5, 1.0),
+                },
+                resource=Resource("trees", 0.5),
+            ),
+            _XGBOOST_CLASSIFIER,
+        )
+    }
+)
+
+
+def families_for(kind: TaskKind) -> Mapping[str, ModelFamily]:
+    """Return the families that learn a kind of target, by name."""
+    return FAMILIES if kind == "regression" else CLASSIFIERS
+
+
 def suited(family: ModelFamily, rows: int, deviation: float) -> ModelFamily:
     """Return a family as it suits a number of train rows, and the deviation of their targets.
 
@@ -237,12 +338,28 @@ def target_scale(deviation: float) -> float:
 SKLEARN_FAMILIES: tuple[str, ...] = tuple(name for name in FAMILIES if name != XGBOOST)
 
 
-def get_family(name: str) -> ModelFamily:
+def sklearn_families(kind: TaskKind) -> tuple[str, ...]:
+    """Return the names of scikit-learn's families for a kind of target."""
+    return tuple(name for name in families_for(kind) if name != XGBOOST)
+
+
+def get_family(name: str, kind: TaskKind = "regression") -> ModelFamily:
     """Find a family by its name.
 
     Raises
     ------
     InvalidInputError
-        If there is no such family.
+        If there is no such family, or it learns another kind of target.
     """
-    return look_up("Model family", name, FAMILIES)
+    families = families_for(kind)
+    others = CLASSIFIERS if kind == "regression" else FAMILIES
+    if name in others and name not in families:
+        learns, target = (
+            ("classes", "a number") if others is CLASSIFIERS else ("numbers", "a class")
+        )
+        raise InvalidInputError(
+            f"Model family {name!r}",
+            f"learns {learns}, and the target is {target}",
+            f"Choose one of: {', '.join(families)}.",
+        )
+    return look_up("Model family", name, families)

@@ -11,10 +11,29 @@ import pandas as pd
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 from sklearn.pipeline import Pipeline
 
-from model_loop.models.search import ErrorMetrics
+from model_loop.datasets.dataset import Target
+from model_loop.models.class_metrics import decide, log_losses, measure_classes
+from model_loop.models.outcomes import predict_outcomes, threshold_of
+from model_loop.models.search import ErrorMetrics, Metrics
 from model_loop.models.slices import Cut, Slicing, slicing_of
 from model_loop.training_set.matrices import Targets
 from model_loop.training_set.types import TrainingSet
+
+
+def measure_outcomes(actual: Targets, predicted: npt.ArrayLike, target: Target) -> Metrics:
+    """Compare predicted with true outcomes: numbers, or probabilities with classes.
+
+    Parameters
+    ----------
+    actual
+        Numbers, or codes of classes, shape (rows,).
+    predicted
+        See `models.outcomes`. Classes are told apart by the declared threshold, that of the
+        declared cost, or a half.
+    """
+    if target.is_classified:
+        return measure_classes(actual, predicted, threshold_of(target))
+    return measure(actual, predicted)
 
 
 def measure(actual: Targets, predicted: npt.ArrayLike) -> ErrorMetrics:
@@ -47,19 +66,21 @@ class Evaluation:
     metrics
         Errors of all rows.
     naive
-        Errors of always saying the median of the targets that were learned from.
+        Errors of always saying the median of the targets that were learned from, or the shares of
+        their classes.
     slices
         Errors by part of the rows; see `errors_by_slice`.
     predictions
-        ``actual`` and ``predicted`` target of each row.
+        ``actual`` and ``predicted`` target of each row; of several classes ``predicted_0`` and so
+        on, the probability of each code.
     tables
         Further tables of the dataset's own, by name; see `Extensions.error_tables`.
     cuts
         The rules by which the rows were cut into slices, so that later ones can be cut likewise.
     """
 
-    metrics: ErrorMetrics
-    naive: ErrorMetrics
+    metrics: Metrics
+    naive: Metrics
     slices: pd.DataFrame
     predictions: pd.DataFrame
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
@@ -75,18 +96,41 @@ def evaluate(model: Pipeline, training_set: TrainingSet) -> Evaluation | None:
     rows, learned = training_set.test_rows, training_set.train_validation_target
     if rows.empty:
         return None
-    actual = training_set.test_target
-    predicted = np.asarray(model.predict(training_set.test_inputs), dtype=np.float64)
+    actual, target = training_set.test_target, training_set.dataset.target
+    predicted = predict_outcomes(model, training_set.test_inputs, target)
     slicing = slicing_of(training_set)
     further = training_set.dataset.extensions.load("error_tables")
     return Evaluation(
-        metrics=measure(actual, predicted),
-        naive=measure(actual, np.full_like(actual, np.median(learned))),
+        metrics=measure_outcomes(actual, predicted, target),
+        naive=measure_outcomes(actual, naive_outcomes(learned, len(actual), target), target),
         slices=errors_by_slice(rows, actual, predicted, slicing, described=True),
-        predictions=pd.DataFrame({"actual": actual, "predicted": predicted}, dtype=np.float32),
+        predictions=predictions_of(actual, predicted),
         tables=further(rows, actual, predicted) if further else {},
         cuts=slicing.cuts,
     )
+
+
+def naive_outcomes(learned: Targets, rows: int, target: Target) -> Targets:
+    """Return what a rule without any column says of each row: the median, or the classes' shares.
+
+    Parameters
+    ----------
+    learned
+        Targets that the rule learns from.
+    """
+    if not target.is_classified:
+        return np.full(rows, np.median(learned))
+    number = len(target.labels.labels)
+    shares = np.bincount(learned.astype(np.int64), minlength=number) / len(learned)
+    return np.full(rows, shares[1]) if target.labels.is_binary else np.tile(shares, (rows, 1))
+
+
+def predictions_of(actual: Targets, predicted: Targets) -> pd.DataFrame:
+    """Return outcomes and predictions of rows as a frame, in single precision."""
+    each = {"predicted": predicted}
+    if predicted.ndim > 1:
+        each = {f"predicted_{code}": predicted[:, code] for code in range(predicted.shape[1])}
+    return pd.DataFrame({"actual": actual, **each}, dtype=np.float32)
 
 
 def errors_by_slice(
@@ -112,8 +156,11 @@ def errors_by_slice(
     -------
     pandas.DataFrame
         ``slice``, ``value``, number of ``rows``, ``rmse`` and ``mae`` in the unit of the target,
-        and ``bias``: the mean of predicted less actual.
+        and ``bias``: the mean of predicted less actual. Of classes ``log_loss`` and ``accuracy``,
+        and of two the ``share`` of positive rows, and ``bias``: the mean probability less it.
     """
+    if slicing.dataset.target.is_classified:
+        return _classes_by_slice(rows, actual, predicted, slicing)
     errors = pd.DataFrame({"error": predicted - actual})
     errors["squared"], errors["absolute"] = errors.error**2, errors.error.abs()
     slices = slicing.slices(rows)
@@ -131,4 +178,25 @@ def errors_by_slice(
         found.insert(0, "value", found.index.astype(str))
         found.insert(0, "slice", name)
         parts.append(found)
+    return pd.concat(parts[1:] or parts, ignore_index=True)
+
+
+def _classes_by_slice(
+    rows: pd.DataFrame, actual: Targets, predicted: Targets, slicing: Slicing
+) -> pd.DataFrame:
+    decided = decide(predicted, threshold_of(slicing.dataset.target))
+    errors = pd.DataFrame(
+        {"log_loss": log_losses(actual, predicted), "accuracy": decided == actual.astype(int)}
+    )
+    means = {"log_loss": ("log_loss", "mean"), "accuracy": ("accuracy", "mean")}
+    if predicted.ndim == 1:
+        errors["share"], errors["bias"] = actual, predicted - actual
+        means |= {"share": ("share", "mean"), "bias": ("bias", "mean")}
+    parts = [pd.DataFrame(columns=["slice", "value", "rows", *means])]
+    for name, values in slicing.slices(rows).items():
+        by_value = errors.groupby(pd.Series(values), observed=True)
+        table = by_value.agg(rows=("log_loss", "size"), **means)
+        table.insert(0, "value", table.index.astype(str))
+        table.insert(0, "slice", name)
+        parts.append(table)
     return pd.concat(parts[1:] or parts, ignore_index=True)

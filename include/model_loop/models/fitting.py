@@ -6,7 +6,7 @@ import dataclasses
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -14,11 +14,16 @@ import numpy.typing as npt
 import pandas as pd
 import xgboost as xgb
 from scipy.sparse import csr_matrix
+from scipy.special import expit, softmax
 from sklearn.exceptions import ConvergenceWarning
 
+from model_loop.datasets.classes import TWO
+from model_loop.datasets.dataset import Target
 from model_loop.models.boosting import binned
 from model_loop.models.catalogue import XGBOOST, ModelFamily
+from model_loop.models.class_metrics import log_losses
 from model_loop.models.estimators import Regressor, make_booster, make_sklearn
+from model_loop.models.outcomes import by_code
 from model_loop.models.search import MAXIMUM_ROUNDS, SearchRequest
 from model_loop.models.selection import score_columns, selector
 from model_loop.models.spaces import Settings
@@ -43,6 +48,8 @@ class FitData:
     folds
         Folds of a cross-validation, which judge in the place of the validation data; see
         `TrainingSet.folds`.
+    target
+        The target: whether targets are numbers or codes of classes.
     """
 
     train: Matrix
@@ -52,6 +59,7 @@ class FitData:
     binned: tuple[xgb.DMatrix, xgb.DMatrix] | None = None
     columns: pd.DataFrame | None = None
     folds: tuple[FitData, ...] = ()
+    target: Target = field(default_factory=lambda: Target(""))
 
     @property
     def judged_target(self) -> Targets:
@@ -74,13 +82,18 @@ class FitData:
             training_set.train_target,
             splits.validation,
             training_set.validation_target,
+            target=training_set.dataset.target,
         )
         folds = training_set.folds.get(family.layout, ())
         return dataclasses.replace(
             whole.selected(request, splits.train_encoder.get_feature_names_out()),
             folds=tuple(
                 cls(
-                    fold.train, fold.train_target, fold.validation, fold.validation_target
+                    fold.train,
+                    fold.train_target,
+                    fold.validation,
+                    fold.validation_target,
+                    target=training_set.dataset.target,
                 ).selected(request, np.array(fold.names, dtype=object))
                 for fold in folds
             ),
@@ -104,7 +117,7 @@ class Fitted:
     Parameters
     ----------
     predicted
-        Predictions of the validation rows, as far as the fit came.
+        Outcomes of the validation rows as predicted, as far as the fit came; see `models.outcomes`.
     rounds
         Boosting rounds at the lowest validation error, where the family has any.
     """
@@ -256,7 +269,7 @@ class _AtOnce:
         return True
 
     def fitted(self) -> Fitted:
-        return Fitted(self.estimator.predict(self.data.validation))
+        return Fitted(_outcomes(self.estimator, self.data.validation, self.data.target))
 
 
 class _Rounds:
@@ -268,9 +281,9 @@ class _Rounds:
         self.folds, self.patience = data.folds or (data,), request.early_stopping_rounds
         self.pooled = _pooled(self.folds, request)
         self.boosters = [
-            make_booster(family, settings, request, rounds=MAXIMUM_ROUNDS).set_params(
-                early_stopping_rounds=MAXIMUM_ROUNDS
-            )
+            make_booster(
+                family, settings, request, rounds=MAXIMUM_ROUNDS, target=data.target
+            ).set_params(early_stopping_rounds=MAXIMUM_ROUNDS)
             for _ in self.folds
         ]
         grown = []
@@ -298,7 +311,7 @@ class _Rounds:
         predicted = []
         for booster, fold in zip(self.boosters, self.folds, strict=True):
             booster.best_rounds_ = self.best
-            predicted.append(booster.predict(fold.validation))
+            predicted.append(_outcomes(booster, fold.validation, fold.target))
         return Fitted(np.concatenate(predicted), self.best)
 
 
@@ -357,6 +370,78 @@ class _Stages:
         return Fitted(self.predicted)
 
 
+class _ClassTrees:
+    """A forest of classifiers, tree by tree; see `_Trees`.
+
+    What its log loss will come to is not projected: that of few trees says little of it.
+    """
+
+    def __init__(self, estimator: Any, data: FitData, error_of: ErrorOf) -> None:  # noqa: ANN401 - a forest of scikit-learn's
+        self.estimator, self.data, self.error_of = estimator, data, error_of
+        self.wanted, self.trees = estimator.n_estimators, 0
+        self.rows = _as_trees_read(data.validation)
+        self.total: Any = 0.0
+
+    def advance(self, halts: Halts) -> bool:
+        while self.trees < self.wanted:
+            self.estimator.set_params(n_estimators=self.trees + 1, warm_start=True)
+            self.estimator.fit(self.data.train, self.data.train_target)
+            self.trees += 1
+            tree = self.estimator.estimators_[-1]
+            self.total = self.total + tree.predict_proba(self.rows, check_input=False)
+            if halts(self.trees, self.error_of(self._mean())):
+                return False
+        return True
+
+    def _mean(self) -> Targets:
+        classes = self.data.target.labels
+        return by_code(self.total / self.trees, self.estimator.classes_, classes)
+
+    def fitted(self) -> Fitted:
+        return Fitted(self._mean())
+
+
+class _ClassStages:
+    """Boosting of scikit-learn's classifiers, adding up the stages on the scale of log-odds."""
+
+    def __init__(self, estimator: Any, data: FitData, error_of: ErrorOf) -> None:  # noqa: ANN401 - GradientBoostingClassifier
+        self.estimator, self.data, self.error_of = estimator, data, error_of
+        self.estimator.set_params(warm_start=True)
+        self.rows = _as_trees_read(data.validation)
+        self.raw: Any = 0.0
+        self.classes: npt.NDArray[np.float64] = np.zeros(0)
+
+    def advance(self, halts: Halts) -> bool:
+        halted = False
+
+        def monitor(stage: int, model: Any, _local: Mapping[str, Any]) -> bool:  # noqa: ANN401 - scikit-learn's
+            nonlocal halted
+            if stage == 0:
+                shares = model.init_.class_prior_
+                start = np.log(shares) if len(shares) > TWO else np.log(shares[1:] / shares[:1])
+                self.raw, self.classes = np.tile(start, (self.rows.shape[0], 1)), model.classes_
+            steps = [
+                tree.predict(self.rows, check_input=False) for tree in model.estimators_[stage]
+            ]
+            self.raw += model.learning_rate * np.column_stack(steps)
+            halted = halts(stage + 1, self.error_of(self._probabilities()))
+            return halted
+
+        self.estimator.fit(self.data.train, self.data.train_target, monitor=monitor)
+        return not halted
+
+    def _probabilities(self) -> Targets:
+        if self.raw.shape[1] == 1:
+            positive = expit(self.raw)
+            both = np.hstack([1.0 - positive, positive])
+        else:
+            both = softmax(self.raw, axis=1)
+        return by_code(both, self.classes, self.data.target.labels)
+
+    def fitted(self) -> Fitted:
+        return Fitted(self._probabilities())
+
+
 class _Folds:
     """The fits of all folds, step by step together; what is seen is the error of all of them."""
 
@@ -395,7 +480,7 @@ def _pooled(folds: Sequence[FitData], request: SearchRequest) -> Pooled:
     def pooled(errors: Sequence[float]) -> float:
         if len(errors) == 1:
             return errors[0]
-        if request.curve_metric == "mae":
+        if request.curve_metric != "rmse":
             return float(np.average(errors, weights=rows))
         return math.sqrt(float(np.average(np.square(errors), weights=rows)))
 
@@ -411,14 +496,21 @@ def _growth(
         growths = [_growth(family, settings, fold, request) for fold in data.folds]
         return _Folds(growths, _pooled(data.folds, request))
     estimator = make_sklearn(family, settings, random_state=request.random_state)
-    error_of = _error_of(data.validation_target, request)
+    error_of, classified = _error_of(data.validation_target, request), data.target.is_classified
     match family.resource.grows if family.resource else None:
         case "trees":
-            return _Trees(estimator, data, error_of)
+            return (_ClassTrees if classified else _Trees)(estimator, data, error_of)
         case "stages":
-            return _Stages(estimator, data, error_of)
+            return (_ClassStages if classified else _Stages)(estimator, data, error_of)
         case _:
             return _AtOnce(estimator, data)
+
+
+def _outcomes(estimator: Any, matrix: Matrix, target: Target) -> Targets:  # noqa: ANN401 - fitted on targets or codes
+    """Return outcomes as an estimator predicts them that was fitted on numbers or codes."""
+    if not target.is_classified:
+        return np.asarray(estimator.predict(matrix), dtype=np.float64)
+    return by_code(estimator.predict_proba(matrix), estimator.classes_, target.labels)
 
 
 def _error_of(actual: Targets, request: SearchRequest) -> ErrorOf:
@@ -428,6 +520,11 @@ def _error_of(actual: Targets, request: SearchRequest) -> ErrorOf:
     def mae(predicted: Targets) -> float:
         return float(np.abs(predicted - actual).mean())
 
+    def log_loss(predicted: Targets) -> float:
+        return float(log_losses(actual, predicted).mean())
+
+    if request.curve_metric == "log_loss":
+        return log_loss
     return mae if request.curve_metric == "mae" else rmse
 
 

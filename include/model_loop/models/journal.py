@@ -9,8 +9,9 @@ import math
 from dataclasses import asdict
 from typing import Any, Protocol
 
+from model_loop.models.class_metrics import ClassMetrics
 from model_loop.models.clock import SearchClock
-from model_loop.models.search import ErrorMetrics, SearchRequest, Trial
+from model_loop.models.search import ErrorMetrics, Metrics, SearchRequest, Trial
 from model_loop.objects.documents import UNREADABLE
 
 #: Raised whenever other settings would be proposed, or the same be evaluated differently.
@@ -161,7 +162,11 @@ def _trial(kept: dict[str, Any]) -> Trial:
     return Trial(
         **{
             **kept,
-            "metrics": ErrorMetrics(**metrics) if metrics else None,
+            "metrics": _metrics(metrics) if metrics else None,
             **{name: tuple(kept[name]) for name in _SERIES},
         }
     )
+
+
+def _metrics(kept: dict[str, float]) -> Metrics:
+    return ClassMetrics(**kept) if "log_loss" in kept else ErrorMetrics(**kept)

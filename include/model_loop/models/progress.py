@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from model_loop.models.search import Trial
+from model_loop.models.search import Trial, metric_title
 
 logger = logging.getLogger(__name__)
 
@@ -46,18 +46,22 @@ class TrialProgress:
         Name of the family.
     planned
         Number of requested evaluations.
+    metric
+        Metric that is shown.
     """
 
-    def __init__(self, family: str, planned: int) -> None:
+    def __init__(self, family: str, planned: int, metric: str = "rmse") -> None:
         self.family = family
         self.planned = planned
+        self.metric = metric
         self.best = float("inf")
 
     def __call__(self, trial: Trial) -> None:
         """Log *trial*."""
         if trial.metrics and trial.finished:
-            self.best = min(self.best, trial.metrics.rmse)
-            outcome = f"validation RMSE {trial.metrics.rmse:.3f} (best {self.best:.3f})"
+            error: float = getattr(trial.metrics, self.metric)
+            self.best, title = min(self.best, error), metric_title(self.metric)
+            outcome = f"validation {title} {error:.3f} (best {self.best:.3f})"
         else:
             outcome = f"given up, {trial.stopped}" if trial.stopped else f"failed, {trial.error}"
         logger.info(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
+from model_loop.datasets.dataset import Target
+from model_loop.errors import InvalidInputError
 from model_loop.models.catalogue import ModelFamily
 from model_loop.models.spaces import Setting, Settings
 from model_loop.models.termination import EarlyTermination
@@ -19,7 +23,36 @@ if TYPE_CHECKING:
     from model_loop.training_set.matrices import Targets
 
 SearchAlgorithm = Literal["tpe", "random", "anneal", "grid"]
-PrimaryMetric = Literal["rmse", "mse", "mae", "r2", "rae", "rse"]
+PrimaryMetric = Literal[
+    "rmse",
+    "mse",
+    "mae",
+    "r2",
+    "rae",
+    "rse",
+    "log_loss",
+    "average_precision",
+    "roc_auc",
+    "brier",
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "mcc",
+]
+#: Primary metrics of numbers, and those of classes.
+NUMBER_METRICS: tuple[PrimaryMetric, ...] = ("rmse", "mse", "mae", "r2", "rae", "rse")
+CLASS_METRICS: tuple[PrimaryMetric, ...] = (
+    "log_loss",
+    "average_precision",
+    "roc_auc",
+    "brier",
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "mcc",
+)
+#: Primary metrics that are better when they are lower.
+_LOWER_IS_BETTER = frozenset({"rmse", "mse", "mae", "rae", "rse", "log_loss", "brier"})
 Direction = Literal["minimize", "maximize"]
 SelectionMethod = Literal["none", "correlation", "chi2", "mutual_information", "permutation"]
 
@@ -81,6 +114,14 @@ class SearchRequest:
             "r2": "r2: coefficient of determination, higher is better",
             "rae": "rae: relative absolute error, lower is better",
             "rse": "rse: relative squared error, lower is better",
+            "log_loss": "log_loss: of classes, lower is better",
+            "average_precision": "average_precision: of classes, higher is better",
+            "roc_auc": "roc_auc: area below the ROC curve, of classes, higher is better",
+            "brier": "brier: squared error of probabilities, of classes, lower is better",
+            "accuracy": "accuracy: share of right classes, higher is better",
+            "balanced_accuracy": "balanced_accuracy: mean over the classes, higher is better",
+            "f1": "f1: of precision and recall, of classes, higher is better",
+            "mcc": "mcc: Matthews correlation, of classes, higher is better",
         },
     )
     random_state: int = option(
@@ -119,17 +160,56 @@ class SearchRequest:
     @property
     def direction(self) -> Direction:
         """Direction in which the primary metric improves."""
-        return "maximize" if self.primary_metric == "r2" else "minimize"
+        return "minimize" if self.primary_metric in _LOWER_IS_BETTER else "maximize"
 
     @property
-    def curve_metric(self) -> Literal["rmse", "mae"]:
-        """The error that learning curves show: the one that ranks as the primary metric does."""
+    def curve_metric(self) -> Literal["rmse", "mae", "log_loss"]:
+        """The error that learning curves show: the one that ranks as the primary metric does.
+
+        That of classes is the log loss: the others change in steps, or not at all, while a fit
+        grows.
+        """
+        if self.primary_metric in CLASS_METRICS:
+            return "log_loss"
         return "mae" if self.primary_metric in {"mae", "rae"} else "rmse"
 
-    def loss(self, metrics: ErrorMetrics) -> float:
+    def loss(self, metrics: Metrics) -> float:
         """The primary metric as a number that is better when it is lower."""
         value: float = getattr(metrics, self.primary_metric)
+        if math.isnan(value):
+            # A class is missing among the judged rows, so that the metric says nothing.
+            return math.inf
         return -value if self.direction == "maximize" else value
+
+    def for_target(self, target: Target) -> Self:
+        """Return the request with the metric of a kind of target, where it has the default.
+
+        Raises
+        ------
+        InvalidInputError
+            If its metric is one of the other kind.
+        """
+        if target.is_classified and self.primary_metric == "rmse":
+            return dataclasses.replace(self, primary_metric="log_loss")
+        self.require_for(target)
+        return self
+
+    def require_for(self, target: Target) -> None:
+        """Check that the primary metric is one of the target's kind.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is not.
+        """
+        fitting = CLASS_METRICS if target.is_classified else NUMBER_METRICS
+        if self.primary_metric not in fitting:
+            kinds = ("classes", "numbers") if target.is_classified else ("numbers", "classes")
+            raise InvalidInputError(
+                f"Primary metric {self.primary_metric!r}",
+                f"is of {kinds[1]}, and the target {target.name} is of {kinds[0]}",
+                f"Choose one of: {', '.join(fitting)}.",
+            )
 
 
 @dataclass(frozen=True)
@@ -160,6 +240,31 @@ class ErrorMetrics:
     def named(self, part: str) -> dict[str, float]:
         """The metrics by their tracked names: ``validation_rmse`` and so on."""
         return {f"{part}_{name}": value for name, value in asdict(self).items()}
+
+
+#: Names of metrics for people, where they are not their own in capitals.
+_TITLES: Mapping[str, str] = MappingProxyType(
+    {
+        "r2": "R²",
+        "log_loss": "log loss",
+        "average_precision": "average precision",
+        "roc_auc": "ROC AUC",
+        "brier": "Brier score",
+        "accuracy": "accuracy",
+        "balanced_accuracy": "balanced accuracy",
+        "precision": "precision",
+        "recall": "recall",
+    }
+)
+
+
+def metric_title(name: str) -> str:
+    """Return a metric's name for people, in the middle of a sentence: ``RMSE``, ``log loss``."""
+    return _TITLES.get(name, name.upper())
+
+
+#: `ErrorMetrics` or `ClassMetrics`: code that asks for a metric by name knows the kind of target.
+Metrics: TypeAlias = Any
 
 
 @dataclass(frozen=True)
@@ -195,7 +300,7 @@ class Trial:
 
     number: int
     settings: Mapping[str, Setting]
-    metrics: ErrorMetrics | None
+    metrics: Metrics | None
     started: float
     seconds: float
     rounds: int | None = None
@@ -249,7 +354,7 @@ class TuningResult:
         return family if self.fixed is None else dataclasses.replace(family, fixed=self.fixed)
 
     @property
-    def validation(self) -> ErrorMetrics:
+    def validation(self) -> Metrics:
         """Errors of the best trial on the validation rows."""
         if self.best.metrics is None:
             msg = f"The best trial of {self.family} has no metrics"

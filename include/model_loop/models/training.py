@@ -6,18 +6,27 @@ import logging
 import time
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
+from model_loop.datasets.dataset import Target
 from model_loop.errors import optional
 from model_loop.models.calibrating import Calibration, calibrate_model
 from model_loop.models.catalogue import XGBOOST, ModelFamily, get_family
 from model_loop.models.estimators import Regressor, make_booster, make_sklearn
 from model_loop.models.evaluation import Evaluation, evaluate
 from model_loop.models.explanation import Explanation, explain
+from model_loop.models.outcomes import learned_target
 from model_loop.models.progress import step
-from model_loop.models.search import MAXIMUM_ROUNDS, ErrorMetrics, SearchRequest, TuningResult
+from model_loop.models.search import (
+    MAXIMUM_ROUNDS,
+    Metrics,
+    SearchRequest,
+    TuningResult,
+    metric_title,
+)
 from model_loop.models.selection import selector
 from model_loop.training_set.types import TrainingSet
 
@@ -53,7 +62,7 @@ class TrainedModel:
     calibration: Calibration | None = None
 
     @property
-    def test(self) -> ErrorMetrics | None:
+    def test(self) -> Metrics | None:
         """Errors on the test rows; None where there are none."""
         return self.evaluation.metrics if self.evaluation else None
 
@@ -79,7 +88,8 @@ def train(
         Whether the model gets intervals. They take one more fit, on the train rows alone, where the
         search has not handed on what its best trial predicts.
     """
-    family = tuned.family_of(family or get_family(tuned.family))
+    target = training_set.dataset.target
+    family = tuned.family_of(family or get_family(tuned.family, target.kind))
     started = time.monotonic()
     splits = training_set.layout_for(family.layout)
     matrix, steps = splits.train_validation, [("encode", splits.encoder)]
@@ -87,7 +97,7 @@ def train(
         keep = selector(tuned.columns, splits.encoder.get_feature_names_out())
         matrix = keep.transform(matrix)
         steps.append(("select", keep))
-    estimator = _estimator(family, tuned, request)
+    estimator: Any = _estimator(family, tuned, request, target)
     rows, columns = matrix.shape
     dataset = training_set.dataset
     noun = dataset.rows[0]
@@ -95,26 +105,28 @@ def train(
     with step(fitting), warnings.catch_warnings():
         # As in tuning, a fit need not converge: validation has chosen the number of iterations.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        estimator.fit(matrix, training_set.train_validation_target)
+        estimator.fit(matrix, learned_target(training_set.train_validation_target, target))
     seconds = time.monotonic() - started
     model = Pipeline([*steps, ("estimate", estimator)])
     with step(f"{family.name}: judging on {len(training_set.test_rows):,} test {noun}"):
         evaluation = evaluate(model, training_set)
     if evaluation:
-        error = dataset.target.with_unit(f"{evaluation.metrics.rmse:.3f}")
-        logger.info("%s: test RMSE %s", family.name, error)
+        error = target.with_unit(f"{getattr(evaluation.metrics, target.main_metric):.3f}")
+        logger.info("%s: test %s %s", family.name, metric_title(target.main_metric), error)
     explanation = None
     with optional("The explanation"), step(f"{family.name}: explaining some test {noun}"):
         explanation = explain(model, training_set, random_state=request.random_state)
     calibration = None
-    if calibrated:
+    if calibrated and not target.is_classified:
         with optional("The intervals"), step(f"{family.name}: calibrating intervals"):
             calibration = calibrate_model(model, tuned, training_set, request, family)
     return TrainedModel(tuned, model, seconds, evaluation, explanation, calibration)
 
 
-def _estimator(family: ModelFamily, tuned: TuningResult, request: SearchRequest) -> Regressor:
+def _estimator(
+    family: ModelFamily, tuned: TuningResult, request: SearchRequest, target: Target
+) -> Regressor:
     if family.name == XGBOOST:
         rounds = tuned.best.rounds or MAXIMUM_ROUNDS
-        return make_booster(family, tuned.best.settings, request, rounds=rounds)
+        return make_booster(family, tuned.best.settings, request, rounds=rounds, target=target)
     return make_sklearn(family, tuned.best.settings, random_state=request.random_state)

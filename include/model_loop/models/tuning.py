@@ -15,7 +15,7 @@ import xgboost as xgb
 from model_loop.errors import ModelLoopError
 from model_loop.models import fitting
 from model_loop.models.catalogue import ModelFamily, get_family, suited
-from model_loop.models.evaluation import measure
+from model_loop.models.evaluation import measure_outcomes
 from model_loop.models.journal import ForgetfulStore, TrialJournal
 from model_loop.models.proposals import is_small, known_in_advance, propose
 from model_loop.models.search import SearchRequest, Trial, TuningResult
@@ -74,8 +74,9 @@ def tune(
         If no trial could be fitted.
     """
     started = time.monotonic()
-    known = get_family(family) if isinstance(family, str) else family
-    target = training_set.train_target
+    outcome, target = training_set.dataset.target, training_set.train_target
+    request.require_for(outcome)
+    known = get_family(family, outcome.kind) if isinstance(family, str) else family
     known = suited(known, len(target), float(target.std()))
     if journal is None:
         journal = TrialJournal(ForgetfulStore(), known.name, training_set.digest, request)
@@ -263,7 +264,9 @@ class _Search:
             fit = one.fit or self._fit_again(trial)
             fit.advance(self._decide(trial.number, rung), pause_at=rung)
             fitted = fit.fitted()
-            metrics = measure(self._data.judged_target, fitted.predicted)
+            metrics = measure_outcomes(
+                self._data.judged_target, fitted.predicted, self._data.target
+            )
         except _TRIAL_FAILURES as failure:
             logger.warning("%s failed with %s: %s", self.family.name, trial.settings, failure)
             error, seconds = f"{type(failure).__name__}: {failure}", time.monotonic() - clock

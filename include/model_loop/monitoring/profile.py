@@ -24,6 +24,7 @@ from model_loop.datasets.dataset import Dataset
 from model_loop.errors import ContractError, StoredObjectError
 from model_loop.models.explanation import shap_by_feature, shap_rows
 from model_loop.models.intervals import DaySpread, sums_by_day
+from model_loop.models.outcomes import predict_outcomes
 from model_loop.models.slices import Cut
 from model_loop.monitoring.features import Bins, Counts, Feature, bins_of, features
 from model_loop.objects.documents import UNREADABLE, record_of, text_of
@@ -222,7 +223,7 @@ def make_reference(
     learned = learned[columns]
     # Without any test rows, those that it has learned from stand in for them.
     drawn = _some(test[columns] if len(test) else learned, PREDICTED_ROWS, seed)
-    predicted = np.asarray(model.predict(drawn), dtype=np.float64)
+    predicted = predict_outcomes(model, drawn, dataset.target)
     if shap is None and (rows := shap_rows(model, _SHAP_ROWS)):
         shap = shap_by_feature(model, drawn.head(rows))
     profile = VersionProfile(
@@ -258,7 +259,7 @@ def day_spread(
         Those that the model takes.
     """
     target, time = dataset.target.name, dataset.time
-    if time is None or not {time, target} <= set(rows):
+    if time is None or dataset.target.is_classified or not {time, target} <= set(rows):
         return None
     rows = rows.dropna(subset=[time])
     if rows.empty:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from model_loop.datasets.conditions import Condition, Mask
-from model_loop.datasets.declaration import Action, Declaration
+from model_loop.datasets.declaration import Action, Declaration, class_condition
 from model_loop.errors import ContractError
 from model_loop.findings import Finding, RefusedPartitionError
 from model_loop.partitions.types import PartitionReport
@@ -25,7 +25,7 @@ from model_loop.partitions.types import PartitionReport
 #: Largest share of rows of which the contract may set aside; more refuse the partition.
 _MOST_SET_ASIDE = 0.5
 #: Names of the rules that every table has.
-NO_TARGET, NO_TIME = "no target", "no time"
+NO_TARGET, NO_CLASS, NO_TIME = "no target", "no class", "no time"
 #: Column of rows that were set aside, with the rule that each breaks.
 RULE = "broken rule"
 
@@ -274,6 +274,8 @@ def _rules(declaration: Declaration, frame: pd.DataFrame) -> Iterator[_Rule]:
             message=declared.message or "",
         )
     yield _Rule(NO_TARGET, _missing(frame[declaration.target]), broken=False)
+    if (positive := class_condition(declaration)) is not None:
+        yield _Rule(NO_CLASS, np.isnan(positive.answers_of(frame)), broken=False)
     if declaration.time is not None:
         yield _Rule(NO_TIME, _missing(frame[declaration.time.column]))
     yield from _column_rules(declaration, frame)

@@ -30,7 +30,9 @@ def profile_of(dataset: Dataset, rows: pd.DataFrame) -> dict[str, Any]:
     """
     target = dataset.target.name
     names = [*dict.fromkeys([*(column.name for column in dataset.columns), target])]
-    numbers = [target, *(column.name for column in dataset.columns.by_kind("number"))]
+    numbers = [column.name for column in dataset.columns.by_kind("number")]
+    if target in rows and pd.api.types.is_numeric_dtype(rows[target]):
+        numbers = [target, *numbers]
     profile = {
         "rows": len(rows),
         "columns": [_column(name, rows[name]) for name in names if name in rows],

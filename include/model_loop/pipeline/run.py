@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.datasets.stored import text_of_declaration
 from model_loop.errors import InvalidInputError
-from model_loop.models.catalogue import FAMILIES, get_family
+from model_loop.models.catalogue import families_for, get_family
 from model_loop.models.gate import GateVerdict
 from model_loop.models.gate_rules import GateRules
 from model_loop.models.search import SearchRequest
@@ -75,7 +75,7 @@ class RunRequest:
     Parameters
     ----------
     families
-        Names of the model families; all of the catalogue by default.
+        Names of the model families; all that learn the kind of target, if empty.
     recipes
         Names of the recipes; all of the dataset, if empty.
     variants
@@ -96,7 +96,7 @@ class RunRequest:
         Findings that a person has accepted.
     """
 
-    families: tuple[str, ...] = tuple(FAMILIES)
+    families: tuple[str, ...] = ()
     recipes: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
     partitions: tuple[str, ...] = ()
@@ -234,11 +234,13 @@ def _run_recipe(
     training_set: TrainingSet, request: RunRequest, places: Places, state: FileStore
 ) -> dict[str, Any]:
     recipe, variant = training_set.recipe, training_set.variant
+    request = replace(request, search=request.search.for_target(training_set.dataset.target))
     searched = json.dumps(asdict(request.search), sort_keys=True)
     digest = hashlib.sha256(f"{training_set.digest} {searched}".encode()).hexdigest()[:16]
     tracker = tracker_of(training_set.dataset, places.tracking_uri, places.experiment)
     run = TrackedRun(tracker, PIPELINE, f"{PIPELINE}/{variant}/{recipe.name}/{digest}")
-    run_id = run.open(f"{variant} {recipe.name}", training_set, {"families": request.families})
+    names = request.families or tuple(families_for(training_set.dataset.target.kind))
+    run_id = run.open(f"{variant} {recipe.name}", training_set, {"families": names})
     families = [
         # A result names a version of this registry.
         state.once(
@@ -247,7 +249,7 @@ def _run_recipe(
                 run, run_id, name, training_set, request.search, state
             ),
         )
-        for name in request.families
+        for name in names
     ]
     results = collect_results(run, run_id, [dict(each) for each in families], training_set)
     outcome = {**results, **_described(training_set)}
@@ -265,7 +267,7 @@ def _family(
     search: SearchRequest,
     state: FileStore,
 ) -> dict[str, Any]:
-    family = get_family(name)
+    family = get_family(name, training_set.dataset.target.kind)
     tuned = tune_family(run, run_id, family, training_set, search, state)
     trained = train(tuned, training_set, search, family)
     return register_family(run, trained, family, training_set, search)

@@ -8,11 +8,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
+from model_loop.datasets.dataset import Target
 from model_loop.errors import StoredObjectError, optional
 from model_loop.models.baseline import baseline_errors, title_of, validation_errors
 from model_loop.models.catalogue import ModelFamily
+from model_loop.models.class_metrics import ClassMetrics
 from model_loop.models.journal import KeyValueStore, TrialJournal
 from model_loop.models.progress import TrialProgress
 from model_loop.models.search import ErrorMetrics, SearchRequest, TuningResult
@@ -95,7 +98,8 @@ def tune_family(
         run.of_family(family.name), family.name, tags, parent_run_id=parent_run_id
     )
     run.tracker.log_training_set(run_id, training_set)
-    progress = TrialProgress(family.name, request.max_evaluations)
+    metric = training_set.dataset.target.main_metric
+    progress = TrialProgress(family.name, request.max_evaluations, metric)
     with TrialLogger(run.tracker, run_id, tags) as log_trial:
         journal = TrialJournal(store, family.name, training_set.digest, request)
         tuned = tune(family, training_set, request, progress.then(log_trial), journal)
@@ -175,10 +179,7 @@ def register_family(
     result = {
         "family": family.name,
         "loss": request.loss(tuned.validation),
-        "validation_rmse": tuned.validation.rmse,
-        "validation_mae": tuned.validation.mae,
-        "test_rmse": trained.test.rmse if trained.test else None,
-        "test_mae": trained.test.mae if trained.test else None,
+        **_shown(trained),
         "naive_test": asdict(trained.evaluation.naive) if trained.evaluation else None,
         "evaluations": len(tuned.trials),
         "seconds": round(tuned.seconds + trained.seconds, 3),
@@ -192,6 +193,28 @@ def register_family(
     return result
 
 
+#: Metrics that results show, by the kind of the target; the first is the one that ranks.
+SHOWN_METRICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"regression": ("rmse", "mae"), "classes": ("log_loss", "roc_auc", "accuracy")}
+)
+
+
+def shown_metrics(target: Target) -> tuple[str, ...]:
+    """Return the names of the metrics that results of a target show, the main one first."""
+    return SHOWN_METRICS["classes" if target.is_classified else "regression"]
+
+
+def _shown(trained: TrainedModel) -> dict[str, float | None]:
+    """Return the metrics that a result shows: ``validation_rmse``, ``test_rmse`` and so on."""
+    validation, test = trained.tuned.validation, trained.test
+    names = SHOWN_METRICS["classes" if isinstance(validation, ClassMetrics) else "regression"]
+    return {
+        f"{part}_{name}": None if metrics is None else getattr(metrics, name)
+        for part, metrics in (("validation", validation), ("test", test))
+        for name in names
+    }
+
+
 def collect_results(
     run: TrackedRun,
     parent_run_id: str,
@@ -201,25 +224,31 @@ def collect_results(
 ) -> dict[str, Any]:
     """Rank the results of all families, the best by the primary metric first."""
     ranked = sorted(families, key=lambda result: result["loss"])
-    tracker, best = run.tracker, ranked[0]
+    tracker, best, target = run.tracker, ranked[0], training_set.dataset.target
+    main = target.main_metric
     tracker.log(
         parent_run_id,
         metrics={
             f"best_{name}": best[name]
-            for name in ("validation_rmse", "test_rmse")
+            for name in (f"{part}_{main}" for part in ("validation", "test"))
             if best[name] is not None
         },
         tags={"best_model": best["family"]},
     )
     # It is the same for all: the median of the same rows on the same rows.
     errors, *_ = [family.pop("naive_test", None) for family in ranked]
-    naive = {title_of("median"): ErrorMetrics(**errors)} if errors else {}
+    kind = ClassMetrics if target.is_classified else ErrorMetrics
+    naive = (
+        {title_of("mean" if target.is_classified else "median"): kind(**errors)} if errors else {}
+    )
     champion = ChampionErrors()
     rule = baseline_errors(training_set) if errors else {}
     with optional("The comparison with the champion"):
         champion = champion_errors(tracker, training_set, load)
     others = {**naive, **rule, **champion.errors}
-    log_comparison(tracker, parent_run_id, ranked, others, champion.notes)
+    log_comparison(
+        tracker, parent_run_id, ranked, others, champion.notes, metrics=shown_metrics(target)
+    )
     for name, note in champion.notes.items():
         logger.warning("%s: %s", name, note)
     on_validation = validation_errors(training_set)
@@ -231,6 +260,7 @@ def collect_results(
         },
         "rows": summary["rows"],
         "training_set": summary["digest"],
+        "metrics": list(shown_metrics(target)),
         "families": ranked,
         "compared_with": {
             name: {

@@ -16,6 +16,7 @@ from model_loop.datasets.stored import dataset_of_text
 from model_loop.errors import InvalidInputError
 from model_loop.intervals.adaptive import NO_CORRECTION, Correction
 from model_loop.intervals.calibrated import Intervals
+from model_loop.models.outcomes import predict_outcomes
 from model_loop.scoring.notices import ValueWatch, watch_of
 from model_loop.tracking.corrections import correction_of
 from model_loop.tracking.deployments import (
@@ -136,10 +137,10 @@ class Predictor:
         return self.model if isinstance(self.model, Pipeline) else None
 
     def predict(self, rows: pd.DataFrame) -> Targets:
-        """Predict rows from their raw columns, shape (rows,)."""
+        """Predict the outcomes of rows from their raw columns; see `models.outcomes`."""
         if rows.empty:
             return np.empty(0)
-        return np.asarray(self.model.predict(rows[list(self.columns)]), dtype=np.float64)
+        return predict_outcomes(self.model, rows[list(self.columns)], self.version.dataset.target)
 
 
 def parse_model(text: str, service: str) -> Named:

@@ -28,6 +28,7 @@ from model_loop.models.gate import (
 )
 from model_loop.models.gate_intervals import JudgedIntervals, judge_intervals
 from model_loop.models.gate_rules import MOST_CONFIDENCE, GateRules
+from model_loop.models.outcomes import predict_outcomes
 from model_loop.models.slices import slicing_of
 from model_loop.tracking.deployments import BROUGHT_IN
 from model_loop.tracking.intervals import find_intervals
@@ -382,7 +383,7 @@ def _contender(
     version: int, loaded: Answering, rows: pd.DataFrame, training_set: TrainingSet
 ) -> Contender:
     columns = rows[list(loaded.inputs or training_set.recipe.columns)]
-    predicted = np.asarray(loaded.model.predict(columns), dtype=np.float64)
+    predicted = predict_outcomes(loaded.model, columns, training_set.dataset.target)
     one, seconds = columns.head(1), []
     for _ in range(_TIMED_PREDICTIONS):
         started = time.perf_counter()

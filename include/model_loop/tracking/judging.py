@@ -149,9 +149,11 @@ def _learned_rows(training_set: TrainingSet, contender: Learned) -> npt.NDArray[
         return None
     if theirs.split == request.split:
         same = {file.digest for file in training_set.files} == contender.digests
-        # Chance puts a row elsewhere when others come before it; no other rule does.
+        # Chance puts a row elsewhere when others come before it, and so do shares of each stratum;
+        # no other rule does.
         seeded = theirs.random_state == request.random_state and same
-        if seeded or request.split.rule != "shuffle":
+        moves = request.split.rule == "shuffle" or request.split.stratify_on
+        if seeded or not moves:
             return np.zeros(len(rows), dtype=bool)
         return None
     if theirs.split.rule not in {"time", "group"} or theirs.split.on not in rows:

@@ -21,8 +21,8 @@ from model_loop.datasets.registry import dataset_packages
 from model_loop.errors import ContractError, InvalidInputError, StoredObjectError
 from model_loop.models import fitting
 from model_loop.models.catalogue import ModelFamily, get_family
-from model_loop.models.evaluation import measure
-from model_loop.models.search import ErrorMetrics, SearchRequest, Trial, TuningResult
+from model_loop.models.evaluation import measure_outcomes
+from model_loop.models.search import Metrics, SearchRequest, Trial, TuningResult
 from model_loop.models.training import TrainedModel, train
 from model_loop.objects.documents import UNREADABLE, record_of, text_of
 from model_loop.tracking.downloads import read_artifact, refuse_absent
@@ -69,7 +69,7 @@ class Lineage:
     family: ModelFamily
     search: SearchRequest
     best: Trial
-    test: ErrorMetrics | None
+    test: Metrics | None
     code: str
     packages: Mapping[str, str]
 
@@ -106,7 +106,9 @@ def lineage_of(
         training_set=training_set.digest,
         data=training_set.request,
         files=training_set.files,
-        family=trained.tuned.family_of(family or get_family(trained.tuned.family)),
+        family=trained.tuned.family_of(
+            family or get_family(trained.tuned.family, training_set.dataset.target.kind)
+        ),
         search=search,
         best=trained.tuned.best,
         test=trained.test,
@@ -208,11 +210,11 @@ def reproduce(
     )
 
 
-def _refit(lineage: Lineage, data: fitting.FitData) -> ErrorMetrics:
+def _refit(lineage: Lineage, data: fitting.FitData) -> Metrics:
     prepared = fitting.prepare(lineage.family, data, lineage.search)
     fit = fitting.Fit(lineage.family, lineage.best.settings, prepared, lineage.search)
     fit.advance()
-    return measure(data.judged_target, fit.fitted().predicted)
+    return measure_outcomes(data.judged_target, fit.fitted().predicted, data.target)
 
 
 def _require_same(lineage: Lineage, training_set: TrainingSet) -> None:

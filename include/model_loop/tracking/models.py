@@ -17,9 +17,10 @@ from model_loop.charts.models import model_charts
 from model_loop.charts.numbers import numbers_of
 from model_loop.charts.words import Words
 from model_loop.errors import optional
-from model_loop.models.evaluation import measure
+from model_loop.models.evaluation import measure_outcomes
 from model_loop.models.explanation import Explanation
-from model_loop.models.search import ErrorMetrics
+from model_loop.models.outcomes import predict_outcomes
+from model_loop.models.search import Metrics
 from model_loop.models.training import TrainedModel
 from model_loop.sources.origin import is_generated, source_label
 from model_loop.tracking.card import model_card
@@ -89,8 +90,10 @@ def log_comparison(
     tracker: Tracker,
     run_id: str,
     families: Sequence[Mapping[str, Any]],
-    others: Mapping[str, ErrorMetrics],
+    others: Mapping[str, Metrics],
     notes: Mapping[str, str] = MappingProxyType({}),
+    *,
+    metrics: Sequence[str] = ("rmse", "mae"),
 ) -> None:
     """Log a table of the families, best first, with what they compare with below them.
 
@@ -102,13 +105,16 @@ def log_comparison(
         Errors on the same test rows, by name: of trivial rules, of the champion.
     notes
         Remarks by name: also why a model has no errors here.
+    metrics
+        Names of the metrics that are shown.
     """
-    columns = ("family", "validation_rmse", "validation_mae", "test_rmse", "test_mae", "seconds")
+    shown = [f"{part}_{name}" for part in ("validation", "test") for name in metrics]
+    columns = ("family", *shown, "seconds")
     rows = [[*(family[column] for column in columns), ""] for family in families]
     for name in dict.fromkeys((*others, *notes)):
         found = others.get(name)
-        errors = (found.rmse, found.mae) if found else (None, None)
-        rows.append([name, None, None, *errors, None, notes.get(name, "")])
+        errors = [getattr(found, metric) if found else None for metric in metrics]
+        rows.append([name, *(None for _ in metrics), *errors, None, notes.get(name, "")])
     tracker.log_table(run_id, pd.DataFrame(rows, columns=(*columns, "note")), COMPARISON)
 
 
@@ -124,7 +130,7 @@ class ChampionErrors:
         Remarks by name and version: why it is not compared, or what is not known.
     """
 
-    errors: Mapping[str, ErrorMetrics] = field(default_factory=dict)
+    errors: Mapping[str, Metrics] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -157,7 +163,8 @@ def champion_errors(
         why = f"it asks for {', '.join(lacking)}, which this training set does not hold"
         return ChampionErrors(notes={title: f"not compared: {why}"})
     columns = rows[list(champion.inputs)] if champion.inputs else training_set.test_inputs
-    found = measure(training_set.test_target, champion.model.predict(columns))
+    predicted = predict_outcomes(champion.model, columns, trained.target)
+    found = measure_outcomes(training_set.test_target, predicted, dataset.target)
     unknown = {title: f"not known whether it has learned from the test {dataset.rows[0]}"}
     return ChampionErrors({title: found}, {} if learned.known else unknown)
 

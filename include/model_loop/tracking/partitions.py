@@ -32,7 +32,10 @@ from model_loop.tracking.runs import (
     REFUSED_TAG,
     Tracker,
 )
+from model_loop.training_set.labels import label_texts
 
+#: Classes whose shares are logged, the most frequent ones.
+_MOST_CLASSES = 20
 #: Logs a partition, fetched or compared, and its findings; returns the id of the run.
 PartitionLog = Callable[[Tracker, Any, Sequence[Finding]], str]
 #: Writes the files of a partition into a folder, and returns its metrics.
@@ -115,18 +118,28 @@ def log_table(
             ("profile.json", profile_of(dataset, rows)),
         ):
             (folder / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
-        target = dataset.target.name
-        values = rows[target]
         return {
             "rows": verdict.rows,
             "rows_quarantined": verdict.quarantined,
             "quarantine_share": verdict.quarantined / max(verdict.rows, 1),
             "sound_rows": len(rows),
-            metric_of("mean", target): float(values.mean()),
-            metric_of("median", target): float(values.median()),
+            **_of_target(dataset, rows),
         }
 
     return log_contents(tracker, _run_of(verdict.table.fetched, verdict.partition), findings, write)
+
+
+def _of_target(dataset: Dataset, rows: pd.DataFrame) -> dict[str, float]:
+    """Return mean and median of the target; of a class the share of the rows that each has."""
+    name, declaration = dataset.target.name, dataset.declaration
+    if not dataset.target.is_classified or declaration is None:
+        values = rows[name]
+        return {
+            metric_of("mean", name): float(values.mean()),
+            metric_of("median", name): float(values.median()),
+        }
+    shares = label_texts(declaration, rows).value_counts(normalize=True).head(_MOST_CLASSES)
+    return {metric_of("share", str(label)): float(share) for label, share in shares.items()}
 
 
 def _run_of(fetched: FetchedTable, partition: str) -> PartitionRun:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.dataset import Dataset, Target
 from model_loop.datasets.registry import (
     dataset_of_model,
     file_problem,
@@ -74,6 +74,8 @@ def incomparable(ours: Dataset, theirs: Dataset, columns: Iterable[str]) -> str:
     if ours.target.name != theirs.target.name or ours.target.unit != theirs.target.unit:
         mine, other = (f"{one.target.name} {one.target.unit}".strip() for one in (ours, theirs))
         reasons.append(f"it predicts {other}, not {mine}")
+    if reason := _other_classes(ours.target, theirs.target):
+        reasons.append(reason)
     places, times = ours.columns.places, False
     for column in theirs.columns:
         if column.name not in columns:
@@ -87,6 +89,19 @@ def incomparable(ours: Dataset, theirs: Dataset, columns: Iterable[str]) -> str:
     if times and ours.time_zone != theirs.time_zone:
         reasons.append(f"its clocks are those of {theirs.time_zone}, not of {ours.time_zone}")
     return "; ".join(reasons)
+
+
+def _other_classes(ours: Target, theirs: Target) -> str:
+    """Return in which classes two targets differ; empty where they do not."""
+    if ours.kind != theirs.kind:
+        return f"its target is {theirs.kind}, not {ours.kind}"
+    if ours.classes is None or theirs.classes is None:
+        # Those of a file are not known before rows have been read.
+        return ""
+    mine, other = ours.classes, theirs.classes
+    if mine.labels == other.labels and mine.positive == other.positive:
+        return ""
+    return f"its classes are {', '.join(other.texts)}, not {', '.join(mine.texts)}"
 
 
 def registered_declaration(client: MlflowClient, name: str, version: int) -> str:

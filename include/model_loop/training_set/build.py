@@ -22,6 +22,7 @@ from model_loop.partitions.types import SourceFile
 from model_loop.training_set.encoders.tables import as_float32, table_encoder
 from model_loop.training_set.encodings import Layout
 from model_loop.training_set.frames import as_numbers, clock_times, model_frame
+from model_loop.training_set.labels import coded, label_texts, with_classes
 from model_loop.training_set.learned import learned_values
 from model_loop.training_set.matrices import Targets
 from model_loop.training_set.request import TableRequest
@@ -58,8 +59,7 @@ def require_ready(declaration: Declaration) -> None:
     Raises
     ------
     InvalidInputError
-        If a question is open, the declaration is a draft, its country is unknown, or its task is
-        not learned yet.
+        If a question is open, the declaration is a draft, or its country is unknown.
     """
     if declaration.open_questions:
         raise InvalidInputError(
@@ -74,12 +74,6 @@ def require_ready(declaration: Declaration) -> None:
             'Read its file, then set status = "ready": nobody trains on a draft.',
         )
     holidays_of(declaration.time)
-    if declaration.task.kind != "regression":
-        raise InvalidInputError(
-            f"task.kind = {declaration.task.kind!r} of {declaration.name}",
-            "is not learned yet",
-            "Only regression is: the target is a number.",
-        )
 
 
 def encode_table(
@@ -93,17 +87,20 @@ def encode_table(
         If a part has too few rows, or the target does not vary.
     """
     dataset, rows = request.dataset, checked.frame
-    places = places_of(request.split, dataset, rows, request.random_state)
+    labels = label_texts(declaration_of_text(request.declaration), rows)
+    places = places_of(request.split, dataset, rows, request.random_state, labels)
     split = resolved(request.split, places, _cuts(dataset, request.split, rows))
     request = dataclasses.replace(request, split=split)
     masks = parts_of(split, places)
+    request = with_classes(request, rows[masks["train"] | masks["validation"]])
+    dataset = request.dataset
     recipe, target = dataset.recipe(request.recipe), dataset.target.name
     columns = [*recipe.columns]
     keys = _partition_keys(dataset, rows)
     raw = {name: rows[mask] for name, mask in masks.items()}
     repeated = overlap(raw)
     shown = list(dict.fromkeys([*columns, *_beside(dataset), target]))
-    held = model_frame(dataset.columns, rows[shown])
+    held = coded(request, rows, model_frame(dataset.columns, rows[shown]))
     parts = {name: held[mask].reset_index(drop=True) for name, mask in masks.items()}
     targets = {name: part[target].to_numpy(dtype=np.float64) for name, part in parts.items()}
     _require_rows(dataset, targets)
@@ -122,7 +119,7 @@ def encode_table(
         layouts=MappingProxyType(encoded),
         train_target=targets["train"],
         validation_target=targets["validation"],
-        test_rows=_judged(dataset, raw["test"]),
+        test_rows=_judged(request, raw["test"]),
         example_rows=_example(parts["validation"][columns]),
         periods=MappingProxyType(_periods(split, places, masks)),
         strays=int(len(rows) - sum(mask.sum() for mask in masks.values())),
@@ -154,12 +151,13 @@ def _beside(dataset: Dataset) -> list[str]:
     return [name for name in (dataset.time, *dataset.slices) if name in learned]
 
 
-def _judged(dataset: Dataset, rows: pd.DataFrame) -> pd.DataFrame:
+def _judged(request: TableRequest, rows: pd.DataFrame) -> pd.DataFrame:
     """Return test rows with every column that a model of any recipe asks for, and their group."""
+    dataset = request.dataset
     names = [column.name for column in dataset.columns if column.name in rows]
     wanted = [*names, *([dataset.group] if dataset.group else []), dataset.target.name]
     held = model_frame(dataset.columns, rows[list(dict.fromkeys(wanted))])
-    return held.reset_index(drop=True)
+    return coded(request, rows, held).reset_index(drop=True)
 
 
 def _partition_keys(dataset: Dataset, rows: pd.DataFrame) -> np.ndarray:
@@ -240,6 +238,7 @@ def _encoder(request: TableRequest, layout: Layout, rows: int) -> ColumnTransfor
         holidays=holidays_of(declaration.time),
         dated=dated_columns(declaration),
         random_state=request.random_state,
+        kind=dataset.target.kind,
     )
 
 
@@ -273,6 +272,8 @@ def _doubts(
     dataset: Dataset, targets: dict[PartName, Targets], repeated: int, rows: int
 ) -> list[Finding]:
     found, rows_word = [], dataset.rows[0]
+    if dataset.target.is_classified:
+        return [*_repetitions(dataset, repeated, rows)]
     mean = float(np.mean(np.concatenate([targets["train"], targets["validation"]])))
     squared = np.square(targets["test"] - mean)
     baseline = float(np.sqrt(squared.mean()))
@@ -291,22 +292,26 @@ def _doubts(
                 f"Give {needed:,} {rows_word} to judge by, or read small differences as none.",
             )
         )
+    return [*found, *_repetitions(dataset, repeated, rows)]
+
+
+def _repetitions(dataset: Dataset, repeated: int, rows: int) -> Iterator[Finding]:
+    """Tell of rows that stand in two parts."""
     if repeated:
-        found.append(
-            Finding(
-                "overlap",
-                None,
-                WHOLE,
-                "warning",
-                f"{repeated:,} of {rows:,} {dataset.rows[0]} stand in an earlier part as well",
-                "Remove repetitions, or declare the primary key or split.group_on.",
-            )
+        yield Finding(
+            "overlap",
+            None,
+            WHOLE,
+            "warning",
+            f"{repeated:,} of {rows:,} {dataset.rows[0]} stand in an earlier part as well",
+            "Remove repetitions, or declare the primary key or split.group_on.",
         )
-    return found
 
 
 def _shifted(dataset: Dataset, targets: dict[PartName, Targets]) -> Iterator[Finding]:
     """Tell of a target that is another one in later parts."""
+    if dataset.target.is_classified:
+        return
     medians = {name: float(np.median(values)) for name, values in targets.items() if len(values)}
     spread = float(np.std(np.concatenate([targets["train"], targets["validation"]])))
     if max(medians.values()) - min(medians.values()) <= _MOST_SHIFT * spread:

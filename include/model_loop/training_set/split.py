@@ -104,11 +104,25 @@ def split_of(dataset: Dataset, shares: tuple[float, ...] = SHARES) -> TableSplit
     time = (declared.time_on if declared else None) or dataset.time
     if time and not stratify:
         return TableSplit("time", time, shares=shares)
+    if dataset.target.is_classified:
+        # Each part has the classes in the same shares.
+        stratify = stratify or dataset.target.name
     return TableSplit("identity", stratify_on=stratify, shares=shares)
 
 
-def places_of(split: TableSplit, dataset: Dataset, rows: pd.DataFrame, seed: int) -> Places:
+def places_of(
+    split: TableSplit,
+    dataset: Dataset,
+    rows: pd.DataFrame,
+    seed: int,
+    labels: pd.Series[Any] | None = None,
+) -> Places:
     """Return the place of each row on the line, shape (rows,).
+
+    Parameters
+    ----------
+    labels
+        Classes of the rows, where the target is a class.
 
     Raises
     ------
@@ -130,7 +144,10 @@ def places_of(split: TableSplit, dataset: Dataset, rows: pd.DataFrame, seed: int
             key = declaration.primary_key if declaration else ()
             line = _hashes(rows[list(key) or [*rows.columns]].astype("string"))
     if split.stratify_on:
-        strata = rows[split.stratify_on].astype("string").fillna("")
+        strata = rows[split.stratify_on]
+        if labels is not None and split.stratify_on == dataset.target.name:
+            strata = labels
+        strata = strata.astype("string").fillna("")
         ranked = pd.Series(line).groupby(strata.to_numpy()).rank(method="first", pct=True)
         # Within (0, 1), so that each stratum is cut at its own shares.
         return np.asarray(ranked, dtype=np.float64)

@@ -7,7 +7,7 @@ of the columns; see `training_set.frames` for the frames that they read.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -29,9 +29,12 @@ from sklearn.preprocessing import (
     TargetEncoder,
 )
 
+from model_loop.datasets.classes import TaskKind
 from model_loop.datasets.columns import Column
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.training_set.encodings import Layout
+
+_TargetType = Literal["continuous", "multiclass"]
 
 FOLDS = 5
 #: Rows of a category below which it is one of the rare ones: so many; of a small table this share
@@ -54,6 +57,7 @@ def table_encoder(
     holidays: Sequence[int] = (),
     dated: Sequence[str] = (),
     random_state: int = 42,
+    kind: TaskKind = "regression",
 ) -> ColumnTransformer:
     """Return the encoder of some columns, not fitted yet.
 
@@ -70,13 +74,20 @@ def table_encoder(
         Columns of times that have this feature.
     random_state
         Seed of the folds of target encodings.
+    kind
+        Kind of the target. Its codes are numbers, so that the mean of two classes is the share of
+        the positive one; of several classes, a category gets the share of each.
     """
     names = {
         kind: [column.name for column in columns if column.kind == kind]
         for kind in ("number", "category", "yes_no", "time")
     }
     fewest = min(max(round(_SHARE * rows), _LEAST_ROWS), _FEWEST_ROWS)
-    parts = _sparse(names, fewest) if layout == "sparse" else _dense(names, fewest, random_state)
+    if layout == "sparse":
+        parts = _sparse(names, fewest)
+    else:
+        target_type: _TargetType = "multiclass" if kind == "multiclass" else "continuous"
+        parts = _dense(names, fewest, random_state, target_type)
     days = [name for name in names["time"] if name in dated and holidays]
     parts.append(("is_holiday", _holidays(days, holidays), days))
     return ColumnTransformer(
@@ -100,7 +111,10 @@ def _sparse(names: dict[str, list[str]], fewest: int) -> list[tuple[str, Any, li
 
 
 def _dense(
-    names: dict[str, list[str]], fewest: int, random_state: int
+    names: dict[str, list[str]],
+    fewest: int,
+    random_state: int,
+    target_type: _TargetType,
 ) -> list[tuple[str, Any, list[str]]]:
     folds = KFold(FOLDS, shuffle=True, random_state=random_state)
     ordinal = OrdinalEncoder(
@@ -110,7 +124,7 @@ def _dense(
         unknown_value=-1,
         encoded_missing_value=-2,
     )
-    target = TargetEncoder(target_type="continuous", smooth="auto", cv=folds)
+    target = TargetEncoder(target_type=target_type, smooth="auto", cv=folds)
     return [
         ("number", _imputer("median"), names["number"]),
         ("yes_no", _imputer("most_frequent"), names["yes_no"]),

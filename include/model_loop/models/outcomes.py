@@ -1,0 +1,122 @@
+"""Predicted outcomes as the loop has them: numbers, or probabilities of classes.
+
+Of a number it is the number, shape (rows,); of yes or no the probability of the positive class,
+shape (rows,); of several classes the probability of each, shape (rows, classes), in the order of
+their labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import FixedThresholdClassifier
+from sklearn.pipeline import Pipeline
+
+from model_loop.datasets.classes import HALF, Classes
+from model_loop.datasets.dataset import Target
+from model_loop.training_set.matrices import Targets
+
+
+class Predicts(Protocol):
+    """A model, or a compiled form of one."""
+
+    def predict(self, X: pd.DataFrame) -> Any:  # noqa: ANN401 - labels or numbers
+        """Return what it predicts of raw rows."""
+
+
+@dataclass(frozen=True)
+class ClassifierParts:
+    """A classifier without what was put around it.
+
+    Parameters
+    ----------
+    base
+        The estimator that was fitted.
+    calibrated
+        What mends its probabilities; None where nothing does.
+    threshold
+        Probability of the positive class from which an answer is positive.
+    """
+
+    base: Any
+    calibrated: CalibratedClassifierCV | None
+    threshold: float
+
+
+def predict_outcomes(model: Predicts, rows: pd.DataFrame, target: Target) -> Targets:
+    """Ask a model for the outcomes of raw rows.
+
+    Parameters
+    ----------
+    model
+        A pipeline, or a compiled form, which returns them by itself.
+    """
+    if target.is_classified and isinstance(model, Pipeline):
+        return in_label_order(model.predict_proba(rows), model.classes_, target.labels)
+    return np.asarray(model.predict(rows), dtype=np.float64)
+
+
+def in_label_order(
+    probabilities: npt.NDArray[np.float64], labels: npt.ArrayLike, classes: Classes
+) -> Targets:
+    """Return probabilities as outcomes; a class that the labels do not have gets none.
+
+    Parameters
+    ----------
+    probabilities
+        Shape (rows, labels).
+    labels
+        Labels of its columns, or their codes.
+    """
+    names = [str(label) for label in np.asarray(labels).tolist()]
+    ordered = np.zeros((len(probabilities), len(classes.labels)))
+    ordered[:, [classes.codes[name] for name in names]] = probabilities
+    return np.ascontiguousarray(ordered[:, 1]) if classes.is_binary else ordered
+
+
+def by_code(
+    probabilities: npt.NDArray[np.float64], codes: npt.ArrayLike, classes: Classes
+) -> Targets:
+    """Return probabilities as outcomes, whose columns are of these codes."""
+    ordered = np.zeros((len(probabilities), len(classes.labels)))
+    ordered[:, np.asarray(codes).astype(np.int64)] = probabilities
+    return np.ascontiguousarray(ordered[:, 1]) if classes.is_binary else ordered
+
+
+def learned_target(codes: Targets, target: Target) -> npt.NDArray[Any]:
+    """Return what an estimator is fitted on: the numbers, or the labels of the codes."""
+    if not target.is_classified:
+        return codes
+    return np.array(target.labels.labels)[codes.astype(np.int64)]
+
+
+def threshold_of(target: Target) -> float:
+    """Return the declared threshold, else that of the declared cost, else a half."""
+    classes = target.classes
+    if classes is None:
+        return HALF
+    if classes.threshold is not None:
+        return classes.threshold
+    return HALF if classes.cost_threshold is None else classes.cost_threshold
+
+
+def parts_of_classifier(estimator: Any) -> ClassifierParts:  # noqa: ANN401 - any of scikit-learn's
+    """Take off a classifier what was put around it after its fit."""
+    threshold, calibrated = HALF, None
+    if isinstance(estimator, FixedThresholdClassifier):
+        threshold = float(estimator.threshold)
+        estimator = estimator.estimator_
+    if isinstance(estimator, FrozenEstimator):
+        estimator = estimator.estimator
+    if isinstance(estimator, CalibratedClassifierCV):
+        # One that was calibrated on folds of its own has an estimator that is not frozen.
+        first, *others = estimator.calibrated_classifiers_
+        if not others and isinstance(first.estimator, FrozenEstimator):
+            calibrated, estimator = estimator, first.estimator.estimator
+    return ClassifierParts(estimator, calibrated, threshold)

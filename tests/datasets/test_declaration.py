@@ -187,10 +187,7 @@ def test_a_name_is_plain(name: str) -> None:
 @pytest.mark.parametrize(
     ("added", "key"),
     [
-        ("[task]\ncost = {false_alarm = 1}", "task.cost"),
-        ("[task]\nthreshold = 0.3", "task.threshold"),
         ("[columns.a]\nmonotone = 1", "columns.a.monotone"),
-        ("[columns.a]\ngroup_report = true", "columns.a.group_report"),
         ("[[lookups]]\nkey = 'a'", "lookups"),
     ],
 )
@@ -198,6 +195,60 @@ def test_words_of_later_versions_are_refused_as_such(added: str, key: str) -> No
     """A file of a newer version is told from a misspelt one."""
     with pytest.raises(InvalidInputError, match=f"{key} is reserved: a later version"):
         parse(SMALLEST + added)
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ("kind = 'binary'", "names no positive_class"),
+        ("kind = 'binary'\npositive_class = 1\npositive_when = 'a > 1'", "give both, or none"),
+        (
+            "kind = 'binary'\npositive_class = 'x'\nnegative_class = 'x'\npositive_when = 'a > 1'",
+            "calls both classes 'x'",
+        ),
+        ("kind = 'binary'\npositive_class = 1\nclasses = [0, 2]", "list two, '1' among them"),
+        ("kind = 'binary'\npositive_class = 1\nthreshold = 1.5", "has the threshold 1.5"),
+        (
+            "kind = 'binary'\npositive_class = 1\nthreshold = nan",
+            "is refused: Input should be a finite number",
+        ),
+        (
+            "kind = 'binary'\npositive_class = 1\nthreshold = 0.5\ncost.miss = 2\n"
+            "cost.false_alarm = 1",
+            "has threshold and cost",
+        ),
+        ("kind = 'binary'\npositive_class = 1\nunit = 'min'", "has a unit"),
+        ("kind = 'multiclass'\nthreshold = 0.5", "has threshold"),
+        ("kind = 'multiclass'\ncost = {false_alarm = 1, miss = 2}", "has cost"),
+        ("positive_class = 1", "is 'regression', and has positive_class"),
+        ("classes = [1, 2]", "is 'regression', and has classes"),
+    ],
+)
+def test_keys_of_a_task_that_do_not_go_together_are_refused(task: str, said: str) -> None:
+    """Each is named with what to do instead."""
+    with pytest.raises(InvalidInputError, match=said):
+        parse(f"{SMALLEST}[task]\n{task}\n")
+
+
+def test_a_condition_of_the_positive_class_is_checked() -> None:
+    """It is read when the file is, and names declared columns alone."""
+    task = "[task]\nkind = 'binary'\npositive_class = 'late'\nnegative_class = 'on time'\n"
+    with pytest.raises(InvalidInputError, match="positive_when cannot be read"):
+        parse(f"{SMALLEST}{task}positive_when = 'delays > 15'\n")
+    found = parse(f"{SMALLEST}{task}positive_when = 'arr_delay > 15'\n")
+    assert found.columns == {}, "the target is the number that it was"
+
+
+def test_classes_are_read_as_texts() -> None:
+    """A target of labels is a category where its type is left out."""
+    found = parse(f"{SMALLEST}[task]\nkind = 'binary'\npositive_class = 1\n")
+    assert found.columns[found.target].type == "category"
+
+
+def test_a_group_report_is_of_classifiers() -> None:
+    """A number has no groups that are called positive."""
+    with pytest.raises(InvalidInputError, match=r"columns\.a\.group_report is of classifiers"):
+        parse(f"{SMALLEST}[columns.a]\ngroup_report = true\n")
 
 
 def test_a_table_of_a_database_is_reserved() -> None:

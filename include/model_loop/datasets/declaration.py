@@ -744,7 +744,7 @@ def _mistakes_of_classes(found: Declaration) -> Iterator[tuple[str, str, str]]:
         try:
             class_condition(found)
         except InvalidInputError as error:
-            yield "task.positive_when", f"cannot be read: {error}", error.remedy
+            yield "task.positive_when", f"cannot be read: {error.given} {error.rule}", error.remedy
     if found.task.kind == "regression":
         for name, column in found.columns.items():
             if column.group_report:

@@ -16,6 +16,7 @@ from skops.io._trusted_types import NUMPY_UFUNC_TYPE_NAMES, SCIPY_UFUNC_TYPE_NAM
 #: and parts of scikit-learn's regressors and classifiers.
 TRUSTED = frozenset(
     {
+        "model_loop.models.boosting.BoosterClassifier",
         "model_loop.models.boosting.BoosterRegressor",
         "model_loop.models.selection.ColumnSelector",
         "trip_duration.training_set.encoders.dense.DenseTripEncoder",

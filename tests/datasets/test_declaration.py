@@ -16,6 +16,7 @@ from model_loop.datasets.declaration import (
 )
 from model_loop.errors import InvalidInputError
 
+COST = "cost = {false_alarm = 1, miss = 2}"
 SMALLEST = 'name = "flights"\nsource = "flights.csv"\ntarget = "arr_delay"\n'
 FLIGHTS = """
 name = "flights"                # never changes; the title may
@@ -213,8 +214,7 @@ def test_words_of_later_versions_are_refused_as_such(added: str, key: str) -> No
             "is refused: Input should be a finite number",
         ),
         (
-            "kind = 'binary'\npositive_class = 1\nthreshold = 0.5\ncost.miss = 2\n"
-            "cost.false_alarm = 1",
+            f"kind = 'binary'\npositive_class = 1\nthreshold = 0.5\n{COST}",
             "has threshold and cost",
         ),
         ("kind = 'binary'\npositive_class = 1\nunit = 'min'", "has a unit"),

@@ -4,7 +4,7 @@ Colours are names that the theme gives values to: ``@1`` to ``@7`` are told apar
 few of them (Okabe and Ito, Color Universal Design, 2008).
 """
 
-from model_loop.charts.figures.amounts import bars, histogram, share, stacked, strip
+from model_loop.charts.figures.amounts import bars, grouped, histogram, share, stacked, strip
 from model_loop.charts.figures.courses import heatmap, lines, points
 from model_loop.charts.figures.explaining import beeswarm, force, parallel
 from model_loop.charts.figures.frame import (
@@ -20,6 +20,7 @@ from model_loop.charts.figures.frame import (
     YELLOW,
     inert,
 )
+from model_loop.charts.figures.judging import confusion, curves, reliability
 
 __all__ = [
     "BLUE",
@@ -34,13 +35,17 @@ __all__ = [
     "YELLOW",
     "bars",
     "beeswarm",
+    "confusion",
+    "curves",
     "force",
+    "grouped",
     "heatmap",
     "histogram",
     "inert",
     "lines",
     "parallel",
     "points",
+    "reliability",
     "share",
     "stacked",
     "strip",

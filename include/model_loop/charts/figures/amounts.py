@@ -102,6 +102,37 @@ def stacked(
     return figure(traces, barmode="stack", legend="above", **axes)
 
 
+def grouped(
+    names: Sequence[str], parts: Mapping[str, Sequence[float]], *, title: str, form: str = ""
+) -> Figure:
+    """Bars side by side for each name; what each is stands above them.
+
+    Parameters
+    ----------
+    title
+        Of the axis of the values.
+    form
+        How values are written (d3-format).
+    """
+    traces = [
+        {
+            "type": "bar",
+            "name": name,
+            "x": list(names),
+            "y": list(values),
+            "marker": {"color": color},
+        }
+        for (name, values), color in zip(parts.items(), COLORS, strict=False)
+    ]
+    return figure(
+        traces,
+        barmode="group",
+        legend="above",
+        xaxis={"type": "category", "automargin": True, "nticks": _TICKS},
+        yaxis={"title": {"text": title}, "tickformat": form, "rangemode": "tozero"},
+    )
+
+
 def share(names: Sequence[str], values: Sequence[float]) -> Figure:
     """Shares of a whole, as a ring; beyond the colours that there are, the rest is one part."""
     if len(names) > len(COLORS):

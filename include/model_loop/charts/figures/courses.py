@@ -80,7 +80,10 @@ def lines(
 
 
 def points(
-    groups: Mapping[str, Sequence[tuple[Any, float, float, float]]], *, title: str
+    groups: Mapping[str, Sequence[tuple[Any, float, float, float]]],
+    *,
+    title: str,
+    colors: Sequence[str] = COLORS,
 ) -> Figure:
     """Values with intervals: name, value, low and high of each, by group."""
     traces = [
@@ -95,9 +98,9 @@ def points(
                 "symmetric": False,
                 "array": [high - value for _, value, _, high in found],
                 "arrayminus": [value - low for _, value, low, _ in found],
-                "color": COLORS[number % len(COLORS)],
+                "color": colors[number % len(colors)],
             },
-            "marker": {"size": 9, "color": COLORS[number % len(COLORS)]},
+            "marker": {"size": 9, "color": colors[number % len(colors)]},
         }
         for number, (group, found) in enumerate(groups.items())
     ]

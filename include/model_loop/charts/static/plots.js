@@ -94,7 +94,56 @@
     plot.figure = figure;
     const drawn = window.Plotly.react(plot, themed(figure.data), layout(figure), CONFIG);
     plot.classList.add("drawn");
+    if (figure.slider && !plot.slider) plot.slider = addSlider(plot);
     return drawn;
+  }
+
+  function make(tag, properties, ...children) {
+    const element = Object.assign(document.createElement(tag), properties);
+    element.append(...children);
+    return element;
+  }
+
+  // A slider below a figure: each step has its own cells, texts and sentence. Plotly's own cannot be
+  // reached by the keyboard, nor read out.
+  function addSlider(plot) {
+    const { label, start, marked, steps } = plot.figure.slider;
+    const name = `slider-${plot.parentElement.id}`;
+    const ticks = make("datalist", { id: `${name}-ticks` }, make("option", { value: start, label: marked }));
+    const input = make("input", { type: "range", id: name, min: 0, max: steps.length - 1, value: start });
+    input.setAttribute("list", ticks.id);
+    const output = make("output", { htmlFor: name });
+    const said = make("p", { className: "said" });
+    const back = make("button", { type: "button", textContent: `Back to ${steps[start].value} (${marked})` });
+
+    function show() {
+      const step = steps[input.value];
+      const own = Number(input.value) === start;
+      output.textContent = own ? `${step.value} (${marked})` : step.value;
+      said.textContent = step.said;
+      input.setAttribute("aria-valuetext", `${step.value}. ${step.said}`);
+      back.disabled = own;
+    }
+
+    function move() {
+      const { z, text } = steps[input.value];
+      const [cells, ...rest] = plot.figure.data;
+      plot.figure = { ...plot.figure, data: [{ ...cells, z, text }, ...rest] };
+      draw(plot);
+      show();
+    }
+
+    input.addEventListener("input", move);
+    back.addEventListener("click", () => {
+      input.value = start;
+      move();
+      input.focus();
+    });
+    const head = make("label", { htmlFor: name }, `${label} `, output);
+    const slider = make("div", { className: "slider" }, head, input, ticks, back, said);
+    plot.nextElementSibling.after(slider);
+    show();
+    return slider;
   }
 
   function drawWhenSeen(plots) {

@@ -1,0 +1,145 @@
+"""The numbers that the figures of a classifier show, small enough to be read for every page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model_loop.charts.rankings import CURVE_POINTS, Ranking
+from model_loop.datasets.classes import Classes
+
+#: Thresholds of the confusion matrix: hundredths, and finer ones where a class is rare.
+THRESHOLDS = (
+    *(0.001, 0.002, 0.005),
+    *(step / 100 for step in range(1, 100)),
+    *(0.995, 0.998, 0.999),
+)
+#: Classes that have curves and lines of their own, the most frequent ones.
+MOST_CLASSES = 12
+#: Bins of the reliability diagram, of about equally many rows.
+_BINS = 10
+#: Points of each of many curves, at most.
+_LEAST_POINTS = 100
+_DIGITS = 5
+
+_Floats = npt.NDArray[np.float64]
+
+
+def class_numbers(
+    actual: _Floats, predicted: _Floats, classes: Classes, threshold: float | None
+) -> dict[str, Any]:
+    """Return the numbers of the figures of a classifier, as plain JSON.
+
+    Parameters
+    ----------
+    actual
+        Codes of the classes, shape (rows,).
+    predicted
+        Probabilities: of the positive class, shape (rows,); of several classes, of all of them in
+        the order of their labels, shape (rows, classes).
+    threshold
+        The one in force; None for several classes.
+    """
+    codes = actual.astype(np.int64)
+    counts = np.bincount(codes, minlength=len(classes.labels))
+    binary = classes.is_binary
+    chances = np.column_stack([1 - predicted, predicted]) if binary else predicted
+    judged = _frequent(counts) if not binary else [1]
+    at = 0.5 if threshold is None else threshold
+    says = (predicted >= at).astype(np.int64) if binary else chances.argmax(axis=1)
+    rankings = {code: Ranking.of(codes == code, chances[:, code]) for code in judged}
+    # Curves of several classes share a figure, and have to be as small together.
+    most = CURVE_POINTS if binary else max(2 * CURVE_POINTS // len(judged), _LEAST_POINTS)
+    surest = chances[np.arange(len(codes)), says]
+    return {
+        "rows": len(codes),
+        "classes": list(classes.texts),
+        "positive": classes.texts[1] if binary else None,
+        "threshold": at if binary else None,
+        "costs": _costs(classes),
+        "counts": counts.tolist(),
+        "predicted_counts": np.bincount(says, minlength=len(counts)).tolist(),
+        "curves": [
+            {"class": classes.texts[code], **_curves(ranking, most)}
+            for code, ranking in rankings.items()
+        ],
+        "confusion": _by_threshold(rankings[1], at)
+        if binary
+        else _confusion(codes, says, len(counts)),
+        "reliability": reliability(codes == 1, chances[:, 1])
+        if binary
+        else reliability(codes == says, surest),
+    }
+
+
+def reliability(happened: npt.NDArray[np.bool_], probability: _Floats) -> list[dict[str, Any]]:
+    """Compare probabilities with the shares of what happened, in bins of about equally many rows.
+
+    Rows of equal probability share a bin.
+
+    Parameters
+    ----------
+    happened, probability
+        Shape (rows,).
+    """
+    inner = np.unique(np.quantile(probability, np.arange(1, _BINS) / _BINS))
+    bins = np.searchsorted(inner, probability, side="right")
+    rows = np.bincount(bins, minlength=len(inner) + 1)
+    sums = np.bincount(bins, probability, minlength=len(rows))
+    hits = np.bincount(bins, happened, minlength=len(rows))
+    return [
+        {"mean": round(float(total / count), _DIGITS), "happened": int(hit), "rows": int(count)}
+        for count, total, hit in zip(rows, sums, hits, strict=True)
+        if count
+    ]
+
+
+def _costs(classes: Classes) -> list[float] | None:
+    """Return the costs of a false alarm and of a miss; None where none are declared."""
+    if classes.false_alarm is None or classes.miss is None:
+        return None
+    return [classes.false_alarm, classes.miss]
+
+
+def _frequent(counts: npt.NDArray[np.int64]) -> Sequence[int]:
+    """Return the codes of the most frequent classes, in the order of their labels."""
+    most = np.argsort(-counts, kind="stable")[:MOST_CLASSES]
+    return sorted(int(code) for code in most)
+
+
+def _curves(ranking: Ranking, most: int) -> dict[str, Any]:
+    counts = {"positives": ranking.positives, "negatives": ranking.negatives}
+    if not ranking.is_mixed:
+        return counts
+    return {
+        **counts,
+        "area": round(ranking.area(), _DIGITS),
+        "average_precision": round(ranking.average_precision(), _DIGITS),
+        "roc": _points(*ranking.roc(most)),
+        "precision_recall": _points(*ranking.precision_recall(most)),
+        "gains": _points(*ranking.gains(most)),
+    }
+
+
+def _points(x: _Floats, y: _Floats) -> list[list[float]]:
+    return [x.round(_DIGITS).tolist(), y.round(_DIGITS).tolist()]
+
+
+def _by_threshold(ranking: Ranking, threshold: float) -> dict[str, Any]:
+    thresholds = np.union1d(THRESHOLDS, [threshold])
+    return {
+        "thresholds": thresholds.tolist(),
+        "in_force": int(np.searchsorted(thresholds, threshold)),
+        "counts": ranking.confusion(thresholds).tolist(),
+    }
+
+
+def _confusion(
+    codes: npt.NDArray[np.int64], says: npt.NDArray[np.int64], classes: int
+) -> dict[str, Any]:
+    """Count the rows by actual class, row by row, and predicted class."""
+    cells = np.bincount(codes * classes + says, minlength=classes * classes)
+    return {"counts": cells.reshape(classes, classes).tolist()}

@@ -15,7 +15,6 @@ from model_loop.models.tuning import tune
 from model_loop.training_set.types import TrainingSet
 from trip_duration.contract.checked import CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
-from trip_duration.dataset import TRIPS
 from trip_duration.sample_options import SampleOptions
 
 
@@ -25,7 +24,7 @@ def numbers(sample_training_set: TrainingSet) -> dict[str, Any]:
     search = SearchRequest(max_evaluations=3, threads=1)
     trained = train(tune("xgboost", sample_training_set, search), sample_training_set, search)
     stored: dict[str, Any] = json.loads(
-        json.dumps(numbers_of(trained, TRIPS.target), allow_nan=False)
+        json.dumps(numbers_of(trained, sample_training_set), allow_nan=False)
     )
     return stored
 

@@ -21,6 +21,8 @@ THRESHOLDS = (
 MOST_CLASSES = 12
 #: Bins of the reliability diagram, of about equally many rows.
 _BINS = 10
+#: Partitions whose classes are counted, the newest ones.
+_MOST_PARTITIONS = 60
 #: Points of each of many curves, at most.
 _LEAST_POINTS = 100
 _DIGITS = 5
@@ -29,7 +31,11 @@ _Floats = npt.NDArray[np.float64]
 
 
 def class_numbers(
-    actual: _Floats, predicted: _Floats, classes: Classes, threshold: float | None
+    actual: _Floats,
+    predicted: _Floats,
+    classes: Classes,
+    threshold: float | None,
+    partitions: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the numbers of the figures of a classifier, as plain JSON.
 
@@ -42,6 +48,8 @@ def class_numbers(
         the order of their labels, shape (rows, classes).
     threshold
         The one in force; None for several classes.
+    partitions
+        Partition of each row; empty where there is but one.
     """
     codes = actual.astype(np.int64)
     counts = np.bincount(codes, minlength=len(classes.labels))
@@ -62,6 +70,7 @@ def class_numbers(
         "costs": _costs(classes),
         "counts": counts.tolist(),
         "predicted_counts": np.bincount(says, minlength=len(counts)).tolist(),
+        "partitions": _by_partition(partitions, codes, says, len(counts)),
         "curves": [
             {"class": classes.texts[code], **_curves(ranking, most)}
             for code, ranking in rankings.items()
@@ -94,6 +103,24 @@ def reliability(happened: npt.NDArray[np.bool_], probability: _Floats) -> list[d
         {"mean": round(float(total / count), _DIGITS), "happened": int(hit), "rows": int(count)}
         for count, total, hit in zip(rows, sums, hits, strict=True)
         if count
+    ]
+
+
+def _by_partition(
+    partitions: Sequence[str],
+    codes: npt.NDArray[np.int64],
+    says: npt.NDArray[np.int64],
+    classes: int,
+) -> list[dict[str, Any]]:
+    """Count the actual and the predicted classes of each partition, in their order."""
+    keys, places = np.unique(np.asarray(partitions, dtype=str), return_inverse=True)
+    return [
+        {
+            "partition": str(key),
+            "actual": np.bincount(codes[places == place], minlength=classes).tolist(),
+            "predicted": np.bincount(says[places == place], minlength=classes).tolist(),
+        }
+        for place, key in enumerate(keys[-_MOST_PARTITIONS:], max(len(keys) - _MOST_PARTITIONS, 0))
     ]
 
 

@@ -92,6 +92,7 @@ def class_charts(test: _Numbers, words: Words) -> list[Chart]:
             _gains(judged),
             _lift(judged),
             _shares(judged),
+            *_shares_by_partition(judged),
             *_slices(judged),
         ]
     return [
@@ -99,6 +100,7 @@ def class_charts(test: _Numbers, words: Words) -> list[Chart]:
         _confusion(judged),
         _reliability(judged),
         _shares(judged),
+        *_shares_by_partition(judged),
         *_slices(judged),
     ]
 
@@ -462,6 +464,70 @@ def _shares(judged: _Judged) -> Chart:
         if rows
         else None,
     )
+
+
+def _shares_by_partition(judged: _Judged) -> list[Chart]:
+    """Return the chart of the classes of each partition; none where there are not several."""
+    partitions = judged.test.get("partitions", ())
+    if len(partitions) <= 1:
+        return []
+    names, words = judged.test["classes"], judged.words
+    codes = (
+        [1] if judged.positive else [*map(names.index, (each["class"] for each in judged.curves))]
+    )
+    rows = [
+        (
+            each["partition"],
+            names[code],
+            each["actual"][code] / total,
+            each["predicted"][code] / total,
+        )
+        for code in codes
+        for each in partitions
+        if (total := sum(each["actual"]))
+    ]
+    figure = figures.lines(
+        {
+            f"{kind} {names[code]}": [(row[0], row[place]) for row in rows if row[1] == names[code]]
+            for code in codes
+            for place, kind in ((2, "actual"), (3, "predicted"))
+        },
+        title=f"share of the test {words.rows}",
+        form=".0%",
+        zero=True,
+    )
+    # A class has a colour, and what was predicted of it is dashed.
+    traces = [
+        {
+            **trace,
+            "line": {
+                "color": figures.COLORS[number // 2 % len(figures.COLORS)],
+                "width": 2,
+                "dash": "dash" if number % 2 else "solid",
+            },
+            "marker": {"size": 6, "color": figures.COLORS[number // 2 % len(figures.COLORS)]},
+        }
+        for number, trace in enumerate(figure["data"])
+    ]
+    return [
+        Chart(
+            "class_shares_by_partition",
+            "Actual and predicted classes over time",
+            judged.positive or f"share of the test {words.rows}",
+            f"Share {f'with {judged.positive}' if judged.positive else 'of each class'} among the "
+            f"test {words.rows} of each partition: what happened, and dashed what was predicted.",
+            ChartTable(("partition", "class", "actual share", "predicted share"), rows),
+            UNTOLD,
+            {
+                **figure,
+                "data": traces,
+                "layout": {
+                    **figure["layout"],
+                    "xaxis": {**figure["layout"]["xaxis"], "type": "category"},
+                },
+            },
+        )
+    ]
 
 
 #: Scores of slices in the order of their columns, with the names that people read.

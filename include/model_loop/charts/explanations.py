@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from model_loop.charts import figures
@@ -23,30 +24,64 @@ _NO_TREES = Empty("SHAP values are kept of models that are made of trees.", "xgb
 def explanation_charts(numbers: Mapping[str, Any] | None, words: Words) -> list[Chart]:
     """Draw the columns that a model needs and what each adds, by the figures of its run."""
     known = words.renewed(numbers)
-    return [
+    shap = (known or {}).get("shap") or {}
+    # What columns add to the answer of a classifier is in a scale of its own.
+    scaled = replace(words, unit=shap["scale"]) if shap.get("scale") else words
+    charts = [
         _permutation(known, words),
-        _shap_bar(known, words),
-        _shap_summary(known, words),
-        _shap_force(known, words),
+        _shap_bar(known, scaled),
+        _shap_summary(known, scaled),
+        _shap_force(known, scaled),
     ]
+    if shap.get("by_class"):
+        charts.insert(2, _shap_by_class(known, scaled))
+    return charts
+
+
+def _explained(found: Mapping[str, Any], words: Words) -> str:
+    """Return the class that SHAP values are of, in brackets; empty of numbers."""
+    if not found.get("of"):
+        return ""
+    return f" ({words.target} = {found['of']}, before calibration)"
+
+
+def _shap_by_class(numbers: Mapping[str, Any] | None, words: Words) -> Chart:
+    found = _shap(numbers)
+    by_class, columns = found["by_class"], found["columns"]
+    rows = [
+        (column, *(by_class[name][place] for name in by_class))
+        for place, column in enumerate(columns)
+    ]
+    return Chart(
+        "shap_by_class",
+        "SHAP: what each column adds or takes, by class",
+        words.unit,
+        f"Mean absolute SHAP value over {found['rows']} test {words.rows}, added up over the "
+        "classes.",
+        ChartTable(("column", *by_class), rows),
+        _shap_empty(numbers),
+        figures.stacked(columns, by_class, title=words.axis("mean |SHAP|"), horizontal=True),
+        height=420,
+    )
 
 
 def _permutation(numbers: Mapping[str, Any] | None, words: Words) -> Chart:
     found = (numbers or {}).get("permutation") or ()
     rows = [(row["column"], row["increase"], row["spread"]) for row in found]
+    added, digits = words.axis(f"added {words.error}"), 3 if words.is_classified else 2
     return Chart(
         "permutation_importance",
         "Permutation importance",
-        words.axis("added RMSE"),
+        added,
         "How much worse the model predicts when one raw column is shuffled (Breiman, 2001).",
-        ChartTable(("column", words.axis("added RMSE"), words.axis("spread")), rows),
+        ChartTable(("column", added, words.axis("spread")), rows),
         UNTOLD,
         figures.bars(
             [row[0] for row in rows],
             [row[1] for row in rows],
-            title=words.axis("added RMSE"),
+            title=added,
             horizontal=True,
-            labels=[f"{row[1]:.2f}" for row in rows],
+            labels=[f"{row[1]:.{digits}f}" for row in rows],
         ),
     )
 
@@ -77,7 +112,10 @@ def _shap_bar(numbers: Mapping[str, Any] | None, words: Words) -> Chart:
         "shap_bar",
         "SHAP: what each column adds or takes, on average",
         words.unit,
-        f"Mean absolute SHAP value over {found['rows']} test {words.rows}." if found else "",
+        f"Mean absolute SHAP value over {found['rows']} test {words.rows}"
+        f"{_explained(found, words)}."
+        if found
+        else "",
         ChartTable(("column", words.axis("mean |SHAP|")), rows),
         _shap_empty(numbers),
         figures.bars(
@@ -105,7 +143,7 @@ def _shap_summary(numbers: Mapping[str, Any] | None, words: Words) -> Chart:
         "SHAP summary",
         words.unit,
         f"A dot for each of {len(found.get('added', ()))} {words.rows} and each column: what it "
-        "adds to the prediction; the colour is the value of the column.",
+        f"adds to the prediction{_explained(found, words)}; the colour is the value of the column.",
         ChartTable((words.row, "column", words.axis("SHAP"), "value"), rows),
         _shap_empty(numbers),
         figures.beeswarm(columns, found["added"], found["values"], title=words.axis("added"))
@@ -131,7 +169,8 @@ def _shap_force(numbers: Mapping[str, Any] | None, words: Words) -> Chart:
         "shap_force",
         "SHAP force: how the largest prediction comes about",
         words.unit,
-        f"From {words.amount(found['base'])} of the average {words.row} to {words.amount(total)}."
+        f"From {words.amount(found['base'])} of the average {words.row} to {words.amount(total)}"
+        f"{_explained(found, words)}."
         if found
         else "",
         ChartTable(("column", words.axis("SHAP")), rows),

@@ -9,7 +9,7 @@ from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty, Figure
 from model_loop.charts.formatting import percent
 from model_loop.charts.words import Words
-from model_loop.models.groups import FEW, RATES
+from model_loop.models.groups import FEW, RATES, SHORT
 
 #: Name of the line of all rows.
 ALL = "all rows"
@@ -60,7 +60,7 @@ def _rate(report: Mapping[str, Any], measure: str, label: str, words: Words) -> 
         f"{measure}_by_{column}_{report['class']}",
         f"{title[:1].upper()}{title[1:]} by {column}",
         label,
-        f"{about}, with 95 % intervals; the line is the rate of all.{_few(rates, measure)}",
+        f"{about}, with 95 % intervals; the line is the rate of all. {SHORT}{_few(rates, measure)}",
         ChartTable(
             (column, "rows", title, "low (95 %)", "high (95 %)", "less that of all", "remark"),
             rows,
@@ -111,7 +111,7 @@ def _calibration(report: Mapping[str, Any], label: str, words: Words) -> Chart:
         label,
         f"Mean probability of {label} against the share of the {words.rows} with it, with 95 % "
         "intervals: where the diamond lies outside, probabilities do not hold for the group."
-        f"{_few(rates, 'observed')}",
+        f" {SHORT}{_few(rates, 'observed')}",
         ChartTable(
             (
                 *(column, "rows", "mean probability", "observed share", "low (95 %)"),

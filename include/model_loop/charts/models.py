@@ -7,7 +7,9 @@ from typing import Any
 
 from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty, Figure
+from model_loop.charts.classes import class_charts
 from model_loop.charts.explanations import UNTOLD, explanation_charts
+from model_loop.charts.groups import group_charts
 from model_loop.charts.words import Words
 
 _NO_CURVES = Empty(
@@ -66,7 +68,7 @@ def curves_chart(numbers: Mapping[str, Any] | None, words: Words) -> Chart:
     return Chart(
         "learning_curves",
         "Learning curves",
-        words.axis("validation RMSE"),
+        words.axis(f"validation {words.error}"),
         f"{len(curves)} trials, of which {given_up} were given up: a cross stands where.",
         ChartTable(("trial", "step", words.axis("validation error"), "given up", "which"), rows),
         _NO_CURVES,
@@ -88,6 +90,11 @@ def curves_chart(numbers: Mapping[str, Any] | None, words: Words) -> Chart:
 
 def evaluation_charts(test: Mapping[str, Any], words: Words) -> list[Chart]:
     """Return the charts of the errors on the test rows."""
+    if words.is_classified:
+        return [
+            *class_charts(test, words),
+            *group_charts(test.get("groups", ()), words),
+        ]
     known = words.renewed(test)
     return [_residuals(known, words), _cells(known, words), *_slices(known, words)]
 

@@ -9,11 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from model_loop.charts.class_numbers import class_numbers
 from model_loop.datasets.dataset import Target
-from model_loop.models.evaluation import Evaluation
+from model_loop.models.evaluation import Evaluation, predicted_of
 from model_loop.models.explanation import OTHERS, Explanation, ShapValues
+from model_loop.models.groups import group_reports
+from model_loop.models.outcomes import parts_of_classifier
 from model_loop.models.search import TuningResult
 from model_loop.models.training import TrainedModel
+from model_loop.training_set.types import TrainingSet
 
 #: Points of a learning curve, and curves.
 _CURVE_POINTS = 40
@@ -28,16 +32,31 @@ _SHAP_ROWS, _SHAP_COLUMNS = 150, 12
 _Floats = npt.NDArray[np.float64]
 
 
-def numbers_of(trained: TrainedModel, target: Target) -> dict[str, Any]:
+def numbers_of(trained: TrainedModel, training_set: TrainingSet) -> dict[str, Any]:
     """Return the numbers of a model's figures, as plain JSON; None for figures it does not have."""
     return {
         "family": trained.tuned.family,
         "curves": _curves(trained.tuned),
-        "test": _evaluation(trained.evaluation, target) if trained.evaluation else None,
+        "test": _test(trained, training_set) if trained.evaluation else None,
         "permutation": _permutation(trained.explanation),
         "shap": _shap(trained.explanation.shap)
         if trained.explanation and trained.explanation.shap
         else None,
+    }
+
+
+def _test(trained: TrainedModel, training_set: TrainingSet) -> dict[str, Any]:
+    evaluation, target = trained.evaluation, training_set.target
+    assert evaluation is not None
+    if not target.is_classified:
+        return _evaluation(evaluation, target)
+    predicted = predicted_of(evaluation.predictions)
+    threshold = parts_of_classifier(trained.model.named_steps["estimate"]).threshold
+    actual = evaluation.predictions.actual.to_numpy(dtype=np.float64)
+    return {
+        **class_numbers(actual, predicted, target.labels, threshold),
+        "slices": _records(evaluation.slices),
+        "groups": group_reports(training_set, predicted, threshold),
     }
 
 
@@ -129,7 +148,11 @@ def _shap(found: ShapValues) -> dict[str, Any]:
         added = added.assign(**{OTHERS: found.added.iloc[rows][rest].sum(axis=1)})
         columns = columns.assign(**{OTHERS: np.nan})
     means = found.added.abs().mean()
+    classified: dict[str, Any] = {"of": found.of, "scale": found.scale} if found.of else {}
+    if found.by_class is not None:
+        classified["by_class"] = _by_class(found.by_class, list(added.columns))
     return {
+        **classified,
         "base": round(found.base, 4),
         "rows": len(found.added),
         "columns": list(added.columns),
@@ -144,6 +167,20 @@ def _shap(found: ShapValues) -> dict[str, Any]:
             [None if math.isnan(value) else value for value in row]
             for row in columns.astype(float).round(3).to_numpy().tolist()
         ],
+    }
+
+
+def _by_class(means: pd.DataFrame, shown: list[str]) -> dict[str, list[float]]:
+    """Return the mean amounts of each class, those of columns that are not shown added up."""
+    table = means.set_index("column")
+    own = [name for name in shown if name != OTHERS]
+    kept = table.loc[own].to_numpy().T
+    rest = table.drop(index=own).sum().to_numpy()
+    return {
+        str(name): [
+            round(float(value), 4) for value in (*values, *([others] if OTHERS in shown else []))
+        ]
+        for name, values, others in zip(table.columns, kept, rest, strict=True)
     }
 
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from model_loop.charts.formatting import UNKNOWN
 from model_loop.datasets.dataset import Dataset
+from model_loop.models.search import metric_title
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Words:
         Word for several rows, and for one.
     former
         Older name of predictions; empty if there is none.
+    metric, error
+        Name of the metric that models are ranked by, in runs and for people.
     """
 
     target: str
@@ -30,16 +34,47 @@ class Words:
     rows: str
     row: str
     former: str = ""
+    metric: str = "rmse"
+    error: str = "RMSE"
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self:
         """Return the words of a dataset."""
         target = dataset.target
-        return cls(target.title or target.name, target.unit, *dataset.rows, target.former)
+        metric = target.main_metric
+        return cls(
+            target.title or target.name,
+            target.unit,
+            *dataset.rows,
+            target.former,
+            metric,
+            metric_title(metric),
+        )
+
+    @property
+    def is_classified(self) -> bool:
+        """Return whether the target is a class, and no number."""
+        return self.metric != "rmse"
 
     def axis(self, name: str) -> str:
         """Return the title of an axis or column, with the unit: ``actual duration (min)``."""
         return f"{name} ({self.unit})" if self.unit and not name.endswith(self.unit) else name
+
+    @property
+    def capitalized(self) -> str:
+        """The name of the metric at the beginning of a title."""
+        return f"{self.error[:1].upper()}{self.error[1:]}"
+
+    @property
+    def constant(self) -> str:
+        """What a rule without any column says of each row."""
+        return "the share of the classes" if self.is_classified else "the median"
+
+    def score(self, value: float | None, digits: int = 2) -> str:
+        """Return a value of the metric in words: ``5.31 min``, ``0.442``; a dash of none."""
+        if value is None:
+            return UNKNOWN
+        return f"{value:.{digits + 1}f}" if self.is_classified else self.amount(value, digits)
 
     def amount(self, value: float, digits: int = 1) -> str:
         """Return an amount of the target in words: ``5.3 min``."""

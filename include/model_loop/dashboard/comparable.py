@@ -11,6 +11,8 @@ from model_loop.sources.origin import is_generated, source_label
 
 #: Partitions that are named one by one.
 _NAMED = 2
+#: Metrics that a run has whose model was judged on test rows, of numbers and of classes.
+_TESTED = frozenset({"test_rmse", "test_log_loss"})
 
 
 def source_of(run: FamilyRun) -> str:
@@ -61,7 +63,7 @@ def same_rows(runs: Sequence[FamilyRun], newest: FamilyRun | None = None) -> lis
     newest
         Compare with this one instead.
     """
-    newest = newest or next((run for run in runs if "test_rmse" in run.metrics), None)
+    newest = newest or next((run for run in runs if not _TESTED.isdisjoint(run.metrics)), None)
     newest = newest or next(iter(runs), None)
     if newest is None:
         return []

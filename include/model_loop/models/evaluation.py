@@ -133,6 +133,13 @@ def predictions_of(actual: Targets, predicted: Targets) -> pd.DataFrame:
     return pd.DataFrame({"actual": actual, **each}, dtype=np.float32)
 
 
+def predicted_of(predictions: pd.DataFrame) -> Targets:
+    """Return the predictions of a frame; see `predictions_of`."""
+    names = [name for name in predictions.columns if name.startswith("predicted")]
+    found: Targets = predictions[names].to_numpy(dtype=np.float64)
+    return found[:, 0] if names == ["predicted"] else found
+
+
 def errors_by_slice(
     rows: pd.DataFrame,
     actual: Targets,

@@ -6,7 +6,8 @@ inference", 1927), which hold for few rows too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,15 +16,28 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import binomtest
 
+from model_loop.datasets.columns import Column
+from model_loop.datasets.dataset import Dataset
+from model_loop.models.class_metrics import decide
+from model_loop.models.slices import cut_of
+from model_loop.training_set.matrices import Targets
+from model_loop.training_set.types import TrainingSet
+
+logger = logging.getLogger(__name__)
+
 #: Sentences that stand beside every report by group.
 DISCLAIMER = (
     "This describes the answers of the model for each group; it is no verdict on whether they are "
     "fair. Groups may differ in what they need and in how they were recorded, and equal rates of "
     "one kind often exclude those of another."
 )
+#: The same beside a single figure.
+SHORT = "This is a description, not a verdict."
 #: Rows that a rate is of, at least: of fewer, it is said to rest on few.
 FEW = 30
 _CONFIDENCE = 0.95
+#: Classes of several that are reported, the most frequent ones.
+_MOST_CLASSES = 5
 
 #: Rates of a group, with their names for people.
 RATES = {
@@ -105,6 +119,57 @@ class GroupRates:
         if self.probability is None or self.observed.value is None:
             return None
         return self.probability - self.observed.value
+
+
+def group_reports(
+    training_set: TrainingSet, predicted: Targets, threshold: float
+) -> list[dict[str, Any]]:
+    """Report the test rows by the groups of each column that the dataset marks.
+
+    Numbers are cut into bands that the train rows give; see `slices.cut_of`.
+
+    Parameters
+    ----------
+    predicted
+        Probabilities of the test rows: of the positive class, shape (rows,), or of each class,
+        shape (rows, classes).
+    threshold
+        Probability from which a row is called positive; of two classes alone.
+
+    Returns
+    -------
+    list
+        ``column``, ``class`` and ``rates`` of each column, and of several classes of each of the
+        most frequent; see `as_records`.
+    """
+    classes, rows = training_set.target.labels, training_set.test_rows
+    actual, decided = training_set.test_target.astype(np.int64), decide(predicted, threshold)
+    chances = predicted[:, np.newaxis] if predicted.ndim == 1 else predicted
+    frequent = np.argsort(-np.bincount(actual, minlength=len(classes.labels)), kind="stable")
+    codes = [1] if classes.is_binary else sorted(frequent[:_MOST_CLASSES].tolist())
+    reports = []
+    for column in _reported(training_set.dataset, rows):
+        learned = training_set.train_rows
+        values = rows if learned is None or column.name not in learned else learned
+        groups = pd.Series(cut_of(values[column.name], column)(rows[column.name]))
+        for code in codes:
+            probability = chances[:, 0 if classes.is_binary else code]
+            rates = rates_by_group(groups, actual == code, decided == code, probability)
+            report = {"column": column.name, "class": classes.texts[code]}
+            reports.append({**report, "rates": as_records(rates)})
+    return reports
+
+
+def _reported(dataset: Dataset, rows: pd.DataFrame) -> Iterator[Column]:
+    """Yield the columns that the dataset marks and the rows have."""
+    marked = dataset.declaration.columns if dataset.declaration else {}
+    for column in dataset.columns:
+        if column.name not in marked or not marked[column.name].group_report:
+            continue
+        if column.kind == "time" or column.name not in rows:
+            logger.warning("No report by %s: the test rows do not have it as groups", column.name)
+            continue
+        yield column
 
 
 def rates_of(

@@ -154,7 +154,7 @@ def learn_slicing(
         return Slicing(dataset, (), outcome)
     wanted = dataset.slices or columns
     cuts = [
-        _learn(rows[column.name], column)
+        cut_of(rows[column.name], column)
         for column in dataset.columns
         if column.name in wanted and column.name in rows and column.kind != "time"
     ]
@@ -177,7 +177,8 @@ def as_texts(values: pd.Series) -> pd.Series:
     return values.astype(object).map(str, na_action="ignore")
 
 
-def _learn(values: pd.Series, column: Column) -> Cut:
+def cut_of(values: pd.Series, column: Column) -> Cut:
+    """Learn the slices of a column that holds no times from its values."""
     if column.kind == "yes_no":
         return Cut(column.field, column.name, part="yes_no")
     few = column.kind == "number" and values.nunique() <= _FEW_VALUES

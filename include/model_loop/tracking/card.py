@@ -10,10 +10,18 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from model_loop.charts.formatting import percent
+from model_loop.charts.groups import group_table
 from model_loop.charts.words import Words
 from model_loop.models.baseline import baseline_errors
 from model_loop.models.calibrating import LEVELS
-from model_loop.models.search import ErrorMetrics
+from model_loop.models.evaluation import predicted_of
+from model_loop.models.groups import DISCLAIMER, FEW, group_reports
+from model_loop.models.outcomes import parts_of_classifier
+from model_loop.models.search import ErrorMetrics, metric_title
 from model_loop.models.training import TrainedModel
 from model_loop.sources.origin import source_label
 from model_loop.training_set.request import TableRequest
@@ -36,17 +44,23 @@ def model_card(trained: TrainedModel, training_set: TrainingSet, run_id: str = "
     dataset = training_set.dataset
     variant, words = dataset.variants[training_set.variant], Words.of(dataset)
     recipe = training_set.recipe
-    unit = f" in {words.unit}" if words.unit else ""
+    judged = (
+        (*_scores(trained, training_set, words), *_groups(trained, training_set, words))
+        if words.is_classified
+        else (
+            *_errors(trained, training_set, words),
+            *_intervals(trained, words),
+            *_slices(trained, words),
+        )
+    )
     parts = [
         f"# {_text(variant.title)}: {_text(words.target)}",
         (
-            f"A model of the family `{trained.tuned.family}` that predicts the "
-            f"{_text(words.target)} of a {words.row}{unit}: {_text(recipe.label)} "
+            f"A model of the family `{trained.tuned.family}` that predicts "
+            f"{_text(_predicted(training_set, words))}: {_text(recipe.label)} "
             f"({_text(recipe.title)})."
         ),
-        *_errors(trained, training_set, words),
-        *_intervals(trained, words),
-        *_slices(trained, words),
+        *judged,
         *_columns(training_set),
         *_data(training_set, words),
         *_findings(training_set),
@@ -54,6 +68,17 @@ def model_card(trained: TrainedModel, training_set: TrainingSet, run_id: str = "
         *_loading(training_set, run_id),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _predicted(training_set: TrainingSet, words: Words) -> str:
+    """Return what a model predicts, in words."""
+    if not words.is_classified:
+        unit = f" in {words.unit}" if words.unit else ""
+        return f"the {words.target} of a {words.row}{unit}"
+    classes = training_set.target.labels
+    if classes.is_binary:
+        return f"whether {words.target} = {classes.texts[1]} of a {words.row}"
+    return f"which of {len(classes.labels)} classes the {words.target} of a {words.row} is"
 
 
 def _errors(trained: TrainedModel, training_set: TrainingSet, words: Words) -> Iterator[str]:
@@ -73,6 +98,94 @@ def _errors(trained: TrainedModel, training_set: TrainingSet, words: Words) -> I
         ("", words.axis("RMSE"), words.axis("MAE"), "R²"),
         ((name, *_measured(metrics)) for name, metrics in rows),
     )
+
+
+#: Scores of classifiers in the order of the table.
+_SCORES = (
+    *("log_loss", "roc_auc", "average_precision", "brier", "accuracy", "balanced_accuracy"),
+    *("precision", "recall", "f1"),
+)
+
+
+def _scores(trained: TrainedModel, training_set: TrainingSet, words: Words) -> Iterator[str]:
+    """Yield how well a classifier tells the classes apart, against rules without a model."""
+    yield from _classes(training_set, words)
+    yield "## Scores"
+    evaluation = trained.evaluation
+    if evaluation is None:
+        yield f"It was not judged: the training set has no test {words.rows}."
+        return
+    rows = [("the model", evaluation.metrics)]
+    rows += [(f"baseline: {name}", found) for name, found in baseline_errors(training_set).items()]
+    rows.append((f"always the shares of the classes of the learned {words.rows}", evaluation.naive))
+    several = "" if training_set.target.labels.is_binary else " Means over the classes (macro)."
+    yield (
+        f"On {training_set.rows['test']:,} test {words.rows} that it has never seen"
+        f"{_of(training_set, 'test')}:{several}"
+    )
+    yield _table(
+        ("", *map(metric_title, _SCORES)),
+        ((name, *(f"{getattr(scores, key):.4g}" for key in _SCORES)) for name, scores in rows),
+    )
+    slices = evaluation.slices
+    worst = slices[slices.rows >= _FEWEST_ROWS].sort_values("log_loss", ascending=False)
+    if worst.empty:
+        return
+    yield "## Where it is farthest off"
+    yield f"The slices with the largest log loss, of {_FEWEST_ROWS} test {words.rows} and more:"
+    shown = [name for name in worst.columns if name not in {"slice", "value", "rows"}]
+    yield _table(
+        ("slice", "value", words.rows, *(name.replace("_", " ") for name in shown)),
+        (
+            (name, value, f"{count:,}", *(f"{score:.4g}" for score in scores))
+            for name, value, count, *scores in worst.head(_SLICES)[
+                ["slice", "value", "rows", *shown]
+            ].itertuples(index=False)
+        ),
+    )
+
+
+def _classes(training_set: TrainingSet, words: Words) -> Iterator[str]:
+    """Yield the classes with their shares."""
+    classes = training_set.target.labels
+    yield "## Classes"
+    learned, test = (
+        np.bincount(codes.astype(np.int64), minlength=len(classes.labels))
+        for codes in (training_set.train_validation_target, training_set.test_target)
+    )
+    if classes.is_binary:
+        yield f"The positive class is {_text(classes.texts[1])}: its probability is predicted."
+    yield _table(
+        ("class", f"learned {words.rows}", "share", f"test {words.rows}", "share"),
+        (
+            (text, f"{own:,}", _share(own, learned), f"{judged:,}", _share(judged, test))
+            for text, own, judged in zip(classes.texts, learned, test, strict=True)
+        ),
+    )
+
+
+def _share(count: int, counts: npt.NDArray[np.int64]) -> str:
+    return percent(float(count / max(counts.sum(), 1)))
+
+
+def _groups(trained: TrainedModel, training_set: TrainingSet, words: Words) -> Iterator[str]:
+    """Yield the rates by group, of the columns that the dataset marks."""
+    if trained.evaluation is None:
+        return
+    threshold = parts_of_classifier(trained.model.named_steps["estimate"]).threshold
+    predicted = predicted_of(trained.evaluation.predictions)
+    reports = group_reports(training_set, predicted, threshold)
+    if not reports:
+        return
+    yield f"## Groups\n\n{DISCLAIMER}"
+    yield (
+        f"On the test {words.rows}. In brackets are 95 % intervals (Wilson), and after them how "
+        "many points a rate is from that of all rows. Groups of fewer than "
+        f"{FEW} rows say little, and are marked as few."
+    )
+    for report in reports:
+        yield f"{_text(words.target)} = {_text(report['class'])}, by {_text(report['column'])}:"
+        yield _table(*group_table(report))
 
 
 def _measured(metrics: ErrorMetrics) -> tuple[str, str, str]:
@@ -217,14 +330,17 @@ def _loading(training_set: TrainingSet, run_id: str) -> Iterator[str]:
         digest = hashlib.sha256(request.declaration.encode()).hexdigest()
         yield "## Declaration"
         yield f"The completed declaration of {training_set.dataset.name} has the sha256 `{digest}`."
-    columns = ", ".join(training_set.recipe.columns)
+    columns, asked = ", ".join(training_set.recipe.columns), ""
+    if training_set.target.is_classified:
+        labels = ", ".join(map(str, sorted(training_set.target.labels.labels)))
+        asked = f"model.predict_proba(rows)  # a column for each of {labels}\n"
     yield (
         "## How to load it\n\n"
         "```python\n"
         "import mlflow\n\n"
         f'model = mlflow.sklearn.load_model("runs:/{run_id}/model")\n'
         f"model.predict(rows)  # a frame with {columns}\n"
-        "```"
+        f"{asked}```"
     )
 
 

@@ -57,7 +57,7 @@ def write_model_report(
         card = model_card(trained, training_set, run_id)
         (folder / MODEL_CARD).write_text(card, encoding="utf-8")
     with optional("The numbers of the charts"):
-        numbers = numbers_of(trained, dataset.target)
+        numbers = numbers_of(trained, training_set)
         (folder / NUMBERS).write_text(json.dumps(numbers, separators=(",", ":")))
         with optional("The charts"):
             charts = document(trained.tuned.family, model_charts(numbers, Words.of(dataset)))

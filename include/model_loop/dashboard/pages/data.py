@@ -14,6 +14,7 @@ from model_loop.dashboard.additions import PartitionCharts
 from model_loop.dashboard.known import Known, PageSources
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
 from model_loop.dashboard.types import LoggedPartition
+from model_loop.datasets.classes import text_of_label
 from model_loop.tracking.names import metric_of
 
 
@@ -68,7 +69,8 @@ def _all(
 ) -> list[Chart]:
     """Return the charts of all partitions; the list alone where there is none."""
     listed = _listed(own, words)
-    return [_rows(sound, words), _target(sound, words), listed] if own else [listed]
+    shown = (_classes if words.target.is_classified else _target)(sound, words)
+    return [_rows(sound, words), shown, listed] if own else [listed]
 
 
 #: Key of a table that is read as one.
@@ -101,6 +103,13 @@ class _Words:
             self.many, "0", f"Run the DAG {sources.dag_id('data_preparation')}.", "warn"
         )
 
+    @property
+    def middle(self) -> str:
+        """Title of the column that says how the target lies."""
+        if self.positive is not None:
+            return f"share with {self.sources.words.target} = {self.positive}"
+        return self.sources.words.axis("median")
+
     def median(self, metrics: Mapping[str, float]) -> float | None:
         """Return the median of the target."""
         return metrics.get(metric_of("median", self.target.name))
@@ -108,6 +117,23 @@ class _Words:
     def mean(self, metrics: Mapping[str, float]) -> float | None:
         """Return the mean of the target."""
         return metrics.get(metric_of("mean", self.target.name))
+
+    @staticmethod
+    def shares(metrics: Mapping[str, float]) -> dict[str, float]:
+        """Return the share of each class."""
+        prefix = metric_of("share", "")
+        return {
+            name.removeprefix(prefix): value
+            for name, value in sorted(metrics.items())
+            if name.startswith(prefix)
+        }
+
+    @property
+    def positive(self) -> str | None:
+        """Class that is predicted of two; None of several, or of numbers."""
+        declaration = self.sources.dataset.declaration
+        positive = declaration.task.positive_class if declaration else None
+        return None if positive is None else text_of_label(positive)
 
 
 def _sound(metrics: Mapping[str, float]) -> int:
@@ -151,6 +177,9 @@ def _cards(chosen: LoggedPartition, own: Sequence[LoggedPartition], words: _Word
             f"{metrics.get('rows_quarantined', 0):,.0f} rows",
         ),
     ]
+    if words.positive is not None and (shares := words.shares(metrics)):
+        name = f"{words.sources.words.target} = {words.positive}"
+        cards.append(Card(name, percent(shares.get(words.positive, 0.0)), f"of the {words.rows}"))
     if (median := words.median(metrics)) is not None:
         amount, mean = words.sources.words.amount, words.mean(metrics) or 0.0
         name = words.sources.words.target.capitalize()
@@ -208,6 +237,39 @@ def _target(own: Sequence[LoggedPartition], words: _Words) -> Chart:
     )
 
 
+def _classes(own: Sequence[LoggedPartition], words: _Words) -> Chart:
+    """Return the shares of the classes of each partition; of two, that of the positive one."""
+    shares = [(each.partition, words.shares(each.metrics)) for each in own]
+    labels = sorted({label for _, classes in shares for label in classes})
+    positive, target = words.positive, words.sources.words.target
+    shown = [positive] if positive is not None else labels
+    rows = [
+        (partition, *(classes.get(label, 0.0) for label in shown))
+        for partition, classes in shares
+        if classes
+    ]
+    title = f"share of the {words.rows}"
+    return Chart(
+        "classes_by_partition",
+        f"Classes by {words.partition}",
+        title,
+        f"Share of the sound {words.rows} of each {words.partition} "
+        f"{'with' if positive is not None else 'by'} {target}"
+        f"{f' = {positive}' if positive is not None else ''}.",
+        ChartTable((words.partition, *(f"{target} = {label}" for label in shown)), rows),
+        words.none if not own else Empty(f"The classes of no {words.partition} were logged."),
+        figures.stacked(
+            [row[0] for row in rows],
+            {
+                f"{target} = {label}": [row[1 + place] for row in rows]
+                for place, label in enumerate(shown)
+            },
+            title=title,
+            spaced=False,
+        ),
+    )
+
+
 def _listed(own: Sequence[LoggedPartition], words: _Words) -> Chart:
     rows = [
         (
@@ -229,7 +291,7 @@ def _listed(own: Sequence[LoggedPartition], words: _Words) -> Chart:
         ChartTable(
             (
                 *(words.partition, "source", "rows", f"sound {words.rows}", "quarantine"),
-                *(words.sources.words.axis("median"), "compared (UTC)", "state"),
+                *(words.middle, "compared (UTC)", "state"),
             ),
             rows,
         ),
@@ -239,12 +301,14 @@ def _listed(own: Sequence[LoggedPartition], words: _Words) -> Chart:
 
 
 def _counted(metrics: Mapping[str, float], words: _Words) -> tuple[int, int, str, float | None]:
-    median = words.median(metrics)
+    middle = words.median(metrics)
+    if words.positive is not None:
+        middle = words.shares(metrics).get(words.positive)
     return (
         int(metrics.get("rows", 0)),
         _sound(metrics),
         percent(metrics.get("quarantine_share", 0.0)),
-        None if median is None else round(median, 2),
+        None if middle is None else round(middle, 2 if words.positive is None else 4),
     )
 
 

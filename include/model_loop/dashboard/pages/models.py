@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model_loop.charts.chart import Chart, ChartTable, Empty
+from model_loop.charts.classes import class_charts
 from model_loop.charts.explanations import explanation_charts
 from model_loop.charts.formatting import UNKNOWN, date_of, plain, short
+from model_loop.charts.groups import group_charts
 from model_loop.charts.models import curves_chart, evaluation_charts
+from model_loop.charts.words import Words
 from model_loop.dashboard.comparable import (
     judged_on,
     model_input,
@@ -20,6 +23,8 @@ from model_loop.dashboard.known import Known, PageSources
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
 from model_loop.dashboard.pages.searches import trials_chart, trials_table
 from model_loop.dashboard.types import FamilyRun
+from model_loop.models.groups import DISCLAIMER
+from model_loop.models.search import metric_title
 from model_loop.tracking.names import NUMBERS
 
 _NO_RUNS = Empty("No model was trained yet.", "sklearn_training")
@@ -45,7 +50,9 @@ def models_page(sources: PageSources, query: Mapping[str, str]) -> Page:
         title="Models",
         lead="What was trained, how it was found, how far off it is and where, and which version "
         "answers.",
-        cards=_cards(chosen, known) if chosen else [known.card("Models", ["families"], _no_models)],
+        cards=_cards(chosen, known, test)
+        if chosen
+        else [known.card("Models", ["families"], _no_models)],
         choices=[
             PageField(
                 "run", "Model", chosen.run_id if chosen else "", _offered(runs, known, chosen)
@@ -61,10 +68,7 @@ def models_page(sources: PageSources, query: Mapping[str, str]) -> Page:
                     trials_table(trials),
                 ],
             ),
-            ChartGroup(
-                "How far off it is",
-                evaluation_charts(test, words),
-            ),
+            *_judged(test, words),
             ChartGroup(
                 "What it needs to know",
                 explanation_charts(numbers, words),
@@ -82,6 +86,19 @@ def models_page(sources: PageSources, query: Mapping[str, str]) -> Page:
         },
         waiting=known.waiting,
     )
+
+
+def _judged(test: Mapping[str, Any], words: Words) -> list[ChartGroup]:
+    """Return the charts of the test rows; of a classifier with groups, theirs after them."""
+    if not words.is_classified:
+        return [ChartGroup("How far off it is", evaluation_charts(test, words))]
+    groups = ChartGroup(
+        "How it treats groups", group_charts(test.get("groups", ()), words), DISCLAIMER
+    )
+    return [
+        ChartGroup("How well it tells the classes apart", class_charts(test, words)),
+        *([groups] if groups.charts else []),
+    ]
 
 
 def _chosen(known: Known, runs: Sequence[FamilyRun], run_id: str, dag_run: str) -> FamilyRun | None:
@@ -117,9 +134,8 @@ def _no_models(known: Known) -> Card:
     return Card("Models", "none", f"Run the DAG {trainings}.", "warn")
 
 
-def _cards(chosen: FamilyRun, known: Known) -> list[Card]:
-    metrics, with_unit = chosen.metrics, known.sources.with_unit
-    test = f"on the test {known.sources.words.rows}"
+def _cards(chosen: FamilyRun, known: Known, test: Mapping[str, Any]) -> list[Card]:
+    metrics = chosen.metrics
     version = next((one for one in known.registry.versions if one.run_id == chosen.run_id), None)
     parts = known.registry.parts(version.number) if version else []
     aliases = [f"{part}{known.sources.at_moment(moment)}" for part, moment, _ in parts]
@@ -135,6 +151,17 @@ def _cards(chosen: FamilyRun, known: Known) -> list[Card]:
             ", ".join(aliases) or ("in the registry" if version else "not registered"),
             "ok" if aliases else "",
         ),
+        *(
+            _class_cards(metrics, test, known.sources.words)
+            if known.sources.words.is_classified
+            else _error_cards(metrics, known)
+        ),
+    ]
+
+
+def _error_cards(metrics: Mapping[str, float], known: Known) -> list[Card]:
+    test, with_unit = f"on the test {known.sources.words.rows}", known.sources.with_unit
+    return [
         Card(
             f"RMSE {test}",
             with_unit(metrics.get("test_rmse")),
@@ -153,10 +180,54 @@ def _cards(chosen: FamilyRun, known: Known) -> list[Card]:
     ]
 
 
+def _class_cards(metrics: Mapping[str, float], test: Mapping[str, Any], words: Words) -> list[Card]:
+    on = f"on the test {words.rows}"
+
+    def score(name: str) -> str:
+        return words.score(metrics.get(name))
+
+    at, always = "", ""
+    if test:
+        share, label = max(zip(test["counts"], test["classes"], strict=True))
+        always = f"always {label}: {words.score(share / test['rows'])} · "
+        at = "" if test["threshold"] is None else f", threshold {plain(test['threshold'])}"
+    return [
+        Card(
+            f"Log loss {on}",
+            score("test_log_loss"),
+            f"{words.constant} alone: {score('naive_test_log_loss')} · on validation "
+            f"{score('validation_log_loss')}",
+        ),
+        Card(
+            f"ROC AUC {on}",
+            score("test_roc_auc"),
+            f"average precision {score('test_average_precision')} · Brier score "
+            f"{score('test_brier')}",
+        ),
+        Card(
+            f"Accuracy {on}{at}",
+            score("test_accuracy"),
+            f"{always}recall {score('test_recall')} · precision {score('test_precision')}",
+        ),
+    ]
+
+
+#: Columns of the comparison by metric, the first of which ranks.
+_COMPARED_BY = {
+    "rmse": ("validation_rmse", "test_rmse", "test_mae", "test_r2"),
+    "log_loss": (
+        *("validation_log_loss", "test_log_loss", "test_roc_auc", "test_average_precision"),
+        "test_accuracy",
+    ),
+}
+
+
 def _comparison(runs: Sequence[FamilyRun], known: Known) -> Chart:
     numbers = {version.run_id: version.number for version in known.registry.versions}
-    compared, unit = _ranked(runs[:_COMPARED]), known.sources.words.unit
+    words = known.sources.words
+    compared, unit = _ranked(runs[:_COMPARED], words.metric), words.unit
     errors = f"errors in {unit}" if unit else "errors"
+    columns = _COMPARED_BY[words.metric]
     rows = [
         (
             short(run.family),
@@ -164,10 +235,7 @@ def _comparison(runs: Sequence[FamilyRun], known: Known) -> Chart:
             model_input(run),
             source_of(run),
             span_of(run.test_partitions) or None,
-            *(
-                _rounded(run.metrics.get(name))
-                for name in ("validation_rmse", "test_rmse", "test_mae", "test_r2")
-            ),
+            *(_rounded(run.metrics.get(name)) for name in columns),
             _rounded(run.metrics.get("tuning_seconds"), 1),
             run.status.lower(),
             date_of(run.started),
@@ -187,10 +255,7 @@ def _comparison(runs: Sequence[FamilyRun], known: Known) -> Chart:
                 "recipe",
                 "source",
                 f"test {known.sources.dataset.partitions[0]}",
-                "validation RMSE",
-                "test RMSE",
-                "test MAE",
-                "test R²",
+                *(f"{part} {metric_title(name)}" for part, _, name in map(_parted, columns)),
                 "tuning (s)",
                 "status",
                 "trained (UTC)",
@@ -202,13 +267,17 @@ def _comparison(runs: Sequence[FamilyRun], known: Known) -> Chart:
     )
 
 
-def _ranked(runs: Sequence[FamilyRun]) -> list[FamilyRun]:
+def _parted(metric: str) -> tuple[str, str, str]:
+    return metric.partition("_")
+
+
+def _ranked(runs: Sequence[FamilyRun], metric: str) -> list[FamilyRun]:
     """Sort runs by their test error within each group of the same rows, the newest group first."""
     ranked: list[FamilyRun] = []
     left = list(runs)
     while left:
         group = same_rows(left)
-        ranked += sorted(group, key=lambda run: run.metrics.get("test_rmse", float("inf")))
+        ranked += sorted(group, key=lambda run: run.metrics.get(f"test_{metric}", float("inf")))
         left = [run for run in left if run not in group]
     return ranked
 
@@ -218,7 +287,7 @@ def _rounded(value: float | None, digits: int = 3) -> float | None:
 
 
 def _versions(known: Known) -> list[dict[str, Any]]:
-    runs = {run.run_id: run for run in known.families}
+    runs, metric = {run.run_id: run for run in known.families}, known.sources.words.metric
     found = []
     for version in known.registry.versions[:_LISTED]:
         run = runs.get(version.run_id)
@@ -227,7 +296,7 @@ def _versions(known: Known) -> list[dict[str, Any]]:
                 "number": version.number,
                 "family": short(version.family) or "from elsewhere",
                 "registered": date_of(version.registered),
-                "rmse": run.metrics.get("test_rmse") if run else None,
+                "error": run.metrics.get(f"test_{metric}") if run else None,
                 "recipe": model_input(run) if run else "not known",
                 "judged_on": judged_on(run) if run else "not known",
                 "run_id": version.run_id,

@@ -21,6 +21,7 @@ from model_loop.dashboard.comparable import (
 from model_loop.dashboard.known import Known, PageSources
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
 from model_loop.dashboard.types import FamilyRun, WindowRun
+from model_loop.models.search import metric_title
 from model_loop.tracking.deployments import Deployment
 
 _NO_RUNS = Empty("No model was trained yet.", "sklearn_training")
@@ -37,19 +38,32 @@ _METRICS = {
     "training_seconds": "seconds of training",
 }
 _OF_TARGET = ("rmse", "mae")
+#: Those of classifiers, on the test and on the validation rows; the first ranks.
+_OF_CLASSES = (
+    *("log_loss", "roc_auc", "average_precision", "brier", "accuracy", "balanced_accuracy"),
+    *("precision", "recall", "f1", "mcc"),
+)
 
 
 def metrics_of(words: Words) -> dict[str, str]:
     """Return the metrics of a training run that can be compared, with their names for people."""
-    return {metric: name.format(rows=words.rows) for metric, name in _METRICS.items()}
+    if not words.is_classified:
+        return {metric: name.format(rows=words.rows) for metric, name in _METRICS.items()}
+    judged = {
+        f"{part}_{name}": f"{metric_title(name)} on the {part} {words.rows}"
+        for part in ("test", "validation")
+        for name in _OF_CLASSES
+    }
+    return judged | {name: _METRICS[name] for name in ("tuning_seconds", "training_seconds")}
 
 
 def overview_page(sources: PageSources, query: Mapping[str, str]) -> Page:
     """The first page."""
     known = sources.look("families", "partitions", "registry", "windows", "live", "dags")
-    metric = query.get("metric", "test_rmse")
     metrics = metrics_of(sources.words)
-    metric = metric if metric in metrics else "test_rmse"
+    first = next(iter(metrics))
+    metric = query.get("metric", first)
+    metric = metric if metric in metrics else first
     runs = _own_runs(known)
     return Page(
         name="overview",
@@ -64,8 +78,10 @@ def overview_page(sources: PageSources, query: Mapping[str, str]) -> Page:
                 known.charts(
                     ["families"],
                     [
-                        _rmse_by_model(runs, sources.words),
-                        _mse_over_time(runs, sources.words),
+                        _error_by_model(runs, sources.words),
+                        _losses_over_time(runs, sources.words)
+                        if sources.words.is_classified
+                        else _mse_over_time(runs, sources.words),
                         _share_by_model(runs),
                         _runs_by_model(runs),
                         _distribution(runs, metric, sources.words),
@@ -87,11 +103,16 @@ def _own_runs(known: Known) -> list[FamilyRun]:
 
 
 def _cards(known: Known) -> list[Card]:
-    rows = known.sources.words.rows
+    words = known.sources.words
     return [
         *_by_moment(known, "Champion", ["registry"], _champion_card),
-        *_by_moment(known, f"RMSE on the test {rows}", ["registry", "families"], _test_card),
-        *_by_moment(known, "RMSE live", ["registry", "live"], _live_card),
+        *_by_moment(
+            known,
+            f"{words.capitalized} on the test {words.rows}",
+            ["registry", "families"],
+            _test_card,
+        ),
+        *_by_moment(known, f"{words.capitalized} live", ["registry", "live"], _live_card),
         known.card("Last retraining", ["dags", "families"], _retraining_card),
         known.card("Open alarms", ["dags", "windows", "registry"], _alarms_card),
         known.card("Data until", ["partitions"], _age_card),
@@ -160,12 +181,14 @@ def _others(standing: Deployment) -> list[str]:
 
 def _test_card(label: str, standing: Deployment, known: Known) -> Card:
     run = _run_of(known, standing.champion)
-    test = run.metrics.get("test_rmse") if run else None
-    naive = run.metrics.get("naive_test_rmse") if run else None
-    with_unit = known.sources.with_unit
-    beside = f"the median alone: {with_unit(naive)}" if naive is not None else "not tested"
+    words = known.sources.words
+    test = run.metrics.get(f"test_{words.metric}") if run else None
+    naive = run.metrics.get(f"naive_test_{words.metric}") if run else None
+    beside = f"{words.constant} alone: {words.score(naive)}" if naive is not None else "not tested"
+    if run and words.is_classified:
+        beside = f"ROC AUC {words.score(run.metrics.get('test_roc_auc'))} · {beside}"
     of = f"{model_input(run)}; {judged_on(run)} · " if run else ""
-    return Card(label, with_unit(test), f"{of}{beside}")
+    return Card(label, words.score(test), f"{of}{beside}")
 
 
 def _live_card(label: str, standing: Deployment, known: Known) -> Card:
@@ -302,27 +325,28 @@ def by_family(runs: Iterable[FamilyRun], metric: str) -> dict[str, list[float]]:
     return dict(sorted(found.items(), key=lambda item: min(item[1])))
 
 
-def _rmse_by_model(all_runs: Sequence[FamilyRun], words: Words) -> Chart:
+def _error_by_model(all_runs: Sequence[FamilyRun], words: Words) -> Chart:
     runs = same_rows(all_runs)
-    found = by_family(runs, "test_rmse") or by_family(runs, "validation_rmse")
+    metric, digits = words.metric, 3 if words.is_classified else 2
+    found = by_family(runs, f"test_{metric}") or by_family(runs, f"validation_{metric}")
     rows = [
         (name, len(values), min(values), sorted(values)[len(values) // 2], values[0])
         for name, values in found.items()
     ]
     best = [row[2] for row in rows]
     return Chart(
-        "rmse_by_model",
-        "RMSE by model",
+        f"{metric}_by_model",
+        f"{words.capitalized} by model",
         words.unit,
         f"The best run of each family on {judged_on(runs[0])}; lower is better. "
-        f"Best: {rows[0][0]}, {words.amount(best[0], 2)}.{left_out(all_runs, runs)}"
+        f"Best: {rows[0][0]}, {words.score(best[0])}.{left_out(all_runs, runs)}"
         if rows
         else "",
         ChartTable(
             (
                 "family",
                 "runs",
-                *(words.axis(f"{which} RMSE") for which in ("best", "median", "latest")),
+                *(words.axis(f"{which} {words.error}") for which in ("best", "median", "latest")),
             ),
             rows,
         ),
@@ -330,9 +354,9 @@ def _rmse_by_model(all_runs: Sequence[FamilyRun], words: Words) -> Chart:
         figures.bars(
             list(found),
             best,
-            title=words.axis("RMSE"),
+            title=words.axis(words.error),
             horizontal=True,
-            labels=[f"{value:.2f}" for value in best],
+            labels=[f"{value:.{digits}f}" for value in best],
         ),
     )
 
@@ -363,6 +387,30 @@ def _mse_over_time(all_runs: Sequence[FamilyRun], words: Words) -> Chart:
         ),
         _NO_RUNS,
         figures.lines(series, title=f"MSE{squared}", dates=True, mode="markers"),
+        height=340,
+    )
+
+
+def _losses_over_time(all_runs: Sequence[FamilyRun], words: Words) -> Chart:
+    runs = same_kind(all_runs)
+    rows = [
+        (date_of(run.started), short(run.family), model_input(run), loss, judged_on(run))
+        for run in sorted(runs, key=lambda run: run.started)
+        if (loss := run.metrics.get("test_log_loss", run.metrics.get("validation_log_loss")))
+        is not None
+    ]
+    names = sorted({row[1] for row in rows})
+    series = {name: [(row[0], row[3]) for row in rows if row[1] == name] for name in names}
+    return Chart(
+        "log_loss_over_time",
+        "Log loss by model over time",
+        "",
+        f"The log loss on the test {words.rows} of every run, when it was trained (UTC): how it "
+        f"goes on as new {words.rows} come, which ranks nothing, for those of different "
+        f"{words.rows} cannot be compared.{left_out(all_runs, runs)}",
+        ChartTable(("trained (UTC)", "family", "recipe", "log loss", "judged on"), rows),
+        _NO_RUNS,
+        figures.lines(series, title="log loss", dates=True, mode="markers"),
         height=340,
     )
 

@@ -13,8 +13,6 @@ from model_loop.dashboard.types import TrialRun
 
 _NO_TRIALS = Empty("No trial of this model was logged.", "sklearn_training")
 
-_ERROR = "validation_rmse"
-_ERROR_TITLE = "validation RMSE"
 #: Axes of the parallel coordinates beside that of the error.
 _AXES = 8
 #: Settings that span more than this are shown by their logarithm.
@@ -24,7 +22,8 @@ _ENDED = {"FINISHED": "ended", "KILLED": "given up", "FAILED": "failed"}
 
 def trials_chart(trials: Sequence[TrialRun], words: Words) -> Chart:
     """Parallel coordinates of the trials."""
-    judged = [trial for trial in trials if _ERROR in trial.metrics]
+    metric, title = f"validation_{words.metric}", f"validation {words.error}"
+    judged = [trial for trial in trials if metric in trial.metrics]
     names = sorted({name for trial in judged for name in trial.settings})
     varied = [name for name in names if len({trial.settings.get(name) for trial in judged}) > 1]
     shown = (varied or names)[:_AXES]
@@ -32,24 +31,24 @@ def trials_chart(trials: Sequence[TrialRun], words: Words) -> Chart:
     ticks: dict[str, list[tuple[float, str]]] = {}
     for name in shown:
         axes[name], ticks[name] = _axis([trial.settings.get(name) for trial in judged])
-    errors = [trial.metrics[_ERROR] for trial in judged]
-    axes[_ERROR_TITLE], ticks[_ERROR_TITLE] = _axis([str(error) for error in errors])
-    best = min(judged, key=lambda trial: trial.metrics[_ERROR], default=None)
+    errors = [trial.metrics[metric] for trial in judged]
+    axes[title], ticks[title] = _axis([str(error) for error in errors])
+    best = min(judged, key=lambda trial: trial.metrics[metric], default=None)
     return Chart(
         "trials",
         "Trials",
-        words.axis("settings and validation RMSE"),
+        words.axis(f"settings and {title}"),
         f"A line for each of {len(judged)} trials; the thick one is the best: trial {best.number}, "
-        f"{words.amount(best.metrics[_ERROR], 3)}."
+        f"{words.amount(best.metrics[metric], 3)}."
         if best
         else "",
         ChartTable(
-            ("trial", *names, words.axis("validation RMSE"), "state"),
+            ("trial", *names, words.axis(title), "state"),
             [
                 (
                     trial.number,
                     *(trial.settings.get(name) for name in names),
-                    round(trial.metrics[_ERROR], 4),
+                    round(trial.metrics[metric], 4),
                     _ENDED.get(trial.status, trial.status.lower()),
                 )
                 for trial in judged
@@ -57,7 +56,7 @@ def trials_chart(trials: Sequence[TrialRun], words: Words) -> Chart:
         ),
         _NO_TRIALS,
         figures.parallel(
-            axes, ticks, errors, [f"trial {trial.number}" for trial in judged], bar=_ERROR_TITLE
+            axes, ticks, errors, [f"trial {trial.number}" for trial in judged], bar=title
         ),
         wide=True,
         height=380,

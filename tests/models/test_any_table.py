@@ -269,7 +269,7 @@ def test_few_rows_say_how_little_they_know(parcels: TrainingSet) -> None:
 
 def test_the_words_are_those_of_the_table(parcels: TrainingSet, trained: TrainedModel) -> None:
     """Charts, card and gate name its target, its unit and its rows, and nothing of another."""
-    charts = model_charts(numbers_of(trained, parcels.dataset.target), Words.of(parcels.dataset))
+    charts = model_charts(numbers_of(trained, parcels), Words.of(parcels.dataset))
     card = model_card(trained, parcels)
     (ours,) = contenders(parcels.test_target, {2: np.zeros(len(parcels.test_rows))})
     rule = best_baseline(parcels)
@@ -308,5 +308,5 @@ def test_another_name_changes_no_number(
     assert trained.evaluation is not None
     assert other.evaluation is not None
     pd.testing.assert_frame_equal(other.evaluation.slices, trained.evaluation.slices)
-    ours, theirs = (numbers_of(each, parcels.dataset.target) for each in (other, trained))
+    ours, theirs = numbers_of(other, again), numbers_of(trained, parcels)
     assert ours["test"] == theirs["test"]

@@ -11,6 +11,7 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
 
+from model_loop.datasets.dataset import Target
 from model_loop.models import explanation
 from model_loop.models.catalogue import XGBOOST
 from model_loop.models.evaluation import Evaluation, errors_by_slice
@@ -124,7 +125,8 @@ def test_shap_values_add_up(family: str, sample_training_set: TrainingSet) -> No
     request = SearchRequest(max_evaluations=1, threads=1)
     model = train(tune(family, sample_training_set, request), sample_training_set, request).model
     trips = sample_training_set.test_rows.drop(columns="duration")
-    found = shap_values(model, trips, random_state=42)
+    actual = sample_training_set.test_target
+    found = shap_values(model, trips, sample_training_set.target, actual, random_state=42)
     assert found is not None
     assert len(found.added) == min(len(trips), SHAP_ROWS)
     assert found.added.shape == found.columns.shape
@@ -153,6 +155,6 @@ def test_large_forests_are_explained_on_fewer_trips(monkeypatch: pytest.MonkeyPa
     trees = model.named_steps["estimate"].estimators_
     visits = sum(tree.get_n_leaves() * tree.get_depth() ** 2 for tree in trees)
     monkeypatch.setattr(explanation, "SHAP_VISITS", 3.5 * visits)
-    found = shap_values(model, columns, random_state=0)
+    found = shap_values(model, columns, Target("number"), np.arange(40.0), random_state=0)
     assert found is not None
     assert len(found.added) == 3

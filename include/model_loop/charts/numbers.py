@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from model_loop.models.groups import group_reports
 from model_loop.models.outcomes import parts_of_classifier
 from model_loop.models.search import TuningResult
 from model_loop.models.training import TrainedModel
+from model_loop.partitions.keys import keys_of
+from model_loop.training_set.frames import clock_times
 from model_loop.training_set.types import TrainingSet
 
 #: Points of a learning curve, and curves.
@@ -54,10 +57,21 @@ def _test(trained: TrainedModel, training_set: TrainingSet) -> dict[str, Any]:
     threshold = parts_of_classifier(trained.model.named_steps["estimate"]).threshold
     actual = evaluation.predictions.actual.to_numpy(dtype=np.float64)
     return {
-        **class_numbers(actual, predicted, target.labels, threshold),
+        **class_numbers(actual, predicted, target.labels, threshold, _partitions(training_set)),
         "slices": _records(evaluation.slices),
         "groups": group_reports(training_set, predicted, threshold),
     }
+
+
+def _partitions(training_set: TrainingSet) -> Sequence[str]:
+    """Return the partition of each test row; nothing where there is but one, or no time."""
+    dataset, rows = training_set.dataset, training_set.test_rows
+    if dataset.time is None or dataset.partition == "whole" or dataset.time not in rows:
+        return ()
+    keys: list[str] = keys_of(
+        clock_times(rows[dataset.time]).to_numpy(), dataset.partition
+    ).tolist()
+    return keys
 
 
 def _curves(tuned: TuningResult) -> list[dict[str, Any]]:

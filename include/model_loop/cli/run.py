@@ -284,8 +284,8 @@ def _learned(run: dict[str, Any], unit: str) -> str:
             f"{best['family']} has a {metric_title(metric)} of {_number(own)} on "
             f"{run['rows']['test']:,} test rows that no model has seen: {share:.0%} "
             f"{'less' if own < other else 'more'} than the best rule without a model, {name}, with "
-            f"{_number(other)}. At its threshold it is right in {best['test_accuracy']:.1%} of them, "
-            f"and the rule in {run['compared_with'][name]['test_accuracy']:.1%}."
+            f"{_number(other)}. At its threshold it is right in {best['test_accuracy']:.1%} of "
+            f"them, and the rule in {run['compared_with'][name]['test_accuracy']:.1%}."
         )
     return (
         f"{best['family']} is off by {_number(own)}{in_unit} (RMSE on {run['rows']['test']:,} test "

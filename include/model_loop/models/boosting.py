@@ -114,12 +114,18 @@ class _Booster(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         )
         return predicted.astype(np.float64)
 
-    def contributions(self, X: Matrix) -> tuple[npt.NDArray[np.float64], float]:
-        """Return what each column adds to each prediction, and the base value."""
+    def contributions(self, X: Matrix) -> tuple[npt.NDArray[np.float64], Any]:
+        """Return what each column adds to each prediction, and the base value.
+
+        Of several classes, the amounts are of shape (rows, columns, classes), and so many bases.
+        """
         rows = xgb.DMatrix(X, nthread=self.threads)
         found = self.booster_.predict(
             rows, pred_contribs=True, iteration_range=(0, self.best_rounds_)
         )
+        if found.ndim > TWO:
+            added = np.moveaxis(found[:, :, :-1], 1, 2)
+            return added.astype(np.float64), found[0, :, -1].astype(np.float64)
         return found[:, :-1].astype(np.float64), float(found[0, -1])
 
     def visits(self) -> float:

@@ -243,11 +243,11 @@ def _classes(own: Sequence[LoggedPartition], words: _Words) -> Chart:
     labels = sorted({label for _, classes in shares for label in classes})
     positive, target = words.positive, words.sources.words.target
     shown = [positive] if positive is not None else labels
-    rows = [
-        (partition, *(classes.get(label, 0.0) for label in shown))
-        for partition, classes in shares
-        if classes
-    ]
+    parted = [(partition, classes) for partition, classes in shares if classes]
+    series = {
+        f"{target} = {label}": [classes.get(label, 0.0) for _, classes in parted] for label in shown
+    }
+    names = [partition for partition, _ in parted]
     title = f"share of the {words.rows}"
     return Chart(
         "classes_by_partition",
@@ -256,14 +256,11 @@ def _classes(own: Sequence[LoggedPartition], words: _Words) -> Chart:
         f"Share of the sound {words.rows} of each {words.partition} "
         f"{'with' if positive is not None else 'by'} {target}"
         f"{f' = {positive}' if positive is not None else ''}.",
-        ChartTable((words.partition, *(f"{target} = {label}" for label in shown)), rows),
+        ChartTable((words.partition, *series), list(zip(names, *series.values(), strict=True))),
         words.none if not own else Empty(f"The classes of no {words.partition} were logged."),
         figures.stacked(
-            [row[0] for row in rows],
-            {
-                f"{target} = {label}": [row[1 + place] for row in rows]
-                for place, label in enumerate(shown)
-            },
+            names,
+            series,
             title=title,
             spaced=False,
         ),

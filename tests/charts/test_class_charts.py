@@ -16,10 +16,10 @@ from model_loop.charts.chart import Chart
 from model_loop.charts.class_numbers import MOST_CLASSES, THRESHOLDS, class_numbers, reliability
 from model_loop.charts.classes import class_charts
 from model_loop.charts.document import document
-from model_loop.charts.groups import group_charts, group_table
+from model_loop.charts.groups import FEW, group_charts, group_table
 from model_loop.charts.words import Words
 from model_loop.datasets.classes import Classes
-from model_loop.models.groups import FEW, as_records, rates_by_group
+from model_loop.models.groups import as_records, rates_by_group
 
 CHROMIUM = shutil.which("chromium")
 WORDS = Words("outcome", "", "patients", "patient")

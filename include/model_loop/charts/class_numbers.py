@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from model_loop.charts.rankings import CURVE_POINTS, Ranking
 from model_loop.datasets.classes import Classes
+from model_loop.models.classification.reliability import reliability
 
 #: Thresholds of the confusion matrix: hundredths, and finer ones where a class is rare.
 THRESHOLDS = (
@@ -19,8 +20,8 @@ THRESHOLDS = (
 )
 #: Classes that have curves and lines of their own, the most frequent ones.
 MOST_CLASSES = 12
-#: Bins of the reliability diagram, of about equally many rows.
-_BINS = 10
+#: Rows of the reliability diagram, at most: it draws their classes many times.
+_RELIABILITY_ROWS = 50_000
 #: Partitions whose classes are counted, the newest ones.
 _MOST_PARTITIONS = 60
 #: Points of each of many curves, at most.
@@ -61,7 +62,6 @@ def class_numbers(
     rankings = {code: Ranking.of(codes == code, chances[:, code]) for code in judged}
     # Curves of several classes share a figure, and have to be as small together.
     most = CURVE_POINTS if binary else max(2 * CURVE_POINTS // len(judged), _LEAST_POINTS)
-    surest = chances[np.arange(len(codes)), says]
     return {
         "rows": len(codes),
         "classes": list(classes.texts),
@@ -78,32 +78,32 @@ def class_numbers(
         "confusion": _by_threshold(rankings[1], at)
         if binary
         else _confusion(codes, says, len(counts)),
-        "reliability": reliability(codes == 1, chances[:, 1])
-        if binary
-        else reliability(codes == says, surest),
+        "reliability": _reliability(actual, predicted, classes, judged),
     }
 
 
-def reliability(happened: npt.NDArray[np.bool_], probability: _Floats) -> list[dict[str, Any]]:
-    """Compare probabilities with the shares of what happened, in bins of about equally many rows.
-
-    Rows of equal probability share a bin.
-
-    Parameters
-    ----------
-    happened, probability
-        Shape (rows,).
-    """
-    inner = np.unique(np.quantile(probability, np.arange(1, _BINS) / _BINS))
-    bins = np.searchsorted(inner, probability, side="right")
-    rows = np.bincount(bins, minlength=len(inner) + 1)
-    sums = np.bincount(bins, probability, minlength=len(rows))
-    hits = np.bincount(bins, happened, minlength=len(rows))
-    return [
-        {"mean": round(float(total / count), _DIGITS), "happened": int(hit), "rows": int(count)}
-        for count, total, hit in zip(rows, sums, hits, strict=True)
-        if count
-    ]
+def _reliability(
+    actual: _Floats, predicted: _Floats, classes: Classes, judged: Sequence[int]
+) -> dict[str, Any]:
+    """Return the reliability of some of the rows, evenly chosen where there are many."""
+    rows = np.linspace(0, len(actual) - 1, min(len(actual), _RELIABILITY_ROWS)).astype(np.int64)
+    measured = reliability(actual[rows], predicted[rows])
+    curve = measured.curve[measured.curve.code.isin(judged)]
+    return {
+        "error": round(measured.error, _DIGITS),
+        "by_chance": round(measured.by_chance, _DIGITS),
+        "bins": [
+            {
+                "class": classes.texts[each.code],
+                "rows": int(each.rows),
+                **{
+                    name: round(float(getattr(each, name)), _DIGITS)
+                    for name in ("predicted", "observed", "low", "high")
+                },
+            }
+            for each in curve.itertuples()
+        ],
+    }
 
 
 def _by_partition(

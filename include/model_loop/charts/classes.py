@@ -11,7 +11,6 @@ from model_loop.charts.chart import Chart, ChartTable, Empty, Figure
 from model_loop.charts.explanations import UNTOLD
 from model_loop.charts.formatting import percent, plain
 from model_loop.charts.words import Words
-from model_loop.models.groups import wilson
 
 #: Classes whose cells are labelled one by one; of more, the cells are too small.
 _LABELLED = 12
@@ -330,31 +329,46 @@ def _confusion(judged: _Judged) -> Chart:
 
 
 def _reliability(judged: _Judged) -> Chart:
-    bins = judged.test.get("reliability", ())
-    rows = []
-    for each in bins:
-        interval = wilson(each["happened"], each["rows"])
-        rows.append((each["mean"], each["happened"] / each["rows"], *interval, each["rows"]))
-    total = sum(row[4] for row in rows) or 1
-    error = sum(abs(row[0] - row[1]) * row[4] for row in rows) / total
-    of = judged.positive or "the predicted class"
+    measured = judged.test.get("reliability", {})
+    rows = [
+        tuple(each[name] for name in ("class", "predicted", "observed", "low", "high", "rows"))
+        for each in measured.get("bins", ())
+    ]
+    said = ""
+    if rows:
+        noun = judged.words.rows
+        meaning = (
+            f"On the line, of 100 {noun} with a probability of 30 %, 30 are {judged.positive}: the "
+            "band is where the shares of such probabilities lie by chance."
+            if judged.positive
+            else "Each class against the others: on the line, probabilities are the shares of what "
+            f"happened.{judged.left_out}"
+        )
+        said = (
+            f"{meaning} Expected calibration error {percent(measured['error'])}; of perfect "
+            f"probabilities it would be {percent(measured['by_chance'])}."
+        )
     return Chart(
         "reliability",
         "Reliability of the probabilities",
         "",
-        f"On the line, of 100 {judged.words.rows} with a probability of 30 %, 30 are {of}. Mean "
-        f"distance from it: {percent(error)} (expected calibration error, {len(rows)} bins)."
-        if judged.positive and rows
-        else f"How often the predicted class is the right one, against its probability. Mean "
-        f"distance from the line: {percent(error)} (expected calibration error, {len(rows)} bins)."
-        if rows
-        else "",
+        said,
         ChartTable(
-            ("mean probability", f"share {of}", "low (95 %)", "high (95 %)", judged.words.rows),
-            [(*(round(value, 4) for value in row[:4]), row[4]) for row in rows],
+            (
+                *("class", "mean probability", "observed share", "by chance from", "to"),
+                judged.words.rows,
+            ),
+            rows,
         ),
         UNTOLD,
-        figures.reliability(rows, x_title=f"probability of {of}", y_title="observed share")
+        figures.reliability(
+            {
+                curve["class"]: [row[1:] for row in rows if row[0] == curve["class"]]
+                for curve in judged.curves
+            },
+            x_title=f"probability of {judged.positive or 'the class'}",
+            y_title="observed share",
+        )
         if rows
         else None,
         height=380,

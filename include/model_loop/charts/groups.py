@@ -9,8 +9,21 @@ from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty, Figure
 from model_loop.charts.formatting import percent
 from model_loop.charts.words import Words
-from model_loop.models.groups import FEW, RATES, SHORT
 
+#: Sentences that stand beside every report by group, and the same beside a single figure.
+DISCLAIMER = (
+    "This describes the answers of the model for each group; it is no verdict on whether they are "
+    "fair. Groups may differ in what they need and in how they were recorded, and equal rates of "
+    "one kind often exclude those of another."
+)
+_SHORT = "This is a description, not a verdict."
+#: Rows that a rate is of, at least: of fewer, it is said to rest on few.
+FEW = 30
+_TITLES = {
+    "selection": "selection rate",
+    "recall": "recall",
+    "false_positive": "false-positive rate",
+}
 #: Name of the line of all rows.
 ALL = "all rows"
 _NO_GROUPS = Empty("No group has test rows.")
@@ -31,16 +44,13 @@ def group_charts(reports: Sequence[Mapping[str, Any]], words: Words) -> list[Cha
     charts = []
     for report in reports:
         label = f"{words.target} = {report['class']}"
-        charts += [
-            _rate(report, measure, label, words)
-            for measure in ("selection", "recall", "false_positive")
-        ]
+        charts += [_rate(report, measure, label, words) for measure in _TITLES]
         charts.append(_calibration(report, label, words))
     return charts
 
 
 def _rate(report: Mapping[str, Any], measure: str, label: str, words: Words) -> Chart:
-    column, rates, title = report["column"], report["rates"], RATES[measure]
+    column, rates, title = report["column"], report["rates"], _TITLES[measure]
     about = {
         "selection": f"Share of the {words.rows} that are called {label}",
         "recall": f"Share of the {words.rows} with {label} that are called so",
@@ -60,7 +70,7 @@ def _rate(report: Mapping[str, Any], measure: str, label: str, words: Words) -> 
         f"{measure}_by_{column}_{report['class']}",
         f"{title[:1].upper()}{title[1:]} by {column}",
         label,
-        f"{about}, with 95 % intervals; the line is the rate of all. {SHORT}{_few(rates, measure)}",
+        f"{about}, with 95 % intervals; the line is the rate of all. {_SHORT}{_few(rates, measure)}",
         ChartTable(
             (column, "rows", title, "low (95 %)", "high (95 %)", "less that of all", "remark"),
             rows,
@@ -111,7 +121,7 @@ def _calibration(report: Mapping[str, Any], label: str, words: Words) -> Chart:
         label,
         f"Mean probability of {label} against the share of the {words.rows} with it, with 95 % "
         "intervals: where the diamond lies outside, probabilities do not hold for the group."
-        f" {SHORT}{_few(rates, 'observed')}",
+        f" {_SHORT}{_few(rates, 'observed')}",
         ChartTable(
             (
                 *(column, "rows", "mean probability", "observed share", "low (95 %)"),
@@ -198,7 +208,7 @@ def group_table(report: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[
             f"{each['rows']:,}",
             *(
                 _rate_text(each[name], each["differences"][name], first=not number)
-                for name in ("selection", "recall", "false_positive")
+                for name in _TITLES
             ),
             "" if each["probability"] is None else percent(each["probability"]),
             _rate_text(each["observed"], each["differences"]["observed"], first=not number),

@@ -253,8 +253,10 @@ def _print_run(run: dict[str, Any], result: dict[str, Any]) -> None:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
     table.add_column("model or rule", no_wrap=True)
     shown = [("validation", _metric(run)), *(("test", name) for name in run["metrics"])]
+    # Names of several metrics have room below each other.
+    between = " " if _metric(run) == "rmse" else "\n"
     for part, metric in shown:
-        table.add_column(f"{part} {metric_title(metric)}", justify="right", no_wrap=True)
+        table.add_column(f"{part}{between}{metric_title(metric)}", justify="right", no_wrap=True)
     rows = [(family["family"], family) for family in run["families"]]
     for name, found in (*rows, *run["compared_with"].items()):
         table.add_row(name, *(_number(found.get(f"{part}_{metric}")) for part, metric in shown))

@@ -25,35 +25,14 @@ from model_loop.training_set.types import TrainingSet
 
 logger = logging.getLogger(__name__)
 
-#: Sentences that stand beside every report by group.
-DISCLAIMER = (
-    "This describes the answers of the model for each group; it is no verdict on whether they are "
-    "fair. Groups may differ in what they need and in how they were recorded, and equal rates of "
-    "one kind often exclude those of another."
-)
-#: The same beside a single figure.
-SHORT = "This is a description, not a verdict."
-#: Rows that a rate is of, at least: of fewer, it is said to rest on few.
-FEW = 30
 _CONFIDENCE = 0.95
 #: Classes of several that are reported, the most frequent ones.
 _MOST_CLASSES = 5
 
-#: Rates of a group, with their names for people.
-RATES = {
-    "selection": "selection rate",
-    "recall": "recall",
-    "false_positive": "false-positive rate",
-    "observed": "observed share",
-}
+#: Rates of a group.
+_RATES = ("selection", "recall", "false_positive", "observed")
 
 _Flags = npt.NDArray[np.bool_]
-
-
-def wilson(count: int, rows: int) -> tuple[float, float]:
-    """Return the ends of the 95 % interval of a share: *count* of *rows*, at least one."""
-    interval = binomtest(count, rows).proportion_ci(_CONFIDENCE, method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 @dataclass(frozen=True)
@@ -80,7 +59,8 @@ class Rate:
         count, rows = int(counted.sum()), len(counted)
         if not rows:
             return cls(0, 0)
-        return cls(count, rows, count / rows, *wilson(count, rows))
+        interval = binomtest(count, rows).proportion_ci(_CONFIDENCE, method="wilson")
+        return cls(count, rows, count / rows, float(interval.low), float(interval.high))
 
 
 @dataclass(frozen=True)
@@ -227,7 +207,7 @@ def as_records(rates: Sequence[GroupRates]) -> list[dict[str, Any]]:
 
 
 def _differences(rates: GroupRates, everything: GroupRates) -> dict[str, float | None]:
-    return {name: _less(getattr(rates, name), getattr(everything, name)) for name in RATES}
+    return {name: _less(getattr(rates, name), getattr(everything, name)) for name in _RATES}
 
 
 def _less(one: Rate, other: Rate) -> float | None:

@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from model_loop.charts.formatting import percent
-from model_loop.charts.groups import group_table
+from model_loop.charts.groups import DISCLAIMER, FEW, group_table
 from model_loop.charts.words import Words
 from model_loop.models.baseline import baseline_errors
 from model_loop.models.calibrating import LEVELS
 from model_loop.models.evaluation import predicted_of
-from model_loop.models.groups import DISCLAIMER, FEW, group_reports
+from model_loop.models.groups import group_reports
 from model_loop.models.outcomes import parts_of_classifier
 from model_loop.models.search import ErrorMetrics, metric_title
 from model_loop.models.training import TrainedModel

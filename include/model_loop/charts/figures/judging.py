@@ -15,6 +15,7 @@ Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 _SHARES = (-0.02, 1.02)
 #: Height of the counts below a reliability diagram, and of the gap above them.
 _COUNTS, _GAP = 0.2, 0.1
+_DASHED = {"color": GREY, "width": 1.5, "dash": "dash"}
 #: Axes of a reliability diagram end at 1 from here on, and have no decimals from here on.
 _WHOLE, _FINE = 0.7, 0.1
 
@@ -110,76 +111,81 @@ def confusion(
 
 
 def reliability(
-    points: Sequence[tuple[float, float, float, float, int]], *, x_title: str, y_title: str
+    series: Mapping[str, Sequence[tuple[float, float, float, float, int]]],
+    *,
+    x_title: str,
+    y_title: str,
 ) -> Figure:
-    """Shares against probabilities with intervals, and below them the number of rows of each bin.
+    """Shares against probabilities; of a single class, with a band and the rows of each bin.
 
     Parameters
     ----------
-    points
-        Mean probability, share, low and high end of its interval, and rows.
+    series
+        Of each class and bin the mean probability, the share, the ends of the band where the shares
+        of perfect probabilities lie, and the number of rows.
     """
-    x = [point[0] for point in points]
+    bins = [each for points in series.values() for each in points]
     # A rare class would have all of its bins in a corner.
-    highest = max((max(point[0], point[3]) for point in points), default=1.0)
+    highest = max((max(each[:4]) for each in bins), default=1.0)
     end = 1.0 if highest > _WHOLE else 1.1 * highest
-    ticks = ".0%" if end > _FINE else ".1%"
-    span = [bound * end for bound in _SHARES]
-    traces: list[dict[str, Any]] = [
-        _line("as predicted", (0, end), (0, end), {"color": GREY, "width": 1.5, "dash": "dash"}),
-        {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "name": "observed, with 95 % intervals",
-            "x": x,
-            "y": [point[1] for point in points],
-            "error_y": {
-                "type": "data",
-                "symmetric": False,
-                "array": [max(point[3] - point[1], 0) for point in points],
-                "arrayminus": [max(point[1] - point[2], 0) for point in points],
-                "color": BLUE,
-                "thickness": 1.5,
-                "width": 4,
+    ticks = {
+        "range": [bound * end for bound in _SHARES],
+        "tickformat": ".0%" if end > _FINE else ".1%",
+    }
+    single = len(series) == 1
+    traces = [_line("as predicted", (0, end), (0, end), _DASHED)]
+    if single:
+        x = [each[0] for each in bins]
+        band = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+        traces += [
+            {**band, "x": x, "y": [each[2] for each in bins], "showlegend": False},
+            {
+                **band,
+                "x": x,
+                "y": [each[3] for each in bins],
+                "name": "by chance (95 %)",
+                "fill": "tonexty",
+                "fillcolor": "@soft",
             },
-            "line": {"color": BLUE, "width": 2},
-            "marker": {"size": 7, "color": BLUE},
-        },
+            {
+                "type": "bar",
+                "name": "rows",
+                "x": x,
+                "y": [each[4] for each in bins],
+                "width": 0.012 * end,
+                "yaxis": "y2",
+                "marker": {"color": BLUE},
+                "showlegend": False,
+                "hovertemplate": "%{y:,} rows<extra></extra>",
+            },
+        ]
+    traces += [
         {
-            "type": "bar",
-            "name": "rows",
-            "x": x,
-            "y": [point[4] for point in points],
-            "width": 0.012 * end,
-            "yaxis": "y2",
-            "marker": {"color": BLUE},
-            "showlegend": False,
-            "hovertemplate": "%{y:,} rows<extra></extra>",
-        },
+            **_line(
+                "observed" if single else name,
+                [each[0] for each in points],
+                [each[1] for each in points],
+                {"color": COLORS[number % len(COLORS)], "width": 2},
+            ),
+            "mode": "lines+markers",
+            "marker": {"size": 7, "color": COLORS[number % len(COLORS)]},
+        }
+        for number, (name, points) in enumerate(series.items())
     ]
-    return figure(
-        traces,
-        legend="above",
-        xaxis={
-            "title": {"text": x_title},
-            "range": span,
-            "tickformat": ticks,
-            "anchor": "y2",
-        },
-        yaxis={
-            "title": {"text": y_title},
-            "range": span,
-            "tickformat": ticks,
-            "domain": [_COUNTS + _GAP, 1],
-        },
-        yaxis2={
+    axes: dict[str, Any] = {
+        "xaxis": {"title": {"text": x_title}, **ticks},
+        "yaxis": {"title": {"text": y_title}, **ticks},
+    }
+    if single:
+        axes["xaxis"]["anchor"] = "y2"
+        axes["yaxis"]["domain"] = [_COUNTS + _GAP, 1]
+        axes["yaxis2"] = {
             "title": {"text": "rows"},
             "domain": [0, _COUNTS],
             "rangemode": "tozero",
             "nticks": 3,
-        },
-        hovermode="closest",
-    )
+        }
+    return figure(traces, legend="above", hovermode="closest", **axes)
 
 
 def _line(

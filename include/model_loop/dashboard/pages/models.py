@@ -9,7 +9,7 @@ from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.classes import class_charts
 from model_loop.charts.explanations import explanation_charts
 from model_loop.charts.formatting import UNKNOWN, date_of, plain, short
-from model_loop.charts.groups import group_charts
+from model_loop.charts.groups import DISCLAIMER, group_charts
 from model_loop.charts.models import curves_chart, evaluation_charts
 from model_loop.charts.words import Words
 from model_loop.dashboard.comparable import (
@@ -23,7 +23,6 @@ from model_loop.dashboard.known import Known, PageSources
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
 from model_loop.dashboard.pages.searches import trials_chart, trials_table
 from model_loop.dashboard.types import FamilyRun
-from model_loop.models.groups import DISCLAIMER
 from model_loop.models.search import metric_title
 from model_loop.tracking.names import NUMBERS
 

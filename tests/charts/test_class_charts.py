@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from model_loop.charts.chart import Chart
-from model_loop.charts.class_numbers import MOST_CLASSES, THRESHOLDS, class_numbers, reliability
+from model_loop.charts.class_numbers import MOST_CLASSES, THRESHOLDS, class_numbers
 from model_loop.charts.classes import class_charts
 from model_loop.charts.document import document
 from model_loop.charts.groups import FEW, group_charts, group_table
@@ -122,17 +122,25 @@ def test_no_cost_is_told_where_none_is_declared() -> None:
 
 
 def test_bins_hold_all_rows() -> None:
-    """About equally many each; rows of equal probability share one."""
-    actual, probability = answers(1_000)
-    bins = reliability(actual == 1, probability)
-    assert [each["rows"] for each in bins] == [100] * 10
-    assert sum(each["happened"] for each in bins) == actual.sum()
-    total = sum(each["mean"] * each["rows"] for each in bins)
-    assert total == pytest.approx(probability.sum(), rel=1e-3)
-    flags = np.array([True, False, True, True])
-    (low, high) = reliability(flags, np.array([0.2, 0.2, 0.7, 0.7]))
-    assert (low["rows"], low["happened"], high["rows"], high["happened"]) == (2, 1, 2, 2)
-    assert reliability(flags, np.full(4, 0.3)) == [{"mean": 0.3, "happened": 3, "rows": 4}]
+    """Their shares are drawn over the band of chance, and their rows below."""
+    numbers = binary()
+    chart = named(class_charts(numbers, WORDS), "reliability")
+    assert sum(row[-1] for row in chart.table.rows) == numbers["rows"]
+    observed = sum(row[2] * row[-1] for row in chart.table.rows)
+    assert observed == pytest.approx(numbers["counts"][1], abs=0.5)
+    assert chart.figure is not None
+    traces = {each.get("name"): each for each in chart.figure["data"]}
+    assert traces["rows"]["y"] == [row[-1] for row in chart.table.rows]
+    assert traces["by chance (95 %)"]["y"] == [row[4] for row in chart.table.rows]
+    lines = named(class_charts(several(), WORDS), "reliability").figure
+    assert lines is not None
+    assert [each["name"] for each in lines["data"]] == ["as predicted", "a", "b", "c"]
+
+
+def test_many_rows_are_thinned_for_reliability() -> None:
+    """It draws their classes many times."""
+    numbers = binary(120_000)
+    assert sum(each["rows"] for each in numbers["reliability"]["bins"]) == 50_000
 
 
 def test_the_baseline_of_precision_is_the_share_of_positives() -> None:
@@ -175,7 +183,7 @@ def test_a_class_without_rows_is_named() -> None:
     assert "No test patient is of the class c." in chart.about
 
 
-def test_several_classes_are_each_against_the_rest() -> None:
+def test_linesclasses_are_each_against_the_rest() -> None:
     """One curve each, and a matrix of all of them that is read row by row."""
     numbers = several()
     charts = class_charts(numbers, WORDS)

@@ -202,7 +202,7 @@ def _confusion_by_threshold(judged: _Judged) -> Chart:
     confusion = test.get("confusion", {})
     thresholds, counts = confusion.get("thresholds", ()), confusion.get("counts", ())
     rows = [
-        (threshold, *cells, *_rates(cells), *_cost(cells, test["costs"]))
+        (threshold, *cells, *map(_rounded, (*_rates(cells), *_cost(cells, test["costs"]))))
         for threshold, cells in zip(thresholds, counts, strict=True)
     ]
     priced = ("cost",) if test.get("costs") else ()
@@ -284,11 +284,15 @@ def _cost(cells: Sequence[int], costs: Sequence[float] | None) -> tuple[float | 
 
 
 def _share(count: float, of: float) -> float | None:
-    return round(count / of, 4) if of else None
+    return count / of if of else None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def _row_shares(counts: Sequence[Sequence[int]]) -> list[list[float | None]]:
-    return [[_share(count, sum(row)) for count in row] for row in counts]
+    return [[_rounded(_share(count, sum(row))) for count in row] for row in counts]
 
 
 def _cell_texts(counts: Sequence[Sequence[int]]) -> list[list[str]]:

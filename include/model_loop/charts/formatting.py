@@ -55,4 +55,5 @@ def percent(value: float) -> str:
 
 def short(family: str) -> str:
     """A family without its module."""
-    return family.rpartition(".")[2].removesuffix("Regressor") or family
+    name = family.rpartition(".")[2]
+    return name.removesuffix("Regressor").removesuffix("Classifier") or family

@@ -70,7 +70,8 @@ def _rate(report: Mapping[str, Any], measure: str, label: str, words: Words) -> 
         f"{measure}_by_{column}_{report['class']}",
         f"{title[:1].upper()}{title[1:]} by {column}",
         label,
-        f"{about}, with 95 % intervals; the line is the rate of all. {_SHORT}{_few(rates, measure)}",
+        f"{about}, with 95 % intervals; the line is the rate of all. {_SHORT}"
+        f"{_few(rates, measure)}",
         ChartTable(
             (column, "rows", title, "low (95 %)", "high (95 %)", "less that of all", "remark"),
             rows,

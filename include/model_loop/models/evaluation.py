@@ -164,7 +164,8 @@ def errors_by_slice(
     pandas.DataFrame
         ``slice``, ``value``, number of ``rows``, ``rmse`` and ``mae`` in the unit of the target,
         and ``bias``: the mean of predicted less actual. Of classes ``log_loss`` and ``accuracy``,
-        and of two the ``share`` of positive rows, and ``bias``: the mean probability less it.
+        and of two ``recall``, ``precision``, the ``share`` of positive rows, and ``bias``: the mean
+        probability less it.
     """
     if slicing.dataset.target.is_classified:
         return _classes_by_slice(rows, actual, predicted, slicing)
@@ -197,8 +198,11 @@ def _classes_by_slice(
     )
     means = {"log_loss": ("log_loss", "mean"), "accuracy": ("accuracy", "mean")}
     if predicted.ndim == 1:
+        # Means leave out rows that are not counted: those of the other class, and other answers.
+        errors["recall"] = np.where(actual == 1, decided, np.nan)
+        errors["precision"] = np.where(decided == 1, actual, np.nan)
         errors["share"], errors["bias"] = actual, predicted - actual
-        means |= {"share": ("share", "mean"), "bias": ("bias", "mean")}
+        means |= {name: (name, "mean") for name in ("recall", "precision", "share", "bias")}
     parts = [pd.DataFrame(columns=["slice", "value", "rows", *means])]
     for name, values in slicing.slices(rows).items():
         by_value = errors.groupby(pd.Series(values), observed=True)

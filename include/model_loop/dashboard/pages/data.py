@@ -258,12 +258,7 @@ def _classes(own: Sequence[LoggedPartition], words: _Words) -> Chart:
         f"{f' = {positive}' if positive is not None else ''}.",
         ChartTable((words.partition, *series), list(zip(names, *series.values(), strict=True))),
         words.none if not own else Empty(f"The classes of no {words.partition} were logged."),
-        figures.stacked(
-            names,
-            series,
-            title=title,
-            spaced=False,
-        ),
+        figures.grouped(names, series, title=title, form=".0%"),
     )
 
 

@@ -214,10 +214,7 @@ def _class_cards(metrics: Mapping[str, float], test: Mapping[str, Any], words: W
 #: Columns of the comparison by metric, the first of which ranks.
 _COMPARED_BY = {
     "rmse": ("validation_rmse", "test_rmse", "test_mae", "test_r2"),
-    "log_loss": (
-        *("validation_log_loss", "test_log_loss", "test_roc_auc", "test_average_precision"),
-        "test_accuracy",
-    ),
+    "log_loss": (*("validation_log_loss", "test_log_loss", "test_roc_auc", "test_accuracy"),),
 }
 
 
@@ -226,6 +223,8 @@ def _comparison(runs: Sequence[FamilyRun], known: Known) -> Chart:
     words = known.sources.words
     compared, unit = _ranked(runs[:_COMPARED], words.metric), words.unit
     errors = f"errors in {unit}" if unit else "errors"
+    if words.is_classified:
+        errors = "a lower log loss is better"
     columns = _COMPARED_BY[words.metric]
     rows = [
         (

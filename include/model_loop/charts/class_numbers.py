@@ -94,14 +94,14 @@ def _reliability(
         "by_chance": round(measured.by_chance, _DIGITS),
         "bins": [
             {
-                "class": classes.texts[each.code],
-                "rows": int(each.rows),
+                "class": classes.texts[each["code"]],
+                "rows": int(each["rows"]),
                 **{
-                    name: round(float(getattr(each, name)), _DIGITS)
+                    name: round(float(each[name]), _DIGITS)
                     for name in ("predicted", "observed", "low", "high")
                 },
             }
-            for each in curve.itertuples()
+            for each in curve.to_dict(orient="records")
         ],
     }
 

@@ -67,7 +67,7 @@ class Words:
 
     @property
     def constant(self) -> str:
-        """What a rule without any column says of each row."""
+        """Answer of a rule without any column, which is the same for each row."""
         return "the share of the classes" if self.is_classified else "the median"
 
     def score(self, value: float | None, digits: int = 2) -> str:

@@ -28,17 +28,28 @@ class Contributions(NamedTuple):
     Parameters
     ----------
     base
-        Amount that they are added to.
+        Amount that they are added to; of classes one for each row, shape (rows,).
     added
         Amounts, shape (rows, columns of the table); with `base` they add up to the prediction.
     average
         Whether `base` is the average prediction of the rows that the version has learned from;
         otherwise it is the intercept.
+    unit
+        Unit of the amounts where it is not the target's: ``log-odds`` or ``probability``.
+    answered
+        Whether they add up to the answer in that unit; otherwise the answer is calibrated
+        afterwards, by a curve.
+    outputs
+        Codes of the classes for which the amounts count, shape (rows,): of two the positive one, of
+        several ones the predicted one. None of numbers.
     """
 
-    base: float
+    base: float | npt.NDArray[np.float64]
     added: npt.NDArray[np.float64]
     average: bool
+    unit: str = ""
+    answered: bool = True
+    outputs: npt.NDArray[np.int64] | None = None
 
     @property
     def method(self) -> str:

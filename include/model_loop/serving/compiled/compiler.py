@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +26,14 @@ from upath import UPath
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.errors import InvalidInputError, ModelLoopError
+from model_loop.models.outcomes import predict_outcomes
 from model_loop.objects.files import atomic_write
 from model_loop.scoring.notices import watch_of
 from model_loop.scoring.predictor import Predictor
 from model_loop.scoring.reasons import Explain
 from model_loop.scoring.rows import Rows, from_frame, to_frame
 from model_loop.serving.compiled import forests
+from model_loop.serving.compiled.classifiers import flatten_classifier
 from model_loop.serving.compiled.columns import Vocabulary
 from model_loop.serving.compiled.encoders import forms_of
 from model_loop.serving.compiled.explaining import (
@@ -40,8 +43,11 @@ from model_loop.serving.compiled.explaining import (
     numbers_of,
     require_reasons,
 )
+from model_loop.serving.compiled.flat import Linear, Trees
+from model_loop.serving.compiled.links import Scores
 from model_loop.serving.compiled.model import CompiledModel, NotCompiledError, Predict
 from model_loop.serving.compiled.orders import CompilerResult, Order, write_outcome
+from model_loop.serving.compiled.shapley import Covers
 from model_loop.serving.compiled.stored import (
     KEPT_FORM,
     LOGGED_FORM,
@@ -180,8 +186,7 @@ def predict_by(dataset: Dataset, loaded: LoadedModel, columns: tuple[str, ...]) 
     """Return a function that predicts by the registered model itself."""
 
     def predict(rows: Rows) -> np.ndarray:
-        frame = to_frame(dataset, rows, columns)
-        return np.asarray(loaded.model.predict(frame), dtype=np.float64)
+        return predict_outcomes(loaded.model, to_frame(dataset, rows, columns), dataset.target)
 
     return predict
 
@@ -228,10 +233,7 @@ def _form(
     width = forms.sound_width(tables)
     if width is None:
         raise NotCompiledError("the tables of its encoder do not fit together")
-    flattened = forests.flatten(estimator, selected.places if selected else None, width)
-    if flattened is None:
-        raise NotCompiledError(f"{type(estimator).__name__} has no compiled form")
-    flat, covers = flattened
+    flat, covers = _flattened(dataset, estimator, selected.places if selected else None, width)
     if waits and numbers_of(flat) > MOST_NUMBERS:
         # They would be further memory of a server, for nothing.
         covers = covers[:0]
@@ -244,6 +246,17 @@ def _form(
         predictions = predict_by(dataset, loaded, columns)(generated)
     origins = forms.origins(encoder, tables)
     return CompiledModel(dataset, tables, flat, generated, predictions, vocabulary, origins, covers)
+
+
+def _flattened(
+    dataset: Dataset, estimator: object, places: Sequence[int] | None, width: int
+) -> tuple[Trees | Linear | Scores, Covers]:
+    if dataset.target.is_classified:
+        return flatten_classifier(estimator, places, width, dataset.target.labels)
+    flattened = forests.flatten(estimator, places, width)
+    if flattened is None:
+        raise NotCompiledError(f"{type(estimator).__name__} has no compiled form")
+    return flattened
 
 
 def _only_casts(step: object) -> bool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 
 from model_loop.errors import InvalidInputError
 from model_loop.scoring.reasons import Contributions, Explain
 from model_loop.scoring.rows import Rows
 from model_loop.serving.compiled.flat import Linear, Trees
+from model_loop.serving.compiled.links import Scores, added_scale
 from model_loop.serving.compiled.model import CompiledModel
 from model_loop.serving.compiled.origins import by_origin
 from model_loop.serving.compiled.shapley import points_of, shapley_of
@@ -18,8 +22,11 @@ MOST_NUMBERS = 5_000_000
 _SECONDS = 17e-9
 
 
-def numbers_of(flat: Trees | Linear) -> int:
+def numbers_of(flat: Trees | Linear | Scores) -> int:
     """Return how many numbers are computed at most for the reasons of one row."""
+    if isinstance(flat, Scores):
+        # Only the score of the predicted class is taken apart.
+        return max(map(numbers_of, flat.columns))
     if isinstance(flat, Linear):
         return len(flat.weights)
     feature = flat.nodes["feature"]
@@ -55,11 +62,12 @@ def require_reasons(form: CompiledModel | None, what: str, why: str = "") -> Com
         raise no_reasons(what, why)
     if form.origins is None:
         raise no_reasons(what, "its compiled form is of an earlier version of this package")
-    if isinstance(form.flat, Trees) and not len(form.covers):
+    nodes = sum(len(each.nodes) for each in form.columns if isinstance(each, Trees))
+    if nodes and not len(form.covers):
         seconds = numbers_of(form.flat) * _SECONDS
         raise InvalidInputError(
             what,
-            f"gives reasons in files only: its trees have {len(form.flat.nodes):,} nodes, so that "
+            f"gives reasons in files only: its trees have {nodes:,} nodes, so that "
             f"those of one row take about {seconds:.1g} s",
             "Score a file with the option explain: the DAG batch_scoring, or model-loop score.",
         )
@@ -70,11 +78,36 @@ def explainer_of(form: CompiledModel) -> Explain:
     """Return a function that explains the predictions of a form; see `require_reasons`."""
     origins = form.origins
     assert origins is not None
-    shapley, columns = shapley_of(form.flat, form.covers), len(form.dataset.columns)
+    columns, flats = len(form.dataset.columns), form.columns
+    ends = np.cumsum([len(each.nodes) for each in flats if isinstance(each, Trees)], dtype=np.int64)
+    covers = np.split(form.covers, ends[:-1]) if len(ends) else [form.covers] * len(flats)
+    shapley = [shapley_of(each, own) for each, own in zip(flats, covers, strict=True)]
+
+    def added(rows: Rows, outputs: Sequence[int]) -> npt.NDArray[np.float64]:
+        together = [
+            by_origin(shapley[output].of(row), origins, columns)
+            for row, output in zip(form.design(rows), outputs, strict=True)
+        ]
+        return np.array(together).reshape(len(rows), columns)
+
+    is_forest = isinstance(flats[0], Trees)
+    if not isinstance(form.flat, Scores):
+        base = shapley[0].base
+        return lambda rows: Contributions(base, added(rows, [0] * len(rows)), is_forest)
+    predict, scale = form.predictor(machine_code=False), added_scale(form.flat)
+    bases = scale.factors * np.array([each.base for each in shapley]) + scale.shifts
 
     def explain(rows: Rows) -> Contributions:
-        added = [by_origin(shapley.of(row), origins, columns) for row in form.design(rows)]
-        together = np.array(added).reshape(len(rows), columns)
-        return Contributions(shapley.base, together, isinstance(form.flat, Trees))
+        outputs = np.zeros(len(rows), dtype=np.int64)
+        if len(flats) > 1:
+            outputs = predict(rows).argmax(axis=1)
+        return Contributions(
+            bases[outputs],
+            added(rows, outputs.tolist()) * scale.factors[outputs, np.newaxis],
+            is_forest,
+            unit=scale.unit,
+            answered=scale.answered,
+            outputs=outputs if len(flats) > 1 else np.ones(len(rows), dtype=np.int64),
+        )
 
     return explain

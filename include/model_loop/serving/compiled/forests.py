@@ -26,6 +26,7 @@ _Floats = npt.NDArray[np.float64]
 Flattened = tuple[Trees | Linear, Covers]
 """A flat estimator, and the covers of its nodes; of a linear model there are none."""
 
+_BINARY = "binary:logistic"
 _IDENTITY = frozenset({"reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror"})
 
 
@@ -41,28 +42,43 @@ def flatten(estimator: object, places: Sequence[int] | None, width: int) -> Flat
     """
     columns = np.arange(width) if places is None else np.asarray(places, dtype=np.int64)
     if isinstance(estimator, BoosterRegressor):
-        return _booster(estimator, columns)
+        made = booster(estimator, columns, _IDENTITY)
+        return made[0] if made else None
     if isinstance(estimator, GradientBoostingRegressor):
         return _boosted(estimator, columns)
     if isinstance(estimator, RandomForestRegressor | ExtraTreesRegressor):
-        return _forest([tree.tree_ for tree in estimator.estimators_], columns)
+        return forest([tree.tree_ for tree in estimator.estimators_], columns)
     if isinstance(estimator, DecisionTreeRegressor):
-        return _forest([estimator.tree_], columns)
+        return forest([estimator.tree_], columns)
     if isinstance(estimator, LinearModel):
-        return _linear(estimator, columns, width), np.zeros(0, dtype=np.float32)
+        return linear(estimator, columns, width)[0], np.zeros(0, dtype=np.float32)
     return None
 
 
-def _linear(estimator: Any, columns: _Ints, width: int) -> Linear:  # noqa: ANN401 - scikit-learn has no types
-    weights = np.zeros(width)
-    weights[columns] = np.ravel(estimator.coef_)
-    return Linear(weights, float(np.ravel(estimator.intercept_)[0]))
+def linear(estimator: Any, columns: _Ints, width: int) -> list[Linear]:  # noqa: ANN401 - scikit-learn has no types
+    """Return a linear model for each output of an estimator of scikit-learn."""
+    coefficients = np.atleast_2d(estimator.coef_)
+    intercepts = np.broadcast_to(np.ravel(estimator.intercept_), len(coefficients))
+    weights = np.zeros((len(coefficients), width))
+    weights[:, columns] = coefficients
+    return [Linear(*each) for each in zip(weights, intercepts.tolist(), strict=True)]
 
 
-def _forest(
-    trees: Iterable[Any], columns: _Ints, *, base: float = 0.0, rate: float = 0
+def forest(
+    trees: Iterable[Any],
+    columns: _Ints,
+    *,
+    base: float = 0.0,
+    rate: float = 0,
+    outputs: int | slice = 0,
 ) -> Flattened:
-    """Trees of scikit-learn, averaged, or added with a learning rate."""
+    """Flatten trees of scikit-learn that are averaged, or added with a learning rate.
+
+    Parameters
+    ----------
+    outputs
+        Values of each leaf that are used: one, or the shares of several classes.
+    """
     flat = _Flat()
     for tree in trees:
         leaf = tree.children_left < 0
@@ -71,7 +87,7 @@ def _forest(
             tree.children_right,
             np.where(leaf, 0, columns[np.where(leaf, 0, tree.feature)]),
             _rounded_down(tree.threshold),
-            tree.value[:, 0, 0],
+            tree.value[:, 0, outputs],
             tree.missing_go_to_left.astype(bool),
             tree.weighted_n_node_samples,
         )
@@ -81,7 +97,7 @@ def _forest(
 def _boosted(estimator: GradientBoostingRegressor, columns: _Ints) -> Flattened | None:
     if not isinstance(estimator.init_, DummyRegressor):
         return None
-    return _forest(
+    return forest(
         [tree.tree_ for tree in estimator.estimators_[:, 0]],
         columns,
         base=float(estimator.init_.constant_[0, 0]),
@@ -89,19 +105,31 @@ def _boosted(estimator: GradientBoostingRegressor, columns: _Ints) -> Flattened 
     )
 
 
-def _booster(estimator: BoosterRegressor, columns: _Ints) -> Flattened | None:
+def booster(estimator: Any, columns: _Ints, objectives: frozenset[str]) -> list[Flattened] | None:  # noqa: ANN401 - an estimator around a booster
+    """Flatten the trees of each output of a booster; None if it is of another kind.
+
+    Parameters
+    ----------
+    objectives
+        Objectives whose sums of leaves are wanted as they are.
+    """
     best = estimator.booster_[: estimator.best_rounds_]
     learner = json.loads(best.save_raw("json"))["learner"]
-    booster, objective = learner["gradient_booster"], learner["objective"]["name"]
-    if booster["name"] != "gbtree" or objective not in _IDENTITY:
+    boosted, objective = learner["gradient_booster"], learner["objective"]["name"]
+    if boosted["name"] != "gbtree" or objective not in objectives:
         return None
-    flat = _Flat()
-    for tree in booster["model"]["trees"]:
+    base = np.ravel(json.loads(learner["learner_model_param"]["base_score"])).astype(np.float32)
+    if objective == _BINARY:
+        # It is stored as a probability, and added as log-odds.
+        base = -np.log(np.float32(1) / base - np.float32(1))
+    model, outputs = boosted["model"], max(int(learner["learner_model_param"]["num_class"]), 1)
+    flats = [_Flat() for _ in range(outputs)]
+    for tree, output in zip(model["trees"], model["tree_info"], strict=True):
         if any(tree["split_type"]):
             return None
         left = np.asarray(tree["left_children"])
         conditions = np.asarray(tree["split_conditions"], dtype=np.float32)
-        flat.add(
+        flats[output].add(
             left,
             np.asarray(tree["right_children"]),
             np.where(left < 0, 0, columns[np.asarray(tree["split_indices"])]),
@@ -111,9 +139,11 @@ def _booster(estimator: BoosterRegressor, columns: _Ints) -> Flattened | None:
             np.asarray(tree["default_left"], dtype=bool),
             np.asarray(tree["sum_hessian"], dtype=np.float64),
         )
-    base = json.loads(learner["learner_model_param"]["base_score"])
-    start = float(np.float32(np.ravel(base)[0]))
-    return flat.finish(base=start, scale=1.0, single=True, absent=np.nan)
+    starts = np.broadcast_to(base, outputs).tolist()
+    return [
+        flat.finish(base=start, scale=1.0, single=True, absent=np.nan)
+        for flat, start in zip(flats, starts, strict=True)
+    ]
 
 
 def _rounded_down(thresholds: _Floats) -> npt.NDArray[np.float32]:

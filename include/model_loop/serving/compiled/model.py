@@ -18,6 +18,7 @@ from model_loop.scoring.rows import Rows
 from model_loop.serving.compiled.encoders import forms_of
 from model_loop.serving.compiled.errors import NotCompiledError
 from model_loop.serving.compiled.flat import Linear, Trees
+from model_loop.serving.compiled.links import STEPS, Scores
 from model_loop.serving.compiled.origins import Origins
 from model_loop.serving.compiled.shapley import Covers
 from model_loop.serving.compiled.soundness import is_explaining, is_sample, is_sound
@@ -25,18 +26,23 @@ from model_loop.serving.compiled.soundness import is_explaining, is_sample, is_s
 __all__ = ["FORMAT", "NUMBER", "TOLERANCE", "CompiledModel", "NotCompiledError", "Predict"]
 
 #: By how much the compiled form may differ from the registered model: a share of the largest
-#: prediction of the sample, and in any case so much.
-_SHARE, TOLERANCE = 1e-9, 1e-5
+#: prediction of the sample, and in any case so much; and so much of a probability.
+_SHARE, TOLERANCE, PROBABILITY_TOLERANCE = 1e-9, 1e-5, 1e-6
 
 #: Name and number of the format of a stored form.
 FORMAT, NUMBER = "model_loop.compiled", 1
+#: Number of the forms of classifiers, which earlier versions cannot read.
+CLASSIFIER_NUMBER = 2
 #: Names of the same format in forms of earlier versions; the first ones have none.
 _FORMER = (None, ("trip_duration.compiled", 1))
+
+#: Steps from scores to probabilities; a calibrated calibration has eight.
+_MOST_STEPS = 16
 
 Targets = npt.NDArray[np.float64]
 Predict = Callable[[Rows], Targets]
 
-_FLAT = {kind.__name__: kind for kind in (Trees, Linear)}
+_FLAT: dict[str, type[Any]] = {kind.__name__: kind for kind in (Trees, Linear)}
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class CompiledModel:
         Rows on which it has to agree with the registered model; categories that are texts as their
         places in the vocabulary.
     predictions
-        Predictions of the registered model for them.
+        Predictions of the registered model for them, as `verify` returns them.
     vocabulary
         Texts of the categories that it knows, by the places of their columns.
     origins
@@ -65,7 +71,7 @@ class CompiledModel:
 
     dataset: Dataset
     tables: Any
-    flat: Trees | Linear
+    flat: Trees | Linear | Scores
     sample: Rows
     predictions: Targets
     vocabulary: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
@@ -74,6 +80,8 @@ class CompiledModel:
 
     def verify(self, *, machine_code: bool = True) -> Predict:
         """Return a function that predicts by this form, once it agrees with the registered model.
+
+        It returns numbers, or the probabilities of classes, as `models.outcomes` describes them.
 
         Parameters
         ----------
@@ -86,27 +94,49 @@ class CompiledModel:
         NotCompiledError
             If there is no machine code for it, or it says something else.
         """
-        forms, tables, flat = forms_of(self.dataset), self.tables, self.flat
-        kernel = forms.kernel(tables, flat, machine_code=machine_code)
-        if kernel is None:
-            raise NotCompiledError("linear models of dense columns have no compiled form")
-        codes = self._codes
-
-        def predict(rows: Rows) -> Targets:
-            if codes and rows.dtype == object:
-                rows = _coded(rows, codes)
-            predictions = np.empty(len(rows))
-            kernel(rows, tables, flat, predictions)
-            return predictions
-
+        predict = self.predictor(machine_code=machine_code)
         difference = float(np.max(np.abs(predict(self.sample) - self.predictions)))
         tolerance = max(TOLERANCE, _SHARE * float(np.max(np.abs(self.predictions))))
+        if isinstance(self.flat, Scores):
+            tolerance = PROBABILITY_TOLERANCE
         # Written so that NaN is too much.
         if not difference <= tolerance:
             raise NotCompiledError(
                 f"its compiled form differs by up to {difference:g} on the sample"
             )
         return predict
+
+    def predictor(self, *, machine_code: bool) -> Predict:
+        """Return the function of `verify`, which has verified nothing.
+
+        Raises
+        ------
+        NotCompiledError
+            If there is no machine code for it.
+        """
+        forms, tables, flat = forms_of(self.dataset), self.tables, self.flat
+        kernels = []
+        for each in self.columns:
+            kernel = forms.kernel(tables, each, machine_code=machine_code)
+            if kernel is None:
+                raise NotCompiledError("linear models of dense columns have no compiled form")
+            kernels.append((kernel, each))
+        codes = self._codes
+
+        def predict(rows: Rows) -> Targets:
+            if codes and rows.dtype == object:
+                rows = _coded(rows, codes)
+            predictions = np.empty((len(kernels), len(rows)))
+            for (kernel, each), column in zip(kernels, predictions, strict=True):
+                kernel(rows, tables, each, column)
+            return flat.probabilities(predictions) if isinstance(flat, Scores) else predictions[0]
+
+        return predict
+
+    @property
+    def columns(self) -> tuple[Trees | Linear, ...]:
+        """Flat estimators, each of which makes a number of a row."""
+        return self.flat.columns if isinstance(self.flat, Scores) else (self.flat,)
 
     @functools.cached_property
     def _codes(self) -> list[tuple[int, dict[str, float]]]:
@@ -117,13 +147,15 @@ class CompiledModel:
 
     def design(self, rows: Rows) -> npt.NDArray[np.float64]:
         """Return the design matrix of rows, shape (rows, columns of the encoder)."""
-        absent = self.flat.absent if isinstance(self.flat, Trees) else 0.0
+        first = self.columns[0]
+        absent = first.absent if isinstance(first, Trees) else 0.0
         plain = _coded(rows, self._codes) if rows.dtype == object else rows
         return forms_of(self.dataset).design(plain, self.tables, absent)
 
     def write(self, file: BinaryIO) -> None:
         """Write it where a file is."""
-        parts: dict[str, Any] = {"format": FORMAT, "number": NUMBER}
+        number = CLASSIFIER_NUMBER if isinstance(self.flat, Scores) else NUMBER
+        parts: dict[str, Any] = {"format": FORMAT, "number": number}
         # The name of the predictions is that of the first forms.
         parts |= {"sample": self.sample, "minutes": self.predictions}
         if self.vocabulary:
@@ -132,9 +164,11 @@ class CompiledModel:
             ).decode()
         if self.origins is not None:
             parts |= {"origins": self.origins, "covers": self.covers}
-        for name, part in (("tables", self.tables), ("flat", self.flat)):
-            parts[name] = type(part).__name__
-            parts |= {f"{name}.{key}": value for key, value in part._asdict().items()}
+        parts |= _fields("tables", self.tables)
+        if isinstance(self.flat, Scores):
+            parts |= _fields_of_scores(self.flat)
+        else:
+            parts |= _fields("flat", self.flat)
         np.savez(file, **parts)
 
     @classmethod
@@ -158,10 +192,12 @@ class CompiledModel:
             raise NotCompiledError(str(error)) from error
         with np.load(plain, allow_pickle=False) as parts:
             found = (str(parts["format"]), int(parts["number"])) if "format" in parts else None
-            if found not in {(FORMAT, NUMBER), *_FORMER}:
+            if found not in {(FORMAT, NUMBER), (FORMAT, CLASSIFIER_NUMBER), *_FORMER}:
                 raise NotCompiledError(f"it is stored in the format {found}")
             forms = forms_of(dataset)
-            tables, flat = _part(parts, "tables", forms.kinds), _part(parts, "flat", _FLAT)
+            tables = _part(parts, "tables", forms.kinds)
+            is_classifier = found == (FORMAT, CLASSIFIER_NUMBER)
+            flat = _scores(parts, dataset) if is_classifier else _part(parts, "flat", _FLAT)
             sample, predictions = parts["sample"], parts["minutes"]
             stored = str(parts["vocabulary"]) if "vocabulary" in parts else "{}"
             explaining = (parts["origins"], parts["covers"]) if "origins" in parts else ()
@@ -169,8 +205,8 @@ class CompiledModel:
         width = forms.sound_width(tables)
         if (
             width is None
-            or not is_sound(width, flat)
-            or not is_sample(dataset.columns, sample, predictions)
+            or not is_sound(width, dataset.target, flat)
+            or not is_sample(dataset, sample, predictions)
         ):
             raise NotCompiledError("its stored parts do not fit together")
         if explaining and not is_explaining(width, len(dataset.columns), flat, *explaining):
@@ -178,13 +214,69 @@ class CompiledModel:
         return cls(dataset, tables, flat, sample, predictions, vocabulary, *explaining)
 
 
-def _part(parts: Any, name: str, kinds: Mapping[str, Any]) -> Any:  # noqa: ANN401 - one of our named tuples
+def _fields(name: str, part: Any) -> dict[str, Any]:  # noqa: ANN401 - one of our named tuples
+    return {name: type(part).__name__} | {
+        f"{name}.{key}": value for key, value in part._asdict().items()
+    }
+
+
+def _fields_of_scores(scores: Scores) -> dict[str, Any]:
+    """Return the parts of a classifier; an array that several of its columns share once."""
+    parts: dict[str, Any] = {
+        "flat": Scores.__name__,
+        "flat.columns": len(scores.columns),
+        "flat.steps": len(scores.steps),
+        "flat.unit": scores.unit,
+    }
+    first = scores.columns[0]._asdict()
+    for number, column in enumerate(scores.columns):
+        fields = _fields(f"flat.column{number}", column)
+        parts |= {
+            name: value
+            for name, value in fields.items()
+            if not (number and value is first.get(name.rpartition(".")[2]))
+            or not isinstance(value, np.ndarray)
+        }
+    for number, step in enumerate(scores.steps):
+        parts |= _fields(f"flat.step{number}", step)
+    return parts
+
+
+def _scores(parts: Any, dataset: Dataset) -> Scores:  # noqa: ANN401 - an archive of arrays
+    classes = dataset.target.classes
+    columns, steps = int(parts["flat.columns"]), int(parts["flat.steps"])
+    most = len(classes.labels) if classes else 0
+    if not (0 < columns <= most and 0 <= steps <= _MOST_STEPS):
+        raise NotCompiledError("its stored parts do not fit together")
+    first = _part(parts, "flat.column0", _FLAT)
+    return Scores(
+        (
+            first,
+            *(
+                _part(parts, f"flat.column{number}", _FLAT, first._asdict())
+                for number in range(1, columns)
+            ),
+        ),
+        tuple(_part(parts, f"flat.step{number}", STEPS) for number in range(steps)),
+        str(parts["flat.unit"]),  # type: ignore[arg-type]  # its soundness is checked
+    )
+
+
+def _part(
+    parts: Any,  # noqa: ANN401 - an archive of arrays
+    name: str,
+    kinds: Mapping[str, Any],
+    shared: Mapping[str, Any] | None = None,
+) -> Any:  # noqa: ANN401 - one of our named tuples
     kind = kinds[str(parts[name])]
     # A field that an earlier version had not has a default.
     names = [key for key in kind._fields if f"{name}.{key}" in parts]
     values = {key: parts[f"{name}.{key}"] for key in names}
+    given = {key: value for key, value in (shared or {}).items() if key in kind._fields}
     # Numbers come back as arrays without a dimension.
-    return kind(**{key: one if one.ndim else one.item() for key, one in values.items()})
+    return kind(
+        **{**given, **{key: one if one.ndim else one.item() for key, one in values.items()}}
+    )
 
 
 def _coded(rows: Rows, codes: list[tuple[int, dict[str, float]]]) -> Rows:

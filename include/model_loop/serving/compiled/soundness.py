@@ -6,52 +6,104 @@ from typing import Any
 
 import numpy as np
 
-from model_loop.datasets.columns import Columns
+from model_loop.datasets.dataset import Dataset, Target
 from model_loop.serving.compiled.flat import NODE, SIDE_BY_SIDE, Linear, Trees
+from model_loop.serving.compiled.links import (
+    Affine,
+    Isotonic,
+    Logistic,
+    Logits,
+    Scores,
+    Softmax,
+    Step,
+)
 
 #: Levels of a tree; learned ones have some dozens.
 _LEVELS = 1_000
 
 
-def is_sound(width: int, flat: Trees | Linear) -> bool:
+def is_sound(width: int, target: Target, flat: Trees | Linear | Scores) -> bool:
     """Return whether every number that is followed leads to where there is something.
 
     Parameters
     ----------
     width
         Columns of the design matrix.
+    target
+        The target that is predicted: numbers, or probabilities of its classes.
     """
+    if isinstance(flat, Scores):
+        count = len(flat.columns)
+        return (
+            target.classes is not None
+            and count == (1 if target.classes.is_binary else len(target.classes.labels))
+            and flat.unit in {"log-odds", "probability"}
+            and all(_is_flat(each, width) for each in flat.columns)
+            and all(_is_step(step, count) for step in flat.steps)
+        )
+    return not target.is_classified and _is_flat(flat, width)
+
+
+def _is_flat(flat: Trees | Linear, width: int) -> bool:
     if isinstance(flat, Linear):
-        return is_array(flat.weights, np.float64, (width,))
+        return is_array(flat.weights, np.float64, (width,)) and _is_number(flat.base)
     return _is_forest(flat, width)
 
 
-def is_sample(columns: Columns, sample: Any, predictions: Any) -> bool:  # noqa: ANN401 - whatever a file holds
+def _is_step(step: Step, columns: int) -> bool:
+    """Return whether the arrays of a step are those of so many columns."""
+    if isinstance(step, Affine):
+        return all(is_array(each, np.float64, (columns,)) for each in step)
+    if isinstance(step, Isotonic):
+        ends = step.ends
+        return bool(
+            is_array(ends, np.int32, (columns,))
+            and (np.diff(ends, prepend=0) > 0).all()
+            and is_array(step.inputs, np.float64, (int(ends[-1]),))
+            and is_array(step.outputs, np.float64, step.inputs.shape)
+        )
+    if isinstance(step, Logits):
+        return _is_number(step.least)
+    return not isinstance(step, Logistic | Softmax) or isinstance(step.single, bool)
+
+
+def is_sample(dataset: Dataset, sample: Any, predictions: Any) -> bool:  # noqa: ANN401 - whatever a file holds
     """Return whether there are rows that requests could hold, and a prediction of each of them."""
+    classes = dataset.target.classes
+    shape = (
+        (len(sample),)
+        if classes is None or classes.is_binary
+        else (len(sample), len(classes.labels))
+    )
     return (
         len(sample) > 0
-        and is_array(sample, np.float64, (len(sample), len(columns)))
-        and is_array(predictions, np.float64, (len(sample),))
+        and is_array(sample, np.float64, (len(sample), len(dataset.columns)))
+        and is_array(predictions, np.float64, shape)
     )
 
 
 def is_explaining(
     width: int,
     columns: int,
-    flat: Trees | Linear,
+    flat: Trees | Linear | Scores,
     origins: Any,  # noqa: ANN401 - as above
     covers: Any,  # noqa: ANN401 - as above
 ) -> bool:
     """Return whether every column has an origin among those of a row, and every node a cover."""
-    nodes = () if isinstance(flat, Linear) else flat.nodes
+    columns_of_scores = flat.columns if isinstance(flat, Scores) else (flat,)
+    nodes = sum(len(each.nodes) for each in columns_of_scores if isinstance(each, Trees))
     return bool(
         origins.ndim == 2  # noqa: PLR2004 - a matrix
         and is_array(origins, np.int16, (width, origins.shape[1]))
         and ((origins >= -1) & (origins < columns)).all()
         and is_array(covers, np.float32, (len(covers),))
-        and len(covers) in {0, len(nodes)}
+        and len(covers) in {0, nodes}
         and (np.isfinite(covers) & (covers >= 0)).all()
     )
+
+
+def _is_number(value: Any) -> bool:  # noqa: ANN401 - as above
+    return isinstance(value, float)
 
 
 def is_array(value: Any, dtype: Any, shape: tuple[int, ...]) -> bool:  # noqa: ANN401 - as above

@@ -8,6 +8,7 @@ stands for the model, in servers, in DAGs and at the gate.
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 import zipfile
 from collections.abc import Callable, Iterator
@@ -69,7 +70,7 @@ class FormPredictor:
     columns: tuple[str, ...]
 
     def predict(self, rows: Any, /) -> npt.NDArray[np.float64]:  # noqa: ANN401 - as scikit-learn's
-        """Return predictions of raw rows, shape (rows,)."""
+        """Return predictions of raw rows, as `models.outcomes` describes them."""
         frame: pd.DataFrame = rows
         return self.by_rows(from_frame(self.form.dataset, frame, self.columns))
 
@@ -94,7 +95,8 @@ def load_answering(tracker: Tracker, name: str, version: int) -> Answering:
         dataset = dataset_of_version(name, version, declaration)
         form = proven_form(tracker.client, name, version, error, dataset, machine_code=False)
         predict = form.verify(machine_code=False)
-        megabytes = sum(one.nbytes for one in form.flat if isinstance(one, np.ndarray)) / 1e6
+        arrays = itertools.chain.from_iterable(form.columns)
+        megabytes = sum(one.nbytes for one in arrays if isinstance(one, np.ndarray)) / 1e6
         logger.warning("%s Its compiled form goes on answering.", error)
         return CompiledVersion(
             FormPredictor(form, predict, columns),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 from collections.abc import Callable
 from typing import Any
@@ -101,6 +102,7 @@ def calibrated(base: Any, method: str, matrix: Any, labels: np.ndarray) -> Calib
     )
 
 
+@functools.cache
 def model_of(
     family: str,
     classes: Classes,

@@ -76,7 +76,8 @@ def by_library(model: Pipeline, dataset: Dataset, rows: Rows, columns: Any) -> t
 
 def by_column(form: CompiledModel, rows: Rows) -> tuple[npt.NDArray[np.float64], float]:
     """Return what each column of the design matrix adds, as the compiled form says."""
-    shapley = shapley_of(form.flat, form.covers)
+    (flat,) = form.columns
+    shapley = shapley_of(flat, form.covers)
     return np.array([shapley.of(row) for row in form.design(rows)]), shapley.base
 
 

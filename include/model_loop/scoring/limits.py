@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Names in answers, in the log and in scored files.
 LOWER, UPPER, LEVEL = "lower", "upper", "level"
+#: Names of what is said of classes.
+LABEL, PROBABILITIES, THRESHOLD, CLASSES = "label", "probabilities", "threshold", "classes"
 
 _SECONDS_PER_HOUR = 3_600
 #: Significant digits in words.
@@ -60,11 +62,22 @@ def read_level(given: object) -> float:
 
 def limit_names(taken: Collection[str]) -> tuple[str, str, str]:
     """Return the names of limits and level beside columns, which may have the same names."""
+    return _free(LOWER, taken), _free(UPPER, taken), _free(LEVEL, taken)
 
-    def free(name: str) -> str:
-        return free(f"predicted_{name}") if name in taken else name
 
-    return free(LOWER), free(UPPER), free(LEVEL)
+def class_names(taken: Collection[str], *, several: bool) -> tuple[str, str]:
+    """Return the names of probabilities, and of threshold or set of classes, beside columns.
+
+    Parameters
+    ----------
+    several
+        Whether there are more than two classes, and thus sets.
+    """
+    return _free(PROBABILITIES, taken), _free(CLASSES if several else THRESHOLD, taken)
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    return _free(f"predicted_{name}", taken) if name in taken else name
 
 
 def limits_of_rows(

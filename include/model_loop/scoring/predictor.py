@@ -10,14 +10,16 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
+from model_loop.datasets.classes import HALF
 from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.registry import dataset_of_variant, find_variant, variants
 from model_loop.datasets.stored import dataset_of_text
 from model_loop.errors import InvalidInputError
 from model_loop.intervals.adaptive import NO_CORRECTION, Correction
 from model_loop.intervals.calibrated import Intervals
-from model_loop.models.outcomes import predict_outcomes
+from model_loop.models.outcomes import parts_of_classifier, predict_outcomes
 from model_loop.scoring.notices import ValueWatch, watch_of
+from model_loop.scoring.outcomes import Deciding, deciding_of
 from model_loop.tracking.corrections import correction_of
 from model_loop.tracking.deployments import (
     Standings,
@@ -122,6 +124,8 @@ class Predictor:
         Intervals around its predictions; None where they were not stored.
     correction
         Correction of the intervals when the version was loaded.
+    deciding
+        Rules by which it answers with classes; None where it answers with numbers.
     """
 
     version: RegisteredVersion
@@ -130,6 +134,7 @@ class Predictor:
     watch: ValueWatch | None = None
     intervals: Intervals | None = None
     correction: Correction = NO_CORRECTION
+    deciding: Deciding | None = None
 
     @property
     def pipeline(self) -> Pipeline | None:
@@ -137,10 +142,12 @@ class Predictor:
         return self.model if isinstance(self.model, Pipeline) else None
 
     def predict(self, rows: pd.DataFrame) -> Targets:
-        """Predict the outcomes of rows from their raw columns; see `models.outcomes`."""
+        """Predict rows from their raw columns, as `models.outcomes` describes predictions."""
+        target = self.version.dataset.target
         if rows.empty:
-            return np.empty(0)
-        return predict_outcomes(self.model, rows[list(self.columns)], self.version.dataset.target)
+            several = target.kind == "multiclass"
+            return np.empty((0, len(target.labels.labels)) if several else 0)
+        return predict_outcomes(self.model, rows[list(self.columns)], target)
 
 
 def parse_model(text: str, service: str) -> Named:
@@ -323,4 +330,15 @@ def load_predictor(
     if loaded.intervals is not None:
         tags = versions.tracker.client.get_registered_model(versions.name).tags
         correction = correction_of(tags, version.number)
-    return Predictor(version, loaded.model, tuple(columns), watch, loaded.intervals, correction)
+    deciding = deciding_of(version.dataset.target, _threshold(loaded.model), loaded.decision)
+    return Predictor(
+        version, loaded.model, tuple(columns), watch, loaded.intervals, correction, deciding
+    )
+
+
+def _threshold(model: Predicts) -> float:
+    """Return the threshold by which a model answers with the positive class of two."""
+    if isinstance(model, Pipeline):
+        return parts_of_classifier(model.steps[-1][1]).threshold
+    # A compiled form that answers for a model has its threshold.
+    return float(getattr(model, "threshold", HALF))

@@ -10,11 +10,12 @@ import msgspec
 from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.reading import Row
 from model_loop.intervals.grid import DEFAULT_LEVEL
-from model_loop.scoring.answers import NOTICES, answering
+from model_loop.scoring.answers import NOTICES, answering, class_in_words
 from model_loop.scoring.assumptions import compute_missing
 from model_loop.scoring.identifiers import new_ids
-from model_loop.scoring.limits import limits_in_words, limits_of_rows
+from model_loop.scoring.limits import limits_in_words
 from model_loop.scoring.notices import notices_of, settled
+from model_loop.scoring.outcomes import answers_of_rows
 from model_loop.scoring.predictor import Predictor
 from model_loop.scoring.reasons import Explain, reasons_in_words, reasons_of_rows
 from model_loop.scoring.rows import as_rows, known_columns, to_frame
@@ -34,7 +35,7 @@ def answer(
     moment
         Moment of the version.
     level
-        Percentage of true values that the intervals are to hold, from 50 to 99.
+        Percentage of true values that the intervals or sets are to hold, from 50 to 99.
     explain
         Computes the reasons of the predictions; None where they are not asked for.
 
@@ -58,16 +59,22 @@ def answer(
     complete = [*settled(predictor.watch, complete)]
     cells = [row.cells for row in complete]
     values = as_rows(dataset, cells)
-    predicted = predictor.predict(to_frame(dataset, values, predictor.columns)).tolist()
+    predicted = predictor.predict(to_frame(dataset, values, predictor.columns))
     identifiers = new_ids(len(complete)).astype(str).tolist()
     version, make, watch = predictor.version.number, answering(dataset), predictor.watch
-    limits = limits_of_rows(
-        predictor.intervals, dataset, level, predicted, cells, predictor.correction
+    predictions, limits = answers_of_rows(
+        predictor.deciding,
+        predictor.intervals,
+        dataset,
+        level,
+        predicted,
+        cells,
+        predictor.correction,
     )
     answers = [
         make(row, value, identifier, version, moment, notices_of(watch, row), around)
         for row, value, identifier, around in zip(
-            complete, predicted, identifiers, limits, strict=True
+            complete, predictions, identifiers, limits, strict=True
         )
     ]
     if explain is not None:
@@ -90,13 +97,14 @@ def in_words(dataset: Dataset, row: Row, answered: Mapping[str, Any]) -> str:
         return f"{summary(row, answered)}{because}"
     notes = [f" Note: {notice['message']}." for notice in answered.get(NOTICES, ())]
     title = dataset.target.title or dataset.target.name
-    value = dataset.target.with_unit(f"{answered['prediction']:.4g}")
     # Of kW and the like the letters stay.
     begin = title if title[1:2].isupper() else f"{title[:1].upper()}{title[1:]}"
-    return (
-        f"{begin}: about {value}{limits_in_words(answered)}, says version "
-        f"{answered['model_version']}." + "".join(notes) + because
-    )
+    if dataset.target.is_classified:
+        said = class_in_words(dataset.target.labels, answered)
+    else:
+        value = dataset.target.with_unit(f"{answered['prediction']:.4g}")
+        said = f"about {value}{limits_in_words(answered)}"
+    return f"{begin}: {said}, says version {answered['model_version']}." + "".join(notes) + because
 
 
 def given_columns(dataset: Dataset, rows: Sequence[Row]) -> set[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta, Struct
 
+from model_loop.datasets.classes import Label
 from model_loop.datasets.dataset import Dataset, Target
 from model_loop.scoring.assumptions import time_text
 from model_loop.scoring.rows import Rows
@@ -94,6 +95,32 @@ class Reasons(Struct, kw_only=True):
     others: Annotated[float, Meta(description="Sum of the amounts of all other columns.")]
 
 
+class ClassReasons(Reasons, kw_only=True):
+    """Reasons of a class: `base`, the amounts added, and `others` make its log-odds in sum."""
+
+    label: Annotated[
+        Label,
+        Meta(
+            description="Class for which the amounts count: the positive one of two, the predicted "
+            "one of several, whose log-odds are relative to those of the others."
+        ),
+    ]
+    unit: Annotated[
+        str,
+        Meta(
+            description="Unit of the amounts: log-odds; probability, of forests, which add up "
+            "probabilities."
+        ),
+    ]
+    calibrated: Annotated[
+        bool,
+        Meta(
+            description="Whether the sum is that of the answer; otherwise its probability is "
+            "calibrated afterwards, by a curve."
+        ),
+    ]
+
+
 def tell_reasons(
     dataset: Dataset,
     cells: Sequence[Any],
@@ -108,6 +135,8 @@ def tell_reasons(
     ----------
     cells
         Values of the row.
+    prediction
+        Prediction, of a number; the sum of the contributions to a class is in a unit of its own.
     number
         Its number among the rows of the contributions.
     most
@@ -120,18 +149,32 @@ def tell_reasons(
         for place in order.tolist()
         if added[place]
     ]
-    others = prediction - found.base - sum(one.added for one in strongest)
-    return Reasons(base=found.base, average=found.average, strongest=strongest, others=others)
+    named = sum(one.added for one in strongest)
+    if found.outputs is not None:
+        return ClassReasons(
+            base=float(np.ravel(found.base)[number]),
+            average=found.average,
+            strongest=strongest,
+            others=float(added.sum()) - named,
+            label=dataset.target.labels.labels[found.outputs[number]],
+            unit=found.unit,
+            calibrated=found.answered,
+        )
+    base = float(found.base)
+    others = prediction - base - named
+    return Reasons(base=base, average=found.average, strongest=strongest, others=others)
 
 
 def reasons_of_rows(
-    explain: Explain, dataset: Dataset, rows: Rows, predictions: Sequence[float]
+    explain: Explain, dataset: Dataset, rows: Rows, predicted: npt.NDArray[np.float64]
 ) -> list[Reasons]:
-    """Compute the reasons of the predictions of rows."""
+    """Compute the reasons of the predictions of rows; see `tell_reasons`."""
     found = explain(rows)
     return [
         tell_reasons(dataset, cells, prediction, found, number)
-        for number, (cells, prediction) in enumerate(zip(rows.tolist(), predictions, strict=True))
+        for number, (cells, prediction) in enumerate(
+            zip(rows.tolist(), predicted.tolist(), strict=True)
+        )
     ]
 
 
@@ -143,17 +186,23 @@ def reasons_in_words(target: Target, answered: Mapping[str, Any]) -> str:
     """
     if (told := answered.get(REASONS)) is None:
         return ""
-    reasons = msgspec.convert(told, Reasons)
+    kind = ClassReasons if target.is_classified else Reasons
+    reasons: Reasons = msgspec.convert(told, kind)
     begin = "on average" if reasons.average else "of the intercept"
     parts = ", ".join(
         f"{in_words(one)} {'adds' if one.added > 0 else 'subtracts'} {abs(one.added):.3g}"
         for one in reasons.strongest
     )
     base = target.with_unit(f"{reasons.base:.4g}")
+    if isinstance(reasons, ClassReasons):
+        base = f"{reasons.base:.4g} {reasons.unit} of {reasons.label}"
     size = max(abs(reasons.base), *(abs(one.added) for one in reasons.strongest), 0.0)
     # Less than the digits that are shown is rounding.
     others = f"; others {reasons.others:+.2g}" if abs(reasons.others) > size * _SHOWN else ""
-    return f" From {base} {begin}: {parts or 'no column adds anything'}{others}."
+    later = ""
+    if isinstance(reasons, ClassReasons) and not reasons.calibrated:
+        later = "; the sum is calibrated afterwards"
+    return f" From {base} {begin}: {parts or 'no column adds anything'}{others}{later}."
 
 
 def in_words(contribution: Contribution) -> str:

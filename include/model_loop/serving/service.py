@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,10 +15,12 @@ from model_loop.datasets.stored import digest_of_text
 from model_loop.intervals.grid import DEFAULT_LEVEL
 from model_loop.scoring.assumptions import compute_missing
 from model_loop.scoring.identifiers import new_id
-from model_loop.scoring.limits import Limits, limits_of_rows
+from model_loop.scoring.limits import Limits
 from model_loop.scoring.notices import Notice, notices_of, settled
+from model_loop.scoring.outcomes import Outcome, answers_of_rows, logged
 from model_loop.scoring.reasons import Reasons, reasons_of_rows
 from model_loop.scoring.rows import as_rows
+from model_loop.serving.compiled.model import Targets
 from model_loop.serving.metrics import ServerMetrics
 from model_loop.serving.models.manager import ModelManager
 from model_loop.serving.models.predictor import ServedVersion
@@ -29,7 +30,7 @@ from model_loop.serving.request_log.log import RequestLog
 from model_loop.tracking.deployments import log_once
 
 #: Rows with what was assumed of each, their values, and predictions.
-_Predicted = tuple[Sequence[Row], Sequence[Sequence[Any]], Sequence[float]]
+_Predicted = tuple[Sequence[Row], Sequence[Sequence[Any]], Targets]
 
 #: Characters of an error that the log shows.
 _QUOTED = 300
@@ -43,7 +44,7 @@ class PredictedRows(NamedTuple):
     version, moment
         Version that answered, and its moment.
     predictions, ids
-        One of each for every row.
+        One of each for every row; the predictions are numbers, or outcomes of classes.
     rows
         The rows, with what was assumed of each.
     dataset
@@ -58,7 +59,7 @@ class PredictedRows(NamedTuple):
 
     version: int
     moment: Moment
-    predictions: Sequence[float]
+    predictions: Sequence[float] | Sequence[Outcome]
     ids: Sequence[str]
     rows: Sequence[Row]
     dataset: Dataset
@@ -129,7 +130,7 @@ class PredictionService:
         started
             Time of arrival, by `time.perf_counter`.
         level
-            Percentage of true values that the intervals are to hold, from 50 to 99.
+            Percentage of true values that the intervals or sets are to hold, from 50 to 99.
         explain
             Whether reasons are asked for.
 
@@ -143,17 +144,23 @@ class PredictionService:
         """
         chosen = choose(self.dataset, self.live.now, read, key, moment)
         if chosen.champion is None:
-            rows, values, predictions = _predict(chosen)
+            rows, values, predicted = _predict(chosen)
         else:
-            chosen, (rows, values, predictions) = _predict_on_trial(chosen, chosen.champion)
+            chosen, (rows, values, predicted) = _predict_on_trial(chosen, chosen.champion)
         predictor, part, dataset = chosen.predictor, chosen.part, chosen.dataset
         watch = predictor.watch
         reasons = None
         if explain:
             cells = as_rows(dataset, values)
-            reasons = reasons_of_rows(predictor.explain, dataset, cells, predictions)
-        limits = limits_of_rows(
-            predictor.intervals, dataset, level, predictions, values, predictor.correction
+            reasons = reasons_of_rows(predictor.explain, dataset, cells, predicted)
+        predictions, limits = answers_of_rows(
+            predictor.deciding,
+            predictor.intervals,
+            dataset,
+            level,
+            predicted,
+            values,
+            predictor.correction,
         )
         notices = [notices_of(watch, row) for row in rows]
         at = time.time()
@@ -163,8 +170,10 @@ class PredictionService:
         digest = log.declare(predictor.declaration) if predictor.declaration else ""
         told = (at, service, version, part, caller, key)
         entries = [
-            Entry(one, *told, value, latency, row, digest, None, *around)
-            for one, row, value, around in zip(ids, values, predictions, limits, strict=True)
+            Entry(one, *told, number, latency, row, digest, None, *around, *of_class)
+            for one, row, (number, *of_class), around in zip(
+                ids, values, map(logged, predictions), limits, strict=True
+            )
         ]
         shadow = self.live.now.shadow
         if shadow is not None and shadow.dataset(self.dataset) is not dataset:
@@ -198,14 +207,14 @@ def _predict(chosen: Chosen) -> _Predicted:
     rows = settled(predictor.watch, rows)
     values = [row[0] for row in rows]
     dtype = object if dataset.columns.texts else np.float64
-    return rows, values, predictor.predict(np.array(values, dtype=dtype)).tolist()
+    return rows, values, predictor.predict(np.array(values, dtype=dtype))
 
 
 def _predict_on_trial(chosen: Chosen, champion: Chosen) -> tuple[Chosen, _Predicted]:
     """Let a version on trial predict; where it fails, the champion does."""
     try:
         predicted = _predict(chosen)
-        if all(map(math.isfinite, predicted[2])):
+        if np.isfinite(predicted[2]).all():
             return chosen, predicted
         problem = "it predicts what is no number"
     except Exception as error:  # noqa: BLE001 - whatever fails on trial is no caller's problem

@@ -17,7 +17,6 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import FixedThresholdClassifier
 
 from model_loop.models.classification.calibration import (
-    Method,
     apply_map,
     around,
     choose_calibration,
@@ -25,6 +24,7 @@ from model_loop.models.classification.calibration import (
     fit_map,
 )
 from model_loop.models.classification.clusters import Clusters, Numbers
+from model_loop.models.classification.decision import Method
 from model_loop.models.classification.resampling import row_losses
 from model_loop.objects.trust import dump_estimator, load_estimator
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,9 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 
 from model_loop.models.classification.clusters import Clusters, Codes, Numbers, chance_below
+from model_loop.models.classification.decision import Method
 from model_loop.models.classification.reliability import reliability
 from model_loop.models.classification.resampling import row_losses
-
-Method = Literal["none", "sigmoid", "isotonic", "temperature"]
 
 #: Stretches of the cross-validation.
 _FOLDS = 5

@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from model_loop.intervals.grid import LOWEST_LEVEL
-from model_loop.models.classification.clusters import Numbers
 
 #: Levels in percent that have a score of their own: 50 to 99.5 by half a percent.
 LEVELS = tuple(LOWEST_LEVEL + step / 2 for step in range(100))
 _ROUNDING = 1e-9
 
+Numbers = npt.NDArray[np.float64]
 Inside = npt.NDArray[np.bool_]
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 
-from model_loop.models.classification.calibration import Method
-from model_loop.models.classification.class_sets import sets_at
-from model_loop.models.classification.clusters import Numbers
-from model_loop.models.classification.thresholds import Origin
+from model_loop.models.classification.class_sets import Numbers, sets_at
+
+#: Maps of probabilities.
+Method = Literal["none", "sigmoid", "isotonic", "temperature"]
+#: Origin of a threshold.
+Origin = Literal["declared", "cost", "validation", "default"]
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from model_loop.models.classification.clusters import Numbers
+from model_loop.models.classification.decision import Origin
 
 #: Positive rows below which their best threshold is chance.
 LEAST_POSITIVE = 30
 DEFAULT_THRESHOLD = 0.5
-
-#: Origin of a threshold.
-Origin = Literal["declared", "cost", "validation", "default"]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from model_loop.scoring.answers import (
     VERSION,
 )
 from model_loop.scoring.batch.source import Rows
-from model_loop.scoring.limits import limit_names
+from model_loop.scoring.limits import class_names, limit_names
 from model_loop.scoring.places import place
 from model_loop.scoring.predictor import RegisteredVersion
 from model_loop.scoring.reasons import REASONS
@@ -44,14 +44,16 @@ def added_names(
     Parameters
     ----------
     names
-        Its own columns. Those of the limits may have the same names; see `limit_names`.
+        Its own columns. Those of limits and classes may have the same names; see `limit_names`.
     explain
         Whether the file is to hold reasons.
     """
     answer = (PREDICTION, UNIT_NAME, IDENTIFIER, VERSION)
     reasons = (REASONS,) if explain else ()
     former = (f"predicted_{target.former}",) if target.former else ()
-    return (*answer, *limit_names(names), ASSUMED, NOTICES, *reasons, *former)
+    several = target.kind == "multiclass"
+    classes = class_names(names, several=several) if target.is_classified else ()
+    return (*answer, *limit_names(names), *classes, ASSUMED, NOTICES, *reasons, *former)
 
 
 def rejected_names(names: Collection[str]) -> tuple[str, str]:

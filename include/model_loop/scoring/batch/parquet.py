@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
+from model_loop.datasets.dataset import Target
 from model_loop.objects.files import atomic_write
 from model_loop.scoring.answers import ASSUMED, IDENTIFIER, NOTICES, PREDICTION
 from model_loop.scoring.batch.job import (
@@ -27,7 +28,16 @@ from model_loop.scoring.batch.job import (
 from model_loop.scoring.batch.rows import BATCH_ROWS, RawRows, ScoredRows
 from model_loop.scoring.batch.source import Rows, name_of, open_typed
 from model_loop.scoring.columns import find_columns
-from model_loop.scoring.limits import LEVEL, LOWER, UPPER
+from model_loop.scoring.limits import (
+    CLASSES,
+    LABEL,
+    LEVEL,
+    LOWER,
+    PROBABILITIES,
+    THRESHOLD,
+    UPPER,
+)
+from model_loop.scoring.outcomes import Outcome, of_class
 from model_loop.scoring.places import place
 from model_loop.scoring.reasons import REASONS
 from model_loop.tables.typed import plain, reading
@@ -45,12 +55,15 @@ _PART = pa.schema(
         (REASONS, pa.string()),
     ]
 )
-#: Types of the columns that a scored file has besides its own, the reasons and the older name.
-_ADDED = (
-    *(pa.float64(), pa.string(), pa.string(), pa.int32()),
-    *(pa.float64(), pa.float64(), pa.float64()),
-    *(pa.string(), pa.string()),
+#: Further columns of a part where classes are predicted.
+_OF_CLASSES = (
+    (LABEL, pa.string()),
+    (PROBABILITIES, pa.string()),
+    (THRESHOLD, pa.float64()),
+    (CLASSES, pa.string()),
 )
+#: Types of the columns that a scored file has besides its own, behind the prediction.
+_ADDED = (pa.string(), pa.string(), pa.int32(), pa.float64(), pa.float64(), pa.float64())
 #: Beginnings of the names of columns whose values are nearly all different.
 _DIFFERENT = (IDENTIFIER, PREDICTION, LOWER, UPPER)
 #: Rows of a row group of the output.
@@ -102,10 +115,12 @@ def read(chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
 @contextlib.contextmanager
 def part_writer(chunk: Chunk) -> Iterator[Callable[[RawRows, ScoredRows], None]]:
     """Something to hand scored rows to; the part appears whole or not at all."""
+    classified = chunk.job.version.dataset.target.is_classified
+    schema = _part(chunk.job)
     with (
         atomic_write(chunk.part()) as partial,
         partial.open("wb") as file,
-        pq.ParquetWriter(file, _PART, compression="lz4") as writer,
+        pq.ParquetWriter(file, schema, compression="lz4") as writer,
     ):
 
         def write(_rows: RawRows, scored: ScoredRows) -> None:
@@ -121,12 +136,30 @@ def part_writer(chunk: Chunk) -> Iterator[Callable[[RawRows, ScoredRows], None]]
                         pa.array(scored.assumed, pa.string()),
                         pa.array(scored.told, pa.string()),
                         pa.array(scored.explained, pa.string()),
+                        *(_of_classes(scored) if classified else ()),
                     ],
-                    schema=_PART,
+                    schema=schema,
                 )
             )
 
         yield write
+
+
+def _part(job: Job) -> pa.Schema:
+    """Return the schema of the scored part of a chunk."""
+    return pa.schema([*_PART, *_OF_CLASSES]) if job.version.dataset.target.is_classified else _PART
+
+
+def _of_classes(scored: ScoredRows) -> list[pa.Array]:
+    """Return the columns of `_OF_CLASSES`."""
+    outcomes = [[None] * 4 if one is None else _texts(one) for one in scored.outcomes]
+    columns = zip(*outcomes, strict=True) if outcomes else [()] * 4
+    return [pa.array(column, kind) for column, (_, kind) in zip(columns, _OF_CLASSES, strict=True)]
+
+
+def _texts(outcome: Outcome) -> list[Any]:
+    classes = None if outcome.classes is None else of_class(outcome.classes)
+    return [str(outcome.label), of_class(outcome.probabilities), outcome.threshold, classes]
 
 
 def _text(identifiers: Any) -> pa.Array:  # noqa: ANN401 - fixed-width bytes
@@ -189,8 +222,11 @@ def _write(
     versions = pa.repeat(pa.scalar(job.version.number, pa.int32()), len(rows))
     target = job.version.dataset.target
     units = pa.repeat(pa.scalar(target.unit, pa.string()), len(rows))
-    said = scored[PREDICTION]
-    names = (LOWER, UPPER, LEVEL, ASSUMED, NOTICES, *((REASONS,) if job.explain else ()))
+    said, classes = scored[PREDICTION], list[str]()
+    if target.is_classified:
+        said = scored[LABEL].cast(_prediction(target))
+        classes = [PROBABILITIES, CLASSES if target.kind == "multiclass" else THRESHOLD]
+    names = (LOWER, UPPER, LEVEL, *classes, ASSUMED, NOTICES, *((REASONS,) if job.explain else ()))
     further = [scored[name] for name in names]
     former = [said] if target.former else []
     added = [said, units, scored[IDENTIFIER], versions, *further, *former]
@@ -229,11 +265,27 @@ def _without_views(field: pa.Field) -> pa.Field:
 
 
 def _predicted(schema: pa.Schema, job: Job) -> pa.Schema:
-    names = added_names(job.version.dataset.target, schema.names, explain=job.explain)
-    kinds = [*_ADDED, *([pa.string()] if job.explain else []), pa.float64()]
+    target = job.version.dataset.target
+    names = added_names(target, schema.names, explain=job.explain)
+    further = pa.string() if target.kind == "multiclass" else pa.float64()
+    kinds = [
+        *(_prediction(target), *_ADDED),
+        *((pa.string(), further) if target.is_classified else ()),
+        *(pa.string(), pa.string()),
+        *([pa.string()] if job.explain else []),
+        pa.float64(),
+    ]
     for name, kind in zip(names, kinds, strict=False):
         schema = schema.append(pa.field(name, kind))
     return schema
+
+
+def _prediction(target: Target) -> pa.DataType:
+    """Return the type of predictions: numbers, whole labels, or texts."""
+    if not target.is_classified:
+        return pa.float64()
+    whole = all(isinstance(label, int) for label in target.labels.labels)
+    return pa.int64() if whole else pa.string()
 
 
 def _rejected(schema: pa.Schema) -> pa.Schema:
@@ -246,7 +298,7 @@ class _Parts:
 
     def __init__(self, chunks: Sequence[Chunk]) -> None:
         self._batches = self._read(chunks)
-        self._waiting = _PART.empty_table()
+        self._waiting = _part(chunks[0].job).empty_table()
 
     def take(self, rows: int) -> pa.Table:
         """The next rows."""

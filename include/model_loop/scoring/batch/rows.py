@@ -80,7 +80,8 @@ class ScoredRows:
     Parameters
     ----------
     predicted
-        Predictions; NaN for rows that could not be predicted.
+        Predictions, of classes the number that a log would keep; NaN for rows that could not be
+        predicted.
     identifiers
         Ids of the predictions, as bytes; of rows that could not be predicted, they name nothing.
     reasons
@@ -96,6 +97,8 @@ class ScoredRows:
         Percentage of true values that such intervals hold; None without intervals.
     explained
         Reasons of the predictions as JSON; None where they were not asked for.
+    outcomes
+        Predicted classes; None for rows that could not be predicted, and of numbers.
     """
 
     predicted: Targets
@@ -107,6 +110,7 @@ class ScoredRows:
     upper: Numbers
     level: float | None
     explained: npt.NDArray[np.object_]
+    outcomes: npt.NDArray[np.object_]
 
     @property
     def told(self) -> list[str | None]:
@@ -160,8 +164,14 @@ def score_rows(
     for row, reason in broken.items():
         reasons[row] = reason
     predicted, lower, upper = np.full((3, len(reasons)), np.nan)
-    predicted[good.index] = found = predictor.predict(good)
-    intervals = predictor.intervals
+    found = predictor.predict(good)
+    outcomes, deciding = np.full(len(reasons), None, dtype=object), predictor.deciding
+    intervals = predictor.intervals if deciding is None else None
+    if deciding is None:
+        predicted[good.index] = found
+    else:
+        for row, outcome in zip(good.index, deciding.outcomes(found, level), strict=True):
+            outcomes[row], predicted[row] = outcome, outcome.number
     if intervals is not None:
         time = dataset.time
         times = as_numbers(good[time]) if time is not None and time in good else None
@@ -172,7 +182,7 @@ def score_rows(
     explained = np.full(len(reasons), None, dtype=object)
     if explain is not None:
         values = from_frame(dataset, good, predictor.columns)
-        given = reasons_of_rows(explain, dataset, values, found.tolist())
+        given = reasons_of_rows(explain, dataset, values, found)
         explained[good.index] = [msgspec.json.encode(one).decode() for one in given]
     return ScoredRows(
         predicted,
@@ -182,6 +192,7 @@ def score_rows(
         checked.notices,
         lower,
         upper,
-        None if intervals is None else level,
+        None if intervals is None and not (deciding and deciding.has_sets) else level,
         explained,
+        outcomes,
     )

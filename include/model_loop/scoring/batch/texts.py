@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from upath import UPath
 
-from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.dataset import Dataset, Target
 from model_loop.errors import InvalidInputError
 from model_loop.objects.files import atomic_write
 from model_loop.objects.strict_json import decode
@@ -42,8 +42,9 @@ from model_loop.scoring.batch.source import (
     open_bytes,
 )
 from model_loop.scoring.columns import find_columns
-from model_loop.scoring.limits import limit_names
+from model_loop.scoring.limits import class_names, limit_names
 from model_loop.scoring.opening import open_input
+from model_loop.scoring.outcomes import of_class
 from model_loop.scoring.predictor import RegisteredVersion
 from model_loop.scoring.reasons import REASONS
 from model_loop.tables import delimited, json_lines
@@ -272,7 +273,8 @@ class _Delimited:
         between, target = self._between, version.dataset.target
         unit = between + self._as_row([target.unit]) + between
         number = between + str(version.number).encode() + between
-        predicted, lower, upper = map(_numbers, (scored.predicted, scored.lower, scored.upper))
+        lower, upper = _numbers(scored.lower), _numbers(scored.upper)
+        predicted = self._predictions(scored, target)
         level = b"" if scored.level is None else repr(scored.level).encode()
         # Problems of several fields are listed in one cell, with any delimiter.
         assumed, notices, explained = (
@@ -282,12 +284,12 @@ class _Delimited:
         return b"".join(
             b"".join(
                 (line, between, text, unit, identifier, number)
-                + (low, between, high, between, level, between, taken, between, told)
+                + (low, between, high, between, level, between, *classes, taken, between, told)
                 + ((between, why) if self._explain else ())
                 + ((between, text) if target.former else ())
                 + (self._line_end,)
             )
-            for line, text, low, high, identifier, taken, told, why, reason in zip(
+            for line, (text, *classes), low, high, identifier, taken, told, why, reason in zip(
                 rows.lines,
                 predicted,
                 lower,
@@ -301,6 +303,23 @@ class _Delimited:
             )
             if reason is None
         )
+
+    def _predictions(self, scored: ScoredRows, target: Target) -> list[tuple[bytes, ...]]:
+        """Return the cell of each prediction, and of a class what follows the limits."""
+        if not target.is_classified:
+            return [(number,) for number in _numbers(scored.predicted)]
+        return [
+            (b"",)
+            if outcome is None
+            else (
+                self._as_row([str(outcome.label)]),
+                self._as_row([of_class(outcome.probabilities)]),
+                self._between,
+                self._as_row([of_class(outcome.further)]),
+                self._between,
+            )
+            for outcome in scored.outcomes
+        ]
 
     def rejected(self, rows: RawRows, scored: ScoredRows, first_row: int) -> bytes:
         found, between, names = [], self._between, self._header.names
@@ -373,12 +392,16 @@ class _JsonLines:
             content = rows.columns[row] if isinstance(rows.columns, Sequence) else {}
             # NaN becomes null.
             limits = (scored.lower[row].item(), scored.upper[row].item(), scored.level)
+            outcome = scored.outcomes[row]
+            classes = () if outcome is None else (outcome.probabilities, outcome.further)
+            several = target.kind == "multiclass"
             added: dict[str, Any] = {
-                PREDICTION: value,
+                PREDICTION: value if outcome is None else outcome.label,
                 UNIT_NAME: target.unit,
                 IDENTIFIER: scored.identifiers[row].decode(),
                 VERSION: version.number,
                 **dict(zip(limit_names(content), limits, strict=True)),
+                **dict(zip(class_names(content, several=several), classes, strict=False)),
                 ASSUMED: scored.assumed[row],
                 NOTICES: scored.notices[row],
             }

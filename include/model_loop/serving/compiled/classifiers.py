@@ -23,6 +23,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from model_loop.datasets.classes import TWO, Classes, text_of_label
 from model_loop.models.boosting import BoosterClassifier
+from model_loop.models.outcomes import parts_of_classifier
 from model_loop.serving.compiled.errors import NotCompiledError
 from model_loop.serving.compiled.flat import Linear, Trees
 from model_loop.serving.compiled.forests import booster, forest, linear
@@ -98,7 +99,8 @@ def flatten_classifier(
             raise NotCompiledError(f"it has learned other classes: {', '.join(learned)}")
         steps = (*steps, COMPLEMENT)
     covers = np.concatenate([*made.covers, np.zeros(0, dtype=np.float32)])
-    return Scores(tuple(made.columns), steps, made.unit), covers
+    threshold = parts_of_classifier(estimator).threshold
+    return Scores(tuple(made.columns), steps, made.unit, threshold), covers
 
 
 def _flatten(estimator: Any, columns: _Ints, width: int) -> _Flattened:  # noqa: ANN401 - as above

@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -26,9 +26,11 @@ from upath import UPath
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.errors import InvalidInputError, ModelLoopError
-from model_loop.models.outcomes import predict_outcomes
+from model_loop.models.classification.decision import Decision
+from model_loop.models.outcomes import parts_of_classifier, predict_outcomes
 from model_loop.objects.files import atomic_write
 from model_loop.scoring.notices import watch_of
+from model_loop.scoring.outcomes import deciding_of
 from model_loop.scoring.predictor import Predictor
 from model_loop.scoring.reasons import Explain
 from model_loop.scoring.rows import Rows, from_frame, to_frame
@@ -61,6 +63,7 @@ from model_loop.serving.models.store import ModelStore
 from model_loop.tracking.lines import OtherLineError
 from model_loop.tracking.registry import (
     LoadedModel,
+    decision_of,
     declaration_in,
     intervals_of,
     learned_of,
@@ -141,6 +144,7 @@ def make_predictor(dataset: Dataset, version: int, loaded: LoadedModel) -> Serve
     compiled = compile_model(dataset, version, loaded)
     columns, plain = compiled.columns, compiled.plain
     places, watch = places_of(dataset.columns, columns), watch_of(dataset, version, loaded.learned)
+    deciding = deciding_of(dataset.target, threshold_in(loaded), loaded.decision)
     if compiled.form is not None:
         try:
             predict = compiled.form.verify()
@@ -152,13 +156,21 @@ def make_predictor(dataset: Dataset, version: int, loaded: LoadedModel) -> Serve
                 form=compiled.form,
                 watch=watch,
                 intervals=loaded.intervals,
+                deciding=deciding,
             )
         except NotCompiledError as error:
             plain = str(error)
     logger.warning("Version %d is served as it is: %s", version, plain)
     predict = predict_by(dataset, loaded, columns)
     return ServedVersion(
-        version, columns, places, predict, plain, watch=watch, intervals=loaded.intervals
+        version,
+        columns,
+        places,
+        predict,
+        plain,
+        watch=watch,
+        intervals=loaded.intervals,
+        deciding=deciding,
     )
 
 
@@ -189,6 +201,11 @@ def predict_by(dataset: Dataset, loaded: LoadedModel, columns: tuple[str, ...]) 
         return predict_outcomes(loaded.model, to_frame(dataset, rows, columns), dataset.target)
 
     return predict
+
+
+def threshold_in(loaded: LoadedModel) -> float:
+    """Return the threshold by which a model answers with the positive class of two."""
+    return parts_of_classifier(loaded.model.steps[-1][1]).threshold
 
 
 def _columns(dataset: Dataset, loaded: LoadedModel) -> tuple[str, ...]:
@@ -325,6 +342,7 @@ def carry_out(order: Order) -> tuple[CompilerResult, CompiledModel | None]:
             other_line=told,
             declaration=declaration,
             intervals=intervals_of(files),
+            decision=_sent(decision_of(files)),
         ), stored
     dataset = dataset_of_version(order.name, order.version, loaded.declaration)
     compiled = compile_model(dataset, order.version, loaded)
@@ -347,7 +365,13 @@ def carry_out(order: Order) -> tuple[CompilerResult, CompiledModel | None]:
         learned=loaded.learned,
         declaration=loaded.declaration,
         intervals=loaded.intervals,
+        decision=_sent(loaded.decision),
     ), form
+
+
+def _sent(decision: Decision | None) -> Decision | None:
+    """Return a decision without its measures, which no answer needs."""
+    return None if decision is None else replace(decision, metrics={})
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from model_loop.datasets.classes import HALF
 from model_loop.serving.compiled.flat import Linear, Trees
 
 _Floats = npt.NDArray[np.float64]
@@ -53,12 +54,13 @@ class Softmax(NamedTuple):
     def apply(self, numbers: _Floats) -> _Floats:
         """Carry out the step."""
         if not self.single:
-            grown = np.exp(numbers - numbers.max(axis=1, keepdims=True))
-            return np.asarray(grown / grown.sum(axis=1, keepdims=True), dtype=np.float64)
+            grown: _Floats = np.exp(numbers - numbers.max(axis=1, keepdims=True))
+            return _shares(grown, grown.sum(axis=1, keepdims=True))
         scores = numbers.astype(np.float32)
-        single = _exp(scores - scores.max(axis=1, keepdims=True))
+        single: npt.NDArray[np.float32] = _exp(scores - scores.max(axis=1, keepdims=True))
         total = single.sum(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
-        return (single / total).astype(np.float64)
+        shares: npt.NDArray[np.float32] = single / total
+        return shares.astype(np.float64)
 
 
 class Logits(NamedTuple):
@@ -137,11 +139,14 @@ class Scores(NamedTuple):
         Steps from the scores to the probabilities.
     unit
         Unit of the scores; log-odds of several classes are relative to each other.
+    threshold
+        Probability of the positive class of two from which the model answers with it.
     """
 
     columns: tuple[Trees | Linear, ...]
     steps: tuple[Step, ...]
     unit: Unit
+    threshold: float = HALF
 
     def probabilities(self, scores: _Floats) -> _Floats:
         """Return probabilities of scores of shape (columns, rows).
@@ -205,6 +210,10 @@ def added_scale(scores: Scores) -> Added:
 
 def _is_complement(step: Step) -> bool:
     return isinstance(step, Affine) and step.factors[0] == -1.0 and step.shifts[0] == 1.0
+
+
+def _shares(numbers: _Floats, totals: _Floats) -> _Floats:
+    return numbers / totals
 
 
 def _expit(numbers: _Floats) -> _Floats:

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from model_loop.datasets.classes import HALF
 from model_loop.datasets.dataset import Dataset
 from model_loop.errors import StoredObjectError
 from model_loop.objects.limits import bounded_file
@@ -138,6 +139,11 @@ class CompiledModel:
         """Flat estimators, each of which makes a number of a row."""
         return self.flat.columns if isinstance(self.flat, Scores) else (self.flat,)
 
+    @property
+    def threshold(self) -> float:
+        """Probability from which the model answers with the positive class of two."""
+        return self.flat.threshold if isinstance(self.flat, Scores) else HALF
+
     @functools.cached_property
     def _codes(self) -> list[tuple[int, dict[str, float]]]:
         return [
@@ -227,6 +233,7 @@ def _fields_of_scores(scores: Scores) -> dict[str, Any]:
         "flat.columns": len(scores.columns),
         "flat.steps": len(scores.steps),
         "flat.unit": scores.unit,
+        "flat.threshold": scores.threshold,
     }
     first = scores.columns[0]._asdict()
     for number, column in enumerate(scores.columns):
@@ -259,6 +266,7 @@ def _scores(parts: Any, dataset: Dataset) -> Scores:  # noqa: ANN401 - an archiv
         ),
         tuple(_part(parts, f"flat.step{number}", STEPS) for number in range(steps)),
         str(parts["flat.unit"]),  # type: ignore[arg-type]  # its soundness is checked
+        float(parts["flat.threshold"]),
     )
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from model_loop.datasets.learned import LearnedValues
 from model_loop.intervals.calibrated import Intervals
+from model_loop.models.classification.decision import Decision
 from model_loop.serving.compiled.model import CompiledModel
 
 
@@ -55,6 +56,8 @@ class CompilerResult(msgspec.Struct):
         The stored declaration that it was trained on; empty if it has none.
     intervals
         Intervals around its predictions; None where they were not stored.
+    decision
+        Threshold and sets of classes of a classifier; None where they were not stored.
     """
 
     columns: tuple[str, ...] = ()
@@ -65,6 +68,7 @@ class CompilerResult(msgspec.Struct):
     other_line: tuple[str, str, str] | None = None
     declaration: str = ""
     intervals: Intervals | None = None
+    decision: Decision | None = None
 
 
 def write_outcome(file: BinaryIO, outcome: CompilerResult, form: CompiledModel | None) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from model_loop.datasets.classes import is_share
 from model_loop.datasets.dataset import Dataset, Target
 from model_loop.serving.compiled.flat import NODE, SIDE_BY_SIDE, Linear, Trees
 from model_loop.serving.compiled.links import (
@@ -38,6 +39,7 @@ def is_sound(width: int, target: Target, flat: Trees | Linear | Scores) -> bool:
             target.classes is not None
             and count == (1 if target.classes.is_binary else len(target.classes.labels))
             and flat.unit in {"log-odds", "probability"}
+            and is_share(flat.threshold)
             and all(_is_flat(each, width) for each in flat.columns)
             and all(_is_step(step, count) for step in flat.steps)
         )

@@ -30,6 +30,7 @@ from model_loop.tracking.downloads import read_artifact, registered_address
 from model_loop.tracking.lines import OtherLineError
 from model_loop.tracking.registry import (
     Answering,
+    decision_of,
     declaration_in,
     intervals_of,
     learned_of,
@@ -69,6 +70,11 @@ class FormPredictor:
     by_rows: Predict
     columns: tuple[str, ...]
 
+    @property
+    def threshold(self) -> float:
+        """Probability from which the version answers with the positive class of two."""
+        return self.form.threshold
+
     def predict(self, rows: Any, /) -> npt.NDArray[np.float64]:  # noqa: ANN401 - as scikit-learn's
         """Return predictions of raw rows, as `models.outcomes` describes them."""
         frame: pd.DataFrame = rows
@@ -90,7 +96,7 @@ def load_answering(tracker: Tracker, name: str, version: int) -> Answering:
     except OtherLineError as error:
         with registered_address(tracker.tracking_uri, f"models:/{name}/{version}") as folder:
             described, learned = Model.load(str(folder)), learned_of(folder)
-            intervals = intervals_of(folder)
+            intervals, decision = intervals_of(folder), decision_of(folder)
         columns, declaration = columns_of(described), declaration_in(described)
         dataset = dataset_of_version(name, version, declaration)
         form = proven_form(tracker.client, name, version, error, dataset, machine_code=False)
@@ -106,6 +112,7 @@ def load_answering(tracker: Tracker, name: str, version: int) -> Answering:
             declaration=declaration,
             learned=learned,
             intervals=intervals,
+            decision=decision,
         )
 
 

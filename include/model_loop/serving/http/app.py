@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
+from model_loop.datasets.classes import Label
 from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.registry import file_problem
 from model_loop.datasets.stored import digest_of_text
@@ -25,7 +26,8 @@ from model_loop.errors import ModelLoopError
 from model_loop.intervals.grid import DEFAULT_LEVEL
 from model_loop.scoring.answers import Make, answering
 from model_loop.scoring.assumptions import tell_assumed
-from model_loop.scoring.limits import LEVEL, LOWER, UPPER
+from model_loop.scoring.limits import CLASSES, LEVEL, LOWER, PROBABILITIES, THRESHOLD, UPPER
+from model_loop.scoring.outcomes import Outcome
 from model_loop.serving.comparison.report import ab_report
 from model_loop.serving.http.asgi import (
     Authenticate,
@@ -332,8 +334,13 @@ class Routes:
 
     async def feedback(self, call: Call) -> Reply:
         """Note true values."""
-        actual = read_feedback(self._dataset, await call.body(), self._max_rows)
-        return await self._log.run(self._noted, actual, call.caller, self._askable(call))
+        dataset = self._dataset
+        if dataset.target.is_classified:
+            # The present declaration need not name the classes.
+            await self._first_look()
+            dataset = self._service.answering
+        actual = read_feedback(dataset, await call.body(), self._max_rows)
+        return await self._log.run(self._noted, dataset, actual, call.caller, self._askable(call))
 
     async def prediction(self, call: Call) -> Reply:
         """Return a prediction from the log."""
@@ -446,15 +453,22 @@ class Routes:
             asked.read, key, call.caller, call.started, moment, level
         )
         told: dict[str, Any] = {
-            "predictions": answer.predictions,
+            "predictions": [
+                one.label if isinstance(one, Outcome) else one for one in answer.predictions
+            ],
             "unit": answer.dataset.target.unit,
             "prediction_ids": answer.ids,
             "model_version": answer.version,
             "moment": answer.moment,
         }
+        outcomes = [one for one in answer.predictions if isinstance(one, Outcome)]
+        if outcomes:
+            told |= _of_classes(outcomes, with_sets=asked.level is not None)
         if asked.level is not None:
             lower, upper, levels = zip(*answer.limits, strict=True)
-            told |= {LOWER: lower, UPPER: upper, LEVEL: levels[0]}
+            told |= (
+                {LEVEL: levels[0]} if outcomes else {LOWER: lower, UPPER: upper, LEVEL: levels[0]}
+            )
         if any(row.assumed for row in answer.rows):
             told["assumed"] = [tell_assumed(answer.dataset, row) for row in answer.rows]
         if any(answer.notices):
@@ -469,10 +483,16 @@ class Routes:
             variants if datasets is None or self._dataset.name in datasets else variants & datasets
         )
 
-    def _noted(self, actual: dict[str, float], caller: str, variants: frozenset[str]) -> Reply:
+    def _noted(
+        self,
+        dataset: Dataset,
+        actual: dict[str, float | Label],
+        caller: str,
+        variants: frozenset[str],
+    ) -> Reply:
         log = self._service.log
         written = log.flush(_LOG_SECONDS)
-        if unknown := log.add_feedback(actual, caller, variants):
+        if unknown := log.add_feedback(actual, caller, variants, dataset.target.classes):
             if not written:
                 raise _behind()
             raise RequestRefusedError(
@@ -507,6 +527,16 @@ class Routes:
             deadline = time.monotonic() + _FIRST_LOOK_SECONDS
             while not live.wait(0) and time.monotonic() < deadline:  # noqa: ASYNC110 - set by a thread
                 await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _of_classes(outcomes: Sequence[Outcome], *, with_sets: bool) -> dict[str, Any]:
+    """Return what an answer by MLflow's protocol says of classes beside their labels."""
+    told: dict[str, Any] = {PROBABILITIES: [one.probabilities for one in outcomes]}
+    if outcomes[0].threshold is not None:
+        told[THRESHOLD] = outcomes[0].threshold
+    if with_sets and outcomes[0].classes is not None:
+        told[CLASSES] = [one.classes for one in outcomes]
+    return told
 
 
 def _behind() -> RequestRefusedError:

@@ -17,12 +17,15 @@ from typing import Any
 
 import msgspec
 
+from model_loop.datasets.classes import Label, TaskKind
 from model_loop.datasets.columns import Column
-from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.dataset import Dataset, Target
+from model_loop.datasets.reading import Row
 from model_loop.datasets.schema import schema_of
 from model_loop.intervals.grid import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
-from model_loop.scoring.answers import actual_name, answer_type
-from model_loop.scoring.limits import LEVEL, LOWER, UPPER
+from model_loop.scoring.answers import actual_name, answer_type, answering
+from model_loop.scoring.limits import LEVEL, LOWER, PROBABILITIES, THRESHOLD, UPPER, Limits
+from model_loop.scoring.outcomes import Outcome
 from model_loop.serving.http.asgi import OPEN_PATHS, Refusal
 from model_loop.serving.http.requests import (
     EXPLAIN,
@@ -48,6 +51,35 @@ _MEANINGS = {
     429: "The token asks too often.",
     503: "Nothing can answer at the moment.",
 }
+_LEVELS_TOLD = (
+    f"{DEFAULT_LEVEL:g}, or the `level` of the request, from {LOWEST_LEVEL:g} to {HIGHEST_LEVEL:g}"
+)
+#: What stands around a prediction, by the kind of the target.
+_AROUND: Mapping[TaskKind, str] = MappingProxyType(
+    {
+        "regression": "`lower` and `upper` are the limits of an interval that holds `level` % of "
+        f"the true values: {_LEVELS_TOLD}; all three are null of a version that was registered "
+        "before there were intervals.",
+        "binary": "`prediction` is the positive class where its probability, under "
+        "`probabilities`, is at least the `threshold`.",
+        "multiclass": "`prediction` is the class with the highest of the `probabilities`. The true "
+        f"one is among `classes` in `level` % of the rows: {_LEVELS_TOLD}; both are missing of a "
+        "version without such sets.",
+    }
+)
+_INVOKED: Mapping[TaskKind, str] = MappingProxyType(
+    {
+        "regression": "The answer has `lower` and `upper`, as lists, and `level` if `params` names "
+        "a `level`.",
+        "binary": "The answer has labels as `predictions`, and beside them their `probabilities` "
+        "and the `threshold`.",
+        "multiclass": "The answer has labels as `predictions`, beside them their `probabilities`, "
+        "and `classes` and `level` if `params` names a `level`.",
+    }
+)
+_LABELS: Mapping[TaskKind, tuple[Label, ...]] = MappingProxyType(
+    {"binary": ("A", "B"), "multiclass": ("A", "B", "C")}
+)
 #: Values of columns that have no example.
 _EXAMPLES: Mapping[str, Any] = MappingProxyType(
     {"number": 1.0, "category": "A", "yes_no": True, "time": "2024-01-15T08:30:00"}
@@ -280,9 +312,14 @@ class Described:
 
     def _answer(self) -> Any:  # noqa: ANN401 - JSON
         target = self.dataset.target
+        moment = self.dataset.recipe(self.dataset.default_recipe).moment
+        if target.is_classified:
+            outcome = _example_outcome(target)
+            around = Limits(None, None, DEFAULT_LEVEL if outcome.classes else None)
+            made = answering(self.dataset)
+            return msgspec.to_builtins(made(Row([], ()), outcome, _ID, 3, moment, (), around))
         older = {target.former: 11.9} if target.former else {}
         kind: Any = answer_type(target)
-        moment = self.dataset.recipe(self.dataset.default_recipe).moment
         limits = {LOWER: 8.4, UPPER: 17.1, LEVEL: DEFAULT_LEVEL}
         answer = kind(
             prediction=11.9,
@@ -298,7 +335,10 @@ class Described:
         """Return the routes that ask this variant."""
         dataset, unit = self.dataset, self.dataset.target.unit
         row, in_files = example_row(dataset), _file_row(dataset)
-        answer, rows = self._answer(), dataset.rows[0]
+        answer, rows, target = self._answer(), dataset.rows[0], dataset.target
+        beside = {name: [answer[name]] for name in (PROBABILITIES,) if name in answer}
+        beside |= {name: answer[name] for name in (THRESHOLD,) if name in answer}
+        true_value = answer["prediction"] if target.is_classified else 12.5
         feedback = _reference(self.schema("Feedback"))
         return (
             Operation(
@@ -306,10 +346,7 @@ class Described:
                 f"{self.path}/predict",
                 "POST",
                 f"Predict one or many {rows}. {_rules(dataset)} Requests with the same `key` are "
-                "answered by the same version. `lower` and `upper` are the limits of an interval "
-                f"that holds `level` % of the true values: {DEFAULT_LEVEL:g}, or the `level` of "
-                f"the request, from {LOWEST_LEVEL:g} to {HIGHEST_LEVEL:g}; all three are null of a "
-                "version that was registered before there were intervals.",
+                f"answered by the same version. {_AROUND[target.kind]}",
                 _json(
                     {"type": "array", "items": _reference(self.schema("Answer"))}, answer=[answer]
                 ),
@@ -328,16 +365,17 @@ class Described:
                 "POST",
                 "Predict by MLflow's protocol. Takes `dataframe_split`, `dataframe_records`, "
                 "`instances`, `inputs` or CSV, with the names and rules of `/predict`; the headers "
-                "`X-Request-Key` and `X-Moment` are its key and its moment. The answer has "
-                "`lower` and `upper`, as lists, and `level` if `params` names a `level`.",
+                "`X-Request-Key` and `X-Moment` are its key and its moment. "
+                f"{_INVOKED[target.kind]}",
                 _json(
                     _OBJECT,
                     answer={
-                        "predictions": [11.9],
+                        "predictions": [answer["prediction"]],
                         "unit": unit,
                         "prediction_ids": [_ID],
                         "model_version": 3,
                         "moment": answer["moment"],
+                        **beside,
                     },
                 ),
                 {
@@ -370,7 +408,7 @@ class Described:
                 _json(_OBJECT, answer={"noted": 1}),
                 _json(
                     {"anyOf": [feedback, {"type": "array", "items": feedback}]},
-                    one={"prediction_id": _ID, actual_name(dataset.target): 12.5},
+                    one={"prediction_id": _ID, actual_name(target): true_value},
                 ),
                 (400, 404, 413, 422, 503),
                 "feedback",
@@ -410,6 +448,19 @@ class Described:
                 _json(_OBJECT),
             ),
         )
+
+
+def _example_outcome(target: Target) -> Outcome:
+    """Return an outcome for examples, of other labels where no training set has named them yet."""
+    known = target.classes is not None
+    labels: tuple[Label, ...] = target.labels.labels if known else _LABELS[target.kind]
+    if target.kind == "binary":
+        negative, positive = labels
+        shares = {str(negative): 0.25, str(positive): 0.75}
+        return Outcome(positive, shares, 0.75, threshold=0.5)
+    others = 0.25 / max(len(labels) - 1, 1)
+    shares = {str(label): others if number else 0.75 for number, label in enumerate(labels)}
+    return Outcome(labels[0], shares, 0.75, classes=[*labels[:2]])
 
 
 def _invocation(records: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import parse_qs
 
 import msgspec
 from msgspec import Meta, Struct, defstruct
 
+from model_loop.datasets.classes import Label
 from model_loop.datasets.dataset import Dataset, Moment, Target
 from model_loop.datasets.reading import Row
 from model_loop.errors import InvalidInputError, ModelLoopError
@@ -89,7 +90,11 @@ def feedback_type(target: Target, name: str = "Feedback") -> type[Feedback]:
     """
     above = target.above if math.isfinite(target.above) else None
     highest = target.highest if math.isfinite(target.highest) else None
-    value = Annotated[float, Meta(gt=above, le=highest)]
+    value: Any = Annotated[float, Meta(gt=above, le=highest)]
+    if target.is_classified:
+        # A label that no class has is refused by its name, see `labels_of`.
+        listed = {"enum": [*target.classes.labels]} if target.classes else {}
+        value = Annotated[str | int | float | bool, Meta(extra_json_schema=listed)]
     kind: Any = defstruct(
         name,
         [(actual_name(target), value)],
@@ -157,8 +162,8 @@ def open_request(dataset: Dataset, body: bytes, most: int) -> Opened:
     return Opened(lambda by: convert_rows(by, inputs, most), key, moment, level)
 
 
-def read_feedback(dataset: Dataset, body: bytes, most: int) -> dict[str, float]:
-    """Return true values by prediction id.
+def read_feedback(dataset: Dataset, body: bytes, most: int) -> dict[str, float | Label]:
+    """Return true values by prediction id: numbers, or labels of classes.
 
     Raises
     ------
@@ -179,7 +184,31 @@ def read_feedback(dataset: Dataset, body: bytes, most: int) -> dict[str, float]:
         raise _broken(error) from error
     some = read if isinstance(read, list) else [read]
     require_count(len(some), most)
-    return {one.prediction_id: getattr(one, name) for one in some}
+    told = {one.prediction_id: getattr(one, name) for one in some}
+    return labels_of(dataset, told) if dataset.target.is_classified else told
+
+
+def labels_of(dataset: Dataset, given: Mapping[str, Any]) -> dict[str, float | Label]:
+    """Return the labels of true classes by prediction id.
+
+    Raises
+    ------
+    RequestRefusedError
+        If a label is unknown, or no model has been trained yet that knows them (422).
+    """
+    target = dataset.target
+    if target.classes is None:
+        raise RequestRefusedError(
+            422,
+            f"The classes of {target.name}",
+            "are not known yet",
+            "Train a model first: they are those of its training set.",
+        )
+    classes = target.classes
+    try:
+        return {one: classes.labels[classes.code(value)] for one, value in given.items()}
+    except InvalidInputError as error:
+        raise RequestRefusedError(422, error.given, error.rule, error.remedy) from error
 
 
 def convert_rows(dataset: Dataset, records: object, most: int) -> list[Row]:

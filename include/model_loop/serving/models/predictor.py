@@ -13,6 +13,7 @@ from model_loop.datasets.stored import dataset_of_text
 from model_loop.intervals.adaptive import NO_CORRECTION, Correction
 from model_loop.intervals.calibrated import Intervals
 from model_loop.scoring.notices import ValueWatch
+from model_loop.scoring.outcomes import Deciding
 from model_loop.scoring.reasons import Explain
 from model_loop.serving.compiled.explaining import explainer_of, require_reasons
 from model_loop.serving.compiled.model import CompiledModel, Predict
@@ -31,7 +32,8 @@ class ServedVersion:
     places
         Places in a row of those that may not be unknown.
     predict
-        Predictions of rows, shape (rows,). It may run in several threads at once.
+        Predictions of rows, as `models.outcomes` describes them. It may run in several threads at
+        once.
     plain
         Reason why it is served as it is; empty if it is compiled.
     form
@@ -44,6 +46,8 @@ class ServedVersion:
         Intervals around its predictions; None where they were not stored.
     correction
         Correction of the intervals at the last look at the registry.
+    deciding
+        Rules by which it answers with classes; None where it answers with numbers.
     """
 
     version: int
@@ -56,6 +60,7 @@ class ServedVersion:
     declaration: str = ""
     intervals: Intervals | None = None
     correction: Correction = NO_CORRECTION
+    deciding: Deciding | None = None
 
     def dataset(self, present: Dataset) -> Dataset:
         """Return the dataset by which it reads rows: that of its declaration, or the present."""

@@ -29,6 +29,7 @@ from model_loop.datasets.registry import dataset_of_model
 from model_loop.errors import InvalidInputError
 from model_loop.intervals.adaptive import Correction
 from model_loop.scoring.notices import watch_of
+from model_loop.scoring.outcomes import deciding_of
 from model_loop.serving.compiled.model import CompiledModel, NotCompiledError
 from model_loop.serving.compiled.orders import CompilerResult, Order
 from model_loop.serving.models.loading import RegistryError
@@ -302,12 +303,14 @@ class MlflowRegistry:
                     watch=watch,
                     declaration=declaration,
                     intervals=outcome.intervals,
+                    deciding=deciding_of(dataset.target, form.threshold, outcome.decision),
                 )
             except NotCompiledError as error:
                 plain = str(error)
         logger.warning("Version %d is served as it is: %s", version, plain)
         from model_loop.serving.compiled.compiler import (  # noqa: PLC0415 - 250 MB, see above
             predict_by,
+            threshold_in,
         )
         from model_loop.tracking.registry import read_model  # noqa: PLC0415 - as above
 
@@ -321,6 +324,7 @@ class MlflowRegistry:
             watch=watch,
             declaration=declaration,
             intervals=outcome.intervals,
+            deciding=deciding_of(dataset.target, threshold_in(loaded), outcome.decision),
         )
 
     def _tell(self, version: int, given: str, rule: str, remedy: str) -> None:

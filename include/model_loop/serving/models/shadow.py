@@ -10,24 +10,26 @@ from typing import Any
 import numpy as np
 
 from model_loop.datasets.stored import digest_of_text
+from model_loop.intervals.grid import DEFAULT_LEVEL
 from model_loop.scoring.rows import Rows
+from model_loop.serving.compiled.model import Targets
 from model_loop.serving.models.predictor import ServedVersion
-from model_loop.serving.request_log.entries import PART, PAUSE_SECONDS, Entry
+from model_loop.serving.request_log.entries import PART, PAUSE_SECONDS, Entry, Shadowed
 
 logger = logging.getLogger(__name__)
 
 
 def ask_shadows(
     shadows: Mapping[str, ServedVersion], entries: Sequence[Entry]
-) -> dict[int, tuple[int, float]]:
-    """Return version and prediction, by the place of the entry, of those that hold what it needs.
+) -> dict[int, Shadowed]:
+    """Return what shadows say, by the place of the entry, of those that hold what they need.
 
     Parameters
     ----------
     shadows
         The version on trial of each variant that has one.
     """
-    said: dict[int, tuple[int, float]] = {}
+    said: dict[int, Shadowed] = {}
     for service, shadow in shadows.items():
         digest = digest_of_text(shadow.declaration)
         given = {
@@ -51,9 +53,27 @@ def ask_shadows(
                 # The shadow is on trial; the log is not.
                 logger.exception("The shadow of %s, version %d, failed", service, shadow.version)
                 break
-            for place, one in zip(able.tolist(), predictions.tolist(), strict=True):
-                said[some[place]] = (shadow.version, one)
+            answered = [entries[some[place]] for place in able.tolist()]
+            found = _numbers(shadow, predictions, answered)
+            for place, one in zip(able.tolist(), found, strict=True):
+                said[some[place]] = (shadow.version, *one)
     return said
+
+
+def _numbers(
+    shadow: ServedVersion, predicted: Targets, answered: Sequence[Entry]
+) -> list[tuple[float, dict[str, float] | None]]:
+    """Return the number of each prediction, and its probabilities of classes."""
+    if shadow.deciding is None:
+        return [(number, None) for number in predicted.tolist()]
+    outcomes = shadow.deciding.outcomes(predicted, DEFAULT_LEVEL)
+    if shadow.deciding.classes.is_binary:
+        return [(outcome.number, outcome.probabilities) for outcome in outcomes]
+    return [
+        # A class that the shadow has not learned has no probability.
+        (outcome.probabilities.get(str(entry.label), 0.0), outcome.probabilities)
+        for outcome, entry in zip(outcomes, answered, strict=True)
+    ]
 
 
 def _as_array(rows: Sequence[Sequence[Any]]) -> Rows:

@@ -46,6 +46,9 @@ class Entry(NamedTuple):
         same, or refuses the row.
     lower, upper, level
         Interval around the prediction; see `scoring.limits`.
+    label, probabilities
+        Predicted class, and the probability of each class by its label; None of a number. The
+        prediction is a probability then; see `scoring.outcomes.Outcome`.
     """
 
     prediction_id: str
@@ -63,6 +66,8 @@ class Entry(NamedTuple):
     lower: float | None = None
     upper: float | None = None
     level: float | None = None
+    label: str | int | None = None
+    probabilities: dict[str, float] | None = None
 
     def row_by(self, declaration: str) -> Sequence[Any] | None:
         """Return the row as a declaration reads it; None where it has not read it."""
@@ -71,6 +76,10 @@ class Entry(NamedTuple):
         if self.shadowed is not None and self.shadowed[0] == declaration:
             return self.shadowed[1]
         return None
+
+
+Shadowed = tuple[int, float, dict[str, float] | None]
+"""Version of a shadow, its prediction, and its probabilities of classes; see `Batch`."""
 
 
 class Batch(msgspec.Struct, tag=True):
@@ -83,14 +92,16 @@ class Batch(msgspec.Struct, tag=True):
     lost
         Predictions that were dropped, in all, by the name of the spool that has counted them.
     shadow
-        Version and prediction of a shadow that was asked already, by the place of the entry.
+        Version and prediction of a shadow that was asked already, by the place of the entry; of
+        several classes, its probability of the class that was answered. Of classes also its
+        probability of each.
     declarations
         Stored declarations that the database may not have yet, by their digests.
     """
 
     entries: list[Entry]
     lost: dict[str, int] = {}
-    shadow: dict[int, tuple[int, float]] = {}
+    shadow: dict[int, Shadowed] = {}
     declarations: dict[str, str] = {}
 
 

@@ -12,15 +12,15 @@ from sqlalchemy import Engine, func, select
 from upath import UPath
 
 from model_loop.datasets.columns import Column
-from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.dataset import Dataset, Target
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.datasets.stored import dataset_of_text
 from model_loop.objects.files import atomic_write
-from model_loop.scoring.answers import PREDICTION, actual_name, answered
-from model_loop.scoring.limits import limit_names
+from model_loop.scoring.answers import ACTUAL, PREDICTION, actual_name, answered
+from model_loop.scoring.limits import LABEL, limit_names
 from model_loop.serving.request_log.inputs import columns_of_their_own, read_inputs
-from model_loop.serving.request_log.queries import STORED, logged_rows
-from model_loop.serving.request_log.tables import LIMITS, predictions
+from model_loop.serving.request_log.queries import PROBABILITY, STORED, logged_rows
+from model_loop.serving.request_log.tables import ACTUAL_LABEL, LIMITS, OF_CLASSES, predictions
 from model_loop.settings import get_settings
 
 _DAY = dt.timedelta(days=1)
@@ -115,8 +115,26 @@ def _named(dataset: Dataset, logged: pd.DataFrame) -> pd.DataFrame:
             shadow: logged["shadow_minutes"].astype("float64"),
             actual_name(target): logged["actual_minutes"].astype("float64"),
             **{name: logged[stored].astype("float64") for name, stored in limits},
+            **(_of_classes(target, logged) if target.is_classified else {}),
         },
     )
+
+
+def _of_classes(target: Target, logged: pd.DataFrame) -> dict[str, pd.Series[Any]]:
+    """Return what is logged of classes: `prediction` and `actual` are labels, whole or texts."""
+    labels = target.classes.labels if target.classes else ()
+    whole = bool(labels) and all(isinstance(label, int) for label in labels)
+
+    def typed(name: str) -> pd.Series[Any]:
+        texts = logged[name].astype("string")
+        return pd.to_numeric(texts).astype("Int64") if whole else texts
+
+    return {
+        PREDICTION: typed(LABEL),
+        PROBABILITY: logged["minutes"].astype("float64"),
+        **{name: logged[name].astype("string") for name in OF_CLASSES[1:]},
+        ACTUAL: typed(ACTUAL_LABEL),
+    }
 
 
 def _inputs(dataset: Dataset, logged: pd.DataFrame) -> dict[str, pd.Series[Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model_loop.datasets.reading import Row
+from model_loop.scoring.answers import logged_answer
 from model_loop.scoring.predictor import RegisteredVersion
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import RequestLog
@@ -49,14 +50,16 @@ def log_answers(
             PART,
             caller[:CALLER_LENGTH],
             None,
-            one["prediction"],
+            number,
             latency_ms,
             row.cells,
             declaration,
             None,
             *(one[name] for name in LIMITS),
+            *of_class,
         )
         for one, row in zip(answers, rows, strict=True)
+        for number, *of_class in [logged_answer(version.dataset.target, one)]
     )
     log.start()
     log.stop()

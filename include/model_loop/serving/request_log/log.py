@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Engine
 
+from model_loop.datasets.classes import Classes, Label
 from model_loop.datasets.stored import digest_of_text
 from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.request_log.entries import Batch, Entry, Writer
@@ -211,16 +212,22 @@ class RequestLog:
         return find_prediction(self.engine, prediction_id, variants)
 
     def add_feedback(
-        self, actual: dict[str, float], caller: str, variants: Collection[str] | None = None
+        self,
+        actual: Mapping[str, float | Label],
+        caller: str,
+        variants: Collection[str] | None = None,
+        classes: Classes | None = None,
     ) -> list[str]:
         """Note true values; what was noted before of the same predictions is replaced.
 
         Parameters
         ----------
         actual
-            True values by prediction id.
+            True values by prediction id: numbers, or labels of classes.
         variants
             Keys of the variants whose predictions they may be of; all by default.
+        classes
+            Classes of the labels; None of numbers.
 
         Returns
         -------
@@ -232,7 +239,7 @@ class RequestLog:
         sqlalchemy.exc.SQLAlchemyError
             If the database does not answer.
         """
-        return note_feedback(self.engine, actual, caller, variants)
+        return note_feedback(self.engine, actual, caller, variants, classes)
 
     def lost(self) -> int:
         """Predictions that were answered and are not in the log, as far as the log knows."""

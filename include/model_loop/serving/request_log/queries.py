@@ -6,18 +6,23 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, Engine, Select, delete, func, insert, select
 
+from model_loop.datasets.classes import Classes, Label
+from model_loop.datasets.dataset import Dataset
 from model_loop.errors import ModelLoopError
-from model_loop.scoring.answers import PREDICTION, actual_name, answered
-from model_loop.scoring.limits import limit_names
+from model_loop.scoring.answers import ACTUAL, PREDICTION, actual_name, answered
+from model_loop.scoring.limits import LABEL, limit_names
 from model_loop.serving.request_log.inputs import (
     columns_of_their_own,
     dataset_of_logged,
     read_inputs,
 )
 from model_loop.serving.request_log.tables import (
+    ACTUAL_LABEL,
     LIMITS,
+    OF_CLASSES,
     declarations,
     dropped,
     feedback,
@@ -37,7 +42,9 @@ def logged_rows() -> Select[Any]:
     by = declarations.c.declaration == predictions.c.declaration
     given = feedback.c.prediction_id == predictions.c.prediction_id
     return (
-        select(predictions, feedback.c.actual_minutes, declarations.c.text)
+        select(
+            predictions, feedback.c.actual_minutes, feedback.c[ACTUAL_LABEL], declarations.c.text
+        )
         .join(feedback, given, isouter=True)
         .join(declarations, by, isouter=True)
     )
@@ -78,8 +85,15 @@ def find_prediction(
     return _named({**row}) if row else None
 
 
+#: Name of the probability that the log counts with: that of the positive class of two, and of the
+#: predicted one of several.
+PROBABILITY = "probability"
+
 #: Columns of a logged prediction that have other names for people.
-STORED = ("minutes", "shadow_minutes", "actual_minutes", "inputs", "text")
+STORED = (
+    *("minutes", "shadow_minutes", "actual_minutes", "inputs", "text"),
+    *(*OF_CLASSES, ACTUAL_LABEL),
+)
 
 
 def _named(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,7 +108,7 @@ def _named(row: Mapping[str, Any]) -> dict[str, Any]:
     own |= {*STORED, *LIMITS, *(() if row["declaration"] else ("declaration",))}
     plain = {name: value for name, value in row.items() if name not in own}
     inputs = read_inputs(dataset, row)
-    return {
+    named = {
         **plain,
         **inputs,
         **{name: row[stored] for name, stored in zip(limit_names(inputs), LIMITS, strict=True)},
@@ -102,6 +116,29 @@ def _named(row: Mapping[str, Any]) -> dict[str, Any]:
         f"shadow_{former or PREDICTION}": row["shadow_minutes"],
         actual_name(dataset.target): row["actual_minutes"],
     }
+    return named | _of_classes(dataset, row) if dataset.target.is_classified else named
+
+
+def _of_classes(dataset: Dataset, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is logged of a class by the names of answers: `prediction` is its label."""
+
+    def label(text: str | None) -> Label | None:
+        classes = dataset.target.classes
+        return text if text is None or classes is None else native_label(classes, text)
+
+    said = {name: row[name] for name in OF_CLASSES[1:]}
+    return {
+        PREDICTION: label(row[LABEL]),
+        PROBABILITY: row["minutes"],
+        **{name: text and msgspec.json.decode(text) for name, text in said.items()},
+        ACTUAL: label(row[ACTUAL_LABEL]),
+    }
+
+
+def native_label(classes: Classes, text: str) -> Label:
+    """Return a label of the log as answers have it; one that no class has any longer as text."""
+    code = classes.codes.get(text)
+    return text if code is None else classes.labels[code]
 
 
 def find_known(engine: Engine, ids: Sequence[str]) -> set[str]:
@@ -112,9 +149,10 @@ def find_known(engine: Engine, ids: Sequence[str]) -> set[str]:
 
 def note_feedback(
     engine: Engine,
-    actual: dict[str, float],
+    actual: Mapping[str, float | Label],
     caller: str,
     variants: Collection[str] | None = None,
+    classes: Classes | None = None,
 ) -> list[str]:
     """Note true values; see `RequestLog.add_feedback`."""
     now = time.time()
@@ -128,7 +166,13 @@ def note_feedback(
         connection.execute(
             insert(feedback),
             [
-                {"prediction_id": one, "at": now, "actual_minutes": value, "caller": caller}
+                {
+                    "prediction_id": one,
+                    "at": now,
+                    "actual_minutes": value if classes is None else classes.code(value),
+                    "caller": caller,
+                    ACTUAL_LABEL: None if classes is None else str(value),
+                }
                 for one, value in actual.items()
             ],
         )

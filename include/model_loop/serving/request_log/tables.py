@@ -36,7 +36,7 @@ from sqlalchemy.exc import (
 
 from model_loop.datasets.stored import DIGEST_LENGTH
 from model_loop.errors import InvalidInputError
-from model_loop.scoring.limits import LEVEL, LOWER, UPPER
+from model_loop.scoring.limits import LABEL, LEVEL, LOWER, PROBABILITIES, UPPER
 from model_loop.serving.request_log.inputs import columns_of_their_own
 
 #: Characters of a caller's name that are kept: Postgres refuses longer ones.
@@ -54,6 +54,10 @@ _SERVICE_LENGTH = 100
 
 #: Columns of the interval around a prediction; see `scoring.limits`.
 LIMITS = (LOWER, UPPER, LEVEL)
+
+#: Columns of a predicted class: its label, and as JSON the probability of each class by its label,
+#: of the answer and of the shadow. Missing of numbers.
+OF_CLASSES = (LABEL, PROBABILITIES, f"shadow_{PROBABILITIES}")
 
 #: One row for each prediction, `minutes` by its name of before 0.2. Times are seconds since 1970:
 #: `at` in UTC, those of inputs on the table's clocks. What was asked stands in `inputs`, or in
@@ -79,6 +83,7 @@ predictions = Table(
     Column("inputs", Text),
     Column("declaration", String(DIGEST_LENGTH)),
     *(Column(name, Float(53)) for name in LIMITS),
+    *(Column(name, Text) for name in OF_CLASSES),
     Index("predictions_at", "at"),
 )
 
@@ -90,7 +95,11 @@ declarations = Table(
     Column("text", Text, nullable=False),
 )
 
-#: True values, by the name of the first dataset; the last one of a prediction counts.
+#: Label of a true class.
+ACTUAL_LABEL = "actual_label"
+
+#: True values, by the name of the first dataset; the last one of a prediction counts. Of a class it
+#: is the code, by the declaration of the day on which it was told, and the label beside it.
 feedback = Table(
     "feedback",
     metadata,
@@ -98,6 +107,7 @@ feedback = Table(
     Column("at", Float(53), nullable=False),
     Column("actual_minutes", Float(53), nullable=False),
     Column("caller", String(CALLER_LENGTH), nullable=False),
+    Column(ACTUAL_LABEL, Text),
 )
 
 #: Predictions that were answered and not logged, in all, by the spool that has counted them.
@@ -168,16 +178,24 @@ def make_tables(engine: Engine) -> None:
         If the database does not answer.
     """
     metadata.create_all(engine)
-    there = {column["name"]: column for column in inspect(engine).get_columns(predictions.name)}
     changes = []
     added = {
-        "inputs": "TEXT",
-        "declaration": f"VARCHAR({DIGEST_LENGTH})",
-        **dict.fromkeys(LIMITS, "DOUBLE PRECISION"),
+        predictions.name: {
+            "inputs": "TEXT",
+            "declaration": f"VARCHAR({DIGEST_LENGTH})",
+            **dict.fromkeys(LIMITS, "DOUBLE PRECISION"),
+            **dict.fromkeys(OF_CLASSES, "TEXT"),
+        },
+        feedback.name: {ACTUAL_LABEL: "TEXT"},
     }
-    for name, kind in added.items():
-        if name not in there:
-            changes.append(f"ALTER TABLE {predictions.name} ADD COLUMN {name} {kind}")
+    for table, columns in added.items():
+        names = _columns(engine, table)
+        changes += [
+            f"ALTER TABLE {table} ADD COLUMN {name} {kind}"
+            for name, kind in columns.items()
+            if name not in names
+        ]
+    there = _columns(engine, predictions.name)
     length = getattr(there["service"]["type"], "length", None) or _SERVICE_LENGTH
     if engine.dialect.name == "postgresql" and length < _SERVICE_LENGTH:
         wide = f"VARCHAR({_SERVICE_LENGTH})"
@@ -188,11 +206,18 @@ def make_tables(engine: Engine) -> None:
                 connection.execute(text(change))
         except (OperationalError, ProgrammingError):
             # Another server may have done the same a moment ago.
-            names = {column["name"] for column in inspect(engine).get_columns(predictions.name)}
-            if not added.keys() <= names:
+            if any(
+                not columns.keys() <= _columns(engine, table).keys()
+                for table, columns in added.items()
+            ):
                 raise
         else:
             logger.info("The request log was brought up to date: %s", change)
+
+
+def _columns(engine: Engine, table: str) -> dict[str, Any]:
+    """Return the columns of a table of the database by their names."""
+    return {column["name"]: column for column in inspect(engine).get_columns(table)}
 
 
 def _prepare_sqlite(connection: object, _record: object) -> None:

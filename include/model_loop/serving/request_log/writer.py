@@ -136,9 +136,12 @@ class LogWriter:
         if self._inputs:
             declaration = self._declaration(entry.declaration)
             inputs = logged_inputs(entry.service, entry.row, declaration)
-        own = (*entry[:_ROW], *batch.shadow.get(place, (None, None)))
+        version, predicted, probabilities = batch.shadow.get(place, (None, None, None))
+        own = (*entry[:_ROW], version, predicted)
         limits = (entry.lower, entry.upper, entry.level)
-        return [*own, *inputs, entry.declaration or None, *limits]
+        label = None if entry.label is None else str(entry.label)
+        classes = (label, _text(entry.probabilities), _text(probabilities))
+        return [*own, *inputs, entry.declaration or None, *limits, *classes]
 
     def _declaration(self, digest: str) -> str:
         """Return a stored declaration; a server that was killed may have noted it before."""
@@ -172,6 +175,10 @@ class LogWriter:
             half = len(places) // 2
             self._write(batch, places[:half], written)
             self._write(batch, places[half:], written)
+
+
+def _text(probabilities: Mapping[str, float] | None) -> str | None:
+    return None if probabilities is None else msgspec.json.encode(probabilities).decode()
 
 
 def _without(places: Sequence[int], gone: Sequence[int]) -> list[int]:

@@ -237,7 +237,10 @@ class _Shadowed:
             threading.Thread(target=self._prepare, args=(wanted,), daemon=True).start()
 
     def _prepare(self, wanted: Follow) -> None:
-        from model_loop.serving.compiled.model import (  # noqa: PLC0415 - only a shadow needs NumPy
+        from model_loop.scoring.outcomes import (  # noqa: PLC0415 - only a shadow needs NumPy
+            deciding_of,
+        )
+        from model_loop.serving.compiled.model import (  # noqa: PLC0415 - as above
             CompiledModel,
         )
         from model_loop.serving.models.predictor import ServedVersion  # noqa: PLC0415 - as above
@@ -252,6 +255,7 @@ class _Shadowed:
                 one.places,
                 form.verify(),
                 declaration=one.declaration,
+                deciding=deciding_of(dataset.target, form.threshold, None),
             )
         with self._turn:
             if self._wanted is wanted:

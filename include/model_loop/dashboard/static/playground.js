@@ -28,6 +28,14 @@
 
   const amount = (value, own = unit) => `${number(value)} ${own}`.trim();
 
+  const percent = (share) => `${(100 * share).toLocaleString("en", { maximumSignificantDigits: 3 })} %`;
+
+  /** What is predicted, in words: an amount, or a class with its probability. */
+  function answered(one) {
+    if (!one.probabilities) return amount(one.prediction, one.unit);
+    return `${target} = ${one.prediction} (${percent(one.probabilities[one.prediction])})`;
+  }
+
   /** The limits of an answer, rounded outwards; null where it has none. */
   function between({ lower, upper, unit: own }) {
     const outwards = (value, round) => {
@@ -83,6 +91,34 @@
   const assumptions = (assumed) =>
     Object.entries(assumed || {}).map(([name, taken]) => `${name} = ${typeof taken === "number" ? Number(taken.toFixed(3)) : taken}`).join(", ");
 
+  /** Classes that have a bar, the likeliest ones. */
+  const BARS = 8;
+
+  /** Bars of the classes, the likeliest first; that of the positive one is marked at the threshold. */
+  function probabilities(one) {
+    const list = make("ul", undefined, "probabilities");
+    list.setAttribute("aria-label", "Probabilities of the classes");
+    const ordered = Object.entries(one.probabilities).sort((a, b) => b[1] - a[1]);
+    for (const [label, share] of ordered.slice(0, BARS)) {
+      const track = make("span", undefined, "track");
+      const bar = make("span", undefined, "bar");
+      bar.style.width = `${100 * share}%`;
+      track.append(bar);
+      if (label === one.positive) {
+        const mark = make("span", undefined, "mark");
+        mark.style.left = `${100 * one.threshold}%`;
+        mark.title = `From ${percent(one.threshold)} on, ${label} is the answer`;
+        track.append(mark);
+      }
+      const line = make("li");
+      line.classList.toggle("answer-class", label === String(one.prediction));
+      line.append(make("span", label, "name"), track, make("span", percent(share), "number"));
+      list.append(line);
+    }
+    if (ordered.length > BARS) list.append(make("li", `and ${ordered.length - BARS} less likely ones`, "detail"));
+    return list;
+  }
+
   function card(one) {
     const box = make("div", undefined, `answer ${one.part}`);
     const head = make("p", undefined, "label");
@@ -92,9 +128,14 @@
       box.append(make("p", one.why));
       return box;
     }
-    box.append(make("p", amount(one.prediction, one.unit), "value"));
-    const limits = between(one);
-    if (limits) box.append(make("p", limits, "interval"));
+    if (one.probabilities) {
+      box.append(make("p", `${one.prediction}`, "value"), probabilities(one));
+      if (one.classes) box.append(make("p", `At ${one.level} %: ${one.classes.join(", ")}`, "interval"));
+    } else {
+      box.append(make("p", amount(one.prediction, one.unit), "value"));
+      const limits = between(one);
+      if (limits) box.append(make("p", limits, "interval"));
+    }
     box.append(make("p", one.how, "detail"));
     const assumed = assumptions(one.assumed);
     if (assumed) box.append(make("p", `Assumed: ${assumed}.`, "detail"));
@@ -163,7 +204,7 @@
       const [[served], compared] = await Promise.all([post(PREDICT, content), post(EXPLAIN, content)]);
       const assumed = assumptions(served.assumed);
       said.textContent =
-        `Version ${served.model_version} answers ${amount(served.prediction, served.unit)}${asked(served)}.` +
+        `Version ${served.model_version} answers ${answered(served)}${asked(served)}.` +
         (assumed ? ` Assumed: ${assumed}.` : "") +
         (served.notices || []).map((notice) => ` Note: ${notice.message}.`).join("");
       answers.replaceChildren(...compared.answers.map(card));

@@ -22,7 +22,7 @@ BINARY = """kind = "binary"
 positive_class = "late"
 positive_when = "days > 4"
 negative_class = "in time"
-cost = {false_alarm = 1, miss = 4}"""
+"""
 MARKED = 'type = "category"\ngroup_report = true\n[columns.weight]\ngroup_report = true'
 REQUEST = SearchRequest(max_evaluations=2, primary_metric="log_loss", threads=1)
 

@@ -32,7 +32,12 @@ def parcels(tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:
     """Parcels that are late or in time."""
     folder = tmp_path_factory.mktemp("parcels")
     source = write_parcels(folder / "parcels.csv", 1_500)
-    changes = {'unit = "d"': BINARY, 'type = "category"\n[columns.weight]': MARKED}
+    by_month = 'target = "days"\npartition = "month"'
+    changes = {
+        'target = "days"': by_month,
+        'unit = "d"': BINARY,
+        'type = "category"\n[columns.weight]': MARKED,
+    }
     return build_parcels(folder, declared(source, "late_parcels", **changes))
 
 

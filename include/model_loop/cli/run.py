@@ -49,6 +49,7 @@ def run_file(  # noqa: PLR0913 - one for each option
     partition: Several = (),
     seed: int = 42,
     promote: bool = True,
+    workers: Annotated[int, Parameter(show_default=False)] = 0,
     storage: Annotated[str, Parameter(show_default=False)] = get_settings().storage_root,
     as_json: AsJson = False,
 ) -> None:
@@ -76,12 +77,16 @@ def run_file(  # noqa: PLR0913 - one for each option
         Seed of the searches and fits: same seed, same result.
     promote
         Whether the best model becomes champion.
+    workers
+        Families that are fitted at a time, each in a process of its own; as many as cores and
+        memory allow by default.
     storage
         Folder of training sets and of the state of runs.
     as_json
         Print one JSON object, for machines.
     """
     require_within("evaluations", evaluations, least=1)
+    require_within("workers", workers, least=0)
     path = file if file.suffix == ".toml" else datasets_folder() / f"{file}.toml"
     declaration = read_declaration(path)
     families = tuple(get_family(name, declaration.task.kind).name for name in models)
@@ -103,6 +108,7 @@ def run_file(  # noqa: PLR0913 - one for each option
         partitions=partition,
         search=SearchRequest(max_evaluations=evaluations, random_state=seed),
         promote=promote,
+        workers=workers,
     )
     places = Places(
         storage,

@@ -20,6 +20,8 @@ XGBOOST = "xgboost"
 _ROWS_OF_A_BIN = 256
 #: XGBoost's default, and four times as many: more cost time and tell nothing.
 _FEWEST_BINS, _MOST_BINS = 256, 1_024
+#: Rows times iterations of a linear fit, at most, and iterations that any fit may take.
+_MOST_PASSES, _FEWEST_ITERATIONS = 60_000_000, 100
 #: Standard deviation of the targets that the bounds of the search spaces are written for.
 _DEVIATION = 10.0
 
@@ -318,12 +320,19 @@ def suited(family: ModelFamily, rows: int, deviation: float) -> ModelFamily:
     Bins hold equally many rows, so that all of a long tail is in the last one: of 200,000 flights
     those that leave more than 260 minutes late were told apart no further. Large tables get more
     bins; others keep XGBoost's default.
+
+    A linear fit that does not converge passes over all rows as often as its iterations say: large
+    tables get fewer, as each pass tells more.
     """
     scale = target_scale(deviation)
     space = {
         name: dimension.scaled(scale) if isinstance(dimension, Real) else dimension
         for name, dimension in family.space.items()
     }
+    if isinstance(iterations := space.get("max_iter"), Integer):
+        most = max(_MOST_PASSES // max(rows, 1), _FEWEST_ITERATIONS)
+        bounded = Integer(min(iterations.low, most), min(iterations.high, most), iterations.log)
+        space["max_iter"] = bounded
     fixed = family.fixed
     if family.name == XGBOOST and rows > _FEWEST_BINS * _ROWS_OF_A_BIN:
         fixed = {**fixed, "max_bin": min(rows // _ROWS_OF_A_BIN, _MOST_BINS)}

@@ -15,7 +15,7 @@ from model_loop.models.search import ErrorMetrics, Metrics, SearchRequest, Trial
 from model_loop.objects.documents import UNREADABLE
 
 #: Raised whenever other settings would be proposed, or the same be evaluated differently.
-SEARCH_VERSION = 7
+SEARCH_VERSION = 8
 
 #: Fields of a request that end a search but change no trial.
 _ENDS = ("time_budget_seconds", "patience_evaluations", "threads")

@@ -24,10 +24,10 @@ from model_loop.training_set.matrices import Targets
 
 
 class Predicts(Protocol):
-    """A model, or a compiled form of one."""
+    """Protocol of predictors of raw rows: models, and their compiled forms."""
 
-    def predict(self, X: pd.DataFrame) -> Any:  # noqa: ANN401 - labels or numbers
-        """Return what it predicts of raw rows."""
+    def predict(self, rows: Any, /) -> Any:  # noqa: ANN401 - as scikit-learn's
+        """Return what is predicted of a frame of raw rows, shape (rows,)."""
 
 
 @dataclass(frozen=True)

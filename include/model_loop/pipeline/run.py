@@ -30,6 +30,7 @@ from model_loop.models.gate import GateVerdict
 from model_loop.models.gate_rules import GateRules
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import train
+from model_loop.objects.documents import record_of, text_of
 from model_loop.partitions.checked import COPIES
 from model_loop.partitions.completing import complete_files
 from model_loop.partitions.contract import TableLimits
@@ -41,6 +42,7 @@ from model_loop.pipeline.training import (
     register_family,
     tune_family,
 )
+from model_loop.pipeline.workers import run_jobs, workers_for
 from model_loop.sources.copies import fetcher
 from model_loop.tracking.actions import Action
 from model_loop.tracking.challengers import judge_in_turn
@@ -56,7 +58,7 @@ from model_loop.training_set.preparation import (
     preparation_of,
     require_sound,
 )
-from model_loop.training_set.products import TrainingSetStore
+from model_loop.training_set.products import TrainingSetProduct, TrainingSetStore
 from model_loop.training_set.request import TableRequest
 from model_loop.training_set.split import SHARES, split_of
 from model_loop.training_set.types import TrainingSet
@@ -94,6 +96,9 @@ class RunRequest:
         Whether the best model becomes champion where the gate lets it.
     accepted
         Findings that a person has accepted.
+    workers
+        Families that are fitted at a time, each in a process of its own: 1 fits them in this one,
+        0 as many as cores and memory allow.
     """
 
     families: tuple[str, ...] = ()
@@ -108,6 +113,7 @@ class RunRequest:
     limits: TableLimits = field(default_factory=TableLimits)
     promote: bool = True
     accepted: tuple[str, ...] = ()
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -147,12 +153,12 @@ def run_table(
     """
     declaration = resolved_source(declaration, folder)
     require_ready(declaration)
-    state = FileStore(UPath(places.storage_root) / "runs" / declaration.name)
+    state = _state(places, declaration.name)
     results, dataset = [], None
     for variant in request.variants or _variants(declaration):
-        for training_set in _prepared(declaration, variant, request, places, state):
+        for product, training_set in _prepared(declaration, variant, request, places, state):
             dataset = training_set.dataset
-            results.append(_run_recipe(training_set, request, places, state))
+            results.append(_run_recipe(product, training_set, request, places, state))
     if dataset is None:
         raise InvalidInputError("The run", "names no variant", "Name one, or leave it out.")
     return {
@@ -171,7 +177,7 @@ def _variants(declaration: Declaration) -> tuple[str, ...]:
 
 def _prepared(
     declaration: Declaration, variant: str, request: RunRequest, places: Places, state: FileStore
-) -> Iterator[TrainingSet]:
+) -> Iterator[tuple[TrainingSetProduct, TrainingSet]]:
     """Yield the training set of each recipe of a variant, built where there is none yet."""
     files = find_files(
         declaration,
@@ -227,11 +233,15 @@ def _prepared(
             f"{places.tracking_uri} partitions {product.key}",
             lambda: {"partitions": len(compared())},
         )
-        yield training_set
+        yield product, training_set
 
 
 def _run_recipe(
-    training_set: TrainingSet, request: RunRequest, places: Places, state: FileStore
+    product: TrainingSetProduct,
+    training_set: TrainingSet,
+    request: RunRequest,
+    places: Places,
+    state: FileStore,
 ) -> dict[str, Any]:
     recipe, variant = training_set.recipe, training_set.variant
     request = replace(request, search=request.search.for_target(training_set.dataset.target))
@@ -239,17 +249,18 @@ def _run_recipe(
     digest = hashlib.sha256(f"{training_set.digest} {searched}".encode()).hexdigest()[:16]
     tracker = tracker_of(training_set.dataset, places.tracking_uri, places.experiment)
     run = TrackedRun(tracker, PIPELINE, f"{PIPELINE}/{variant}/{recipe.name}/{digest}")
+    stored = text_of(product)
     names = request.families or tuple(families_for(training_set.dataset.target.kind))
     run_id = run.open(f"{variant} {recipe.name}", training_set, {"families": names})
+    jobs = [FamilyJob(name, stored, request.search, places, run.identity, run_id) for name in names]
+    waiting = [job for job in jobs if state.get(job.key) is None]
+    workers = request.workers or workers_for(_size(training_set), len(waiting))
+    if workers > 1 and len(waiting) > 1:
+        logger.info("Fitting %d families, %d at a time", len(waiting), workers)
+        run_jobs(fit_family, waiting, workers)
     families = [
-        # A result names a version of this registry.
-        state.once(
-            f"{places.tracking_uri} {run.identity} {name}",
-            lambda name=name: _family(  # type: ignore[misc]  # mypy knows no such default
-                run, run_id, name, training_set, request.search, state
-            ),
-        )
-        for name in names
+        state.once(job.key, functools.partial(_family, run, training_set, job, state))
+        for job in jobs
     ]
     results = collect_results(run, run_id, [dict(each) for each in families], training_set)
     outcome = {**results, **_described(training_set)}
@@ -259,18 +270,73 @@ def _run_recipe(
     return outcome
 
 
+@dataclass(frozen=True)
+class FamilyJob:
+    """Family that is to be tuned, trained and registered, for a worker.
+
+    Parameters
+    ----------
+    name
+        Name of the family.
+    product
+        The training set as it is stored, as JSON.
+    search
+        Length and method of the search.
+    places
+        Places of what is kept.
+    identity, run_id
+        The run on the tracking server.
+    """
+
+    name: str
+    product: str
+    search: SearchRequest
+    places: Places
+    identity: str
+    run_id: str
+
+    @property
+    def key(self) -> str:
+        """Key of its result: a result names a version of one registry."""
+        return f"{self.places.tracking_uri} {self.identity} {self.name}"
+
+
+def fit_family(job: FamilyJob) -> dict[str, Any]:
+    """Do a job in this process, and keep its result."""
+    training_set = record_of(TrainingSetProduct, json.loads(job.product)).load()
+    dataset = use_dataset(training_set.dataset)
+    tracker = tracker_of(dataset, job.places.tracking_uri, job.places.experiment)
+    state = _state(job.places, dataset.name)
+    run = TrackedRun(tracker, PIPELINE, job.identity)
+    return state.once(job.key, functools.partial(_family, run, training_set, job, state))
+
+
+def _state(places: Places, name: str) -> FileStore:
+    return FileStore(UPath(places.storage_root) / "runs" / name)
+
+
+def _size(training_set: TrainingSet) -> int:
+    """Return the bytes of the matrices of a training set."""
+    matrices = (
+        matrix
+        for splits in training_set.layouts.values()
+        for matrix in (splits.train, splits.validation, splits.train_validation)
+    )
+    return sum(
+        matrix.nbytes
+        if isinstance(matrix, np.ndarray)
+        else matrix.data.nbytes + matrix.indices.nbytes
+        for matrix in matrices
+    )
+
+
 def _family(
-    run: TrackedRun,
-    run_id: str,
-    name: str,
-    training_set: TrainingSet,
-    search: SearchRequest,
-    state: FileStore,
+    run: TrackedRun, training_set: TrainingSet, job: FamilyJob, state: FileStore
 ) -> dict[str, Any]:
-    family = get_family(name, training_set.dataset.target.kind)
-    tuned = tune_family(run, run_id, family, training_set, search, state)
-    trained = train(tuned, training_set, search, family)
-    return register_family(run, trained, family, training_set, search)
+    family = get_family(job.name, training_set.dataset.target.kind)
+    tuned = tune_family(run, job.run_id, family, training_set, job.search, state)
+    trained = train(tuned, training_set, job.search, family)
+    return register_family(run, trained, family, training_set, job.search)
 
 
 def _promote(

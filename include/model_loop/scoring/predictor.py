@@ -17,7 +17,7 @@ from model_loop.datasets.stored import dataset_of_text
 from model_loop.errors import InvalidInputError
 from model_loop.intervals.adaptive import NO_CORRECTION, Correction
 from model_loop.intervals.calibrated import Intervals
-from model_loop.models.outcomes import parts_of_classifier, predict_outcomes
+from model_loop.models.outcomes import Predicts, parts_of_classifier, predict_outcomes
 from model_loop.scoring.notices import ValueWatch, watch_of
 from model_loop.scoring.outcomes import Deciding, deciding_of
 from model_loop.tracking.corrections import correction_of
@@ -26,7 +26,7 @@ from model_loop.tracking.deployments import (
     parts_of_aliases,
     version_of_alias,
 )
-from model_loop.tracking.registry import Load, LoadedModel, Predicts, load_registered
+from model_loop.tracking.registry import Load, LoadedModel, load_registered
 from model_loop.tracking.trained import dataset_of_version
 from model_loop.tracking.versions import ModelVersions
 from model_loop.training_set.matrices import Targets

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import mlflow
 import mlflow.sklearn
@@ -27,6 +27,7 @@ from model_loop.datasets.stored import digest_of_text, text_of_dataset
 from model_loop.errors import InvalidInputError, StoredObjectError
 from model_loop.intervals.calibrated import Intervals
 from model_loop.models.classification.decision import Decision
+from model_loop.models.outcomes import Predicts
 from model_loop.objects.documents import UNREADABLE, record_of, text_of
 from model_loop.objects.trust import dump_estimator, load_estimator, trusted_types
 from model_loop.tracking.deployments import DECLARATION_TAG
@@ -175,13 +176,6 @@ def _one_version(tracker: Tracker, name: str, run_id: str) -> int | None:
         for number in found[1:]:
             client.delete_model_version(name, str(number))
     return found[0] if found else None
-
-
-class Predicts(Protocol):
-    """Protocol of predictors of raw rows."""
-
-    def predict(self, rows: Any, /) -> Any:  # noqa: ANN401 - as scikit-learn's
-        """Return the target of a frame of raw rows, shape (rows,)."""
 
 
 @dataclass(frozen=True)

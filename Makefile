@@ -31,10 +31,10 @@ DEMO_OPTIONS = \
 help: ## List all commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  make demo takes DATASET (flights, or the path of a dataset's file); of trips SOURCE, SERVICE, TRAIN, VALIDATION, TEST, RECIPE, ENCODING,"
+	@echo "  make demo takes DATASET (flights, late, diabetes, bikes, or the path of a dataset's file); of trips SOURCE, SERVICE, TRAIN, VALIDATION, TEST, RECIPE, ENCODING,"
 	@echo "  EVALUATIONS and MODELS, for example: make demo SOURCE=tlc TRAIN=2024-01 EVALUATIONS=10"
 
-demo: install $(if $(filter flights,$(DATASET)),$(VENV)/.installed-flights) ## Run the main job: months in, tuned and trained models out
+demo: install $(if $(filter flights late,$(DATASET)),$(VENV)/.installed-flights) ## Run the main job: months in, tuned and trained models out
 	@$(LOCAL) demo $(DEMO_OPTIONS)
 
 up: install ## Start Airflow, MLflow and a mail sink

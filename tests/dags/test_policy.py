@@ -27,7 +27,7 @@ from model_loop.settings import get_settings
 
 DAGS = Path(__file__).parents[2] / "dags"
 #: Beginnings of the ids of declared tables.
-PREFIXES = ("bikes__", "flights__")
+PREFIXES = ("bikes__", "diabetes__", "flights__", "late__")
 #: The jobs of a declared table without variants.
 DECLARED = (
     "batch_scoring",

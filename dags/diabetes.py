@@ -1,0 +1,5 @@
+"""Airflow DAGs of the dataset `diabetes`, written by `model-loop datasets add`."""
+
+from model_loop.orchestration.factory import declare_dags
+
+declare_dags("diabetes")

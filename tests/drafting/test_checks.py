@@ -215,15 +215,6 @@ def test_parts_of_a_time_in_several_columns_are_named(tmp_path: Path) -> None:
     assert "time_in_parts" in {code for code, _ in codes(made)}
 
 
-def test_a_class_is_drafted_and_not_learned_yet(tmp_path: Path) -> None:
-    """The declaration says what it is, and a finding that it has to wait."""
-    frame = table()
-    frame["y"] = np.where(frame["y"] > 0, "yes", "no")
-    made, declaration = drafted(frame, tmp_path)
-    assert (declaration.task.kind, declaration.task.positive_class) == ("binary", True)
-    assert ("task_not_learned", "y") in codes(made)
-
-
 def test_hours_between_events_are_no_gaps(tmp_path: Path) -> None:
     """Events come when they come; a series of days has one row a day."""
     draw = np.random.default_rng(2)

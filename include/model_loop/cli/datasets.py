@@ -371,6 +371,7 @@ def _listed(name: str) -> dict[str, str]:
 
 def _ask(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) -> DraftAnswers:
     """Ask the open questions on the terminal; a question whose answer does not fit comes again."""
+    from model_loop.drafting.analysis import with_answers
     from model_loop.drafting.draft import require_fitting
     from model_loop.drafting.questions import MOST_QUESTIONS, questions
 
@@ -393,7 +394,7 @@ def _ask(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) -> Draf
             print_error(error)
             continue
         asked.add(question.field)
-        answers = given
+        answers, analysis = given, with_answers(analysis, given)
     return answers
 
 

@@ -42,6 +42,7 @@ def print_draft(drafted: Draft, path: Path, target: str, command: Sequence[str])
             (str(path), "bold"),
             f"  {drafted.rows:,} rows, {drafted.columns:,} columns, target ",
             (target, "bold"),
+            _task_of(drafted),
         )
     )
     out.print()
@@ -56,6 +57,13 @@ def print_draft(drafted: Draft, path: Path, target: str, command: Sequence[str])
         return
     out.print(Text("No question is open.", "bold green"))
     out.print(Text(f"Next: model-loop datasets check {shlex.quote(str(path))}"))
+
+
+def _task_of(drafted: Draft) -> str:
+    """Return what is predicted, in words."""
+    if drafted.positive is not None:
+        return f", yes or no: {drafted.positive.label} in {drafted.positive.share:.2%} of the rows"
+    return f", one of {len(drafted.classes)} classes" if drafted.classes else ""
 
 
 def _print_open(drafted: Draft, path: Path, command: Sequence[str]) -> None:

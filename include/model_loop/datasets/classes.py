@@ -21,6 +21,8 @@ TaskKind = Literal["regression", "binary", "multiclass"]
 
 #: Number of classes of a yes-or-no question.
 TWO = 2
+#: Classes beyond which a target is taken for something else, such as an identifier.
+MOST_CLASSES = 100
 #: Probability from which an answer is positive where nothing else is said.
 HALF = 0.5
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_loop.datasets.classes import MOST_CLASSES, TaskKind
 from model_loop.datasets.declaration import Declaration
 from model_loop.drafting import structure
-from model_loop.drafting.answers import DateOrder
+from model_loop.drafting.answers import DateOrder, DraftAnswers
 from model_loop.drafting.kinds import Report, table_values
 from model_loop.drafting.leaks import Suspicions, suspicions
 from model_loop.drafting.refining import (
@@ -20,6 +22,15 @@ from model_loop.drafting.refining import (
     without_sentinels,
 )
 from model_loop.drafting.sources import FilePattern, file_pattern
+from model_loop.drafting.tasks import (
+    ClassShare,
+    is_doubtful,
+    likely_task,
+    positive_of,
+    shares_of,
+    with_own_labels,
+    with_task,
+)
 from model_loop.drafting.values import ColumnValues, TableValues, rows_of
 from model_loop.errors import InvalidInputError
 from model_loop.tables.raw import RawTable, joined, read_raw_blocks
@@ -64,9 +75,13 @@ class Analysis:
     Parameters
     ----------
     table
-        Columns with their types, without sentinels.
-    classes
-        Whether the target is a class.
+        Columns with their types, without sentinels. Of two classes, the second is positive.
+    drawn_from
+        The table before the task was known.
+    task
+        Kind of the task.
+    positive_given
+        Label that was given as the positive class.
     suspicions
         Columns that may give the target away.
     time
@@ -80,7 +95,9 @@ class Analysis:
     """
 
     table: TableValues
-    classes: bool
+    drawn_from: TableValues
+    task: TaskKind
+    positive_given: str | None
     suspicions: Suspicions
     time: ColumnValues | None
     repeated: structure.Entity | None
@@ -91,6 +108,28 @@ class Analysis:
     def target(self) -> ColumnValues:
         """The target."""
         return self.table.outcome
+
+    @property
+    def classes(self) -> bool:
+        """Class: true if the target is no number."""
+        return self.task != "regression"
+
+    @functools.cached_property
+    def shares(self) -> tuple[ClassShare, ...]:
+        """Classes of the target with their rows; empty of a number."""
+        return shares_of(self.target) if self.classes else ()
+
+    @property
+    def positive(self) -> ClassShare | None:
+        """The class whose probability is predicted; None of a number and of several classes."""
+        if self.task != "binary":
+            return None
+        return self.shares[positive_of(self.target, self.positive_given)]
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Doubt: true if the numbers of the target may be classes."""
+        return is_doubtful(self.drawn_from.outcome)
 
     @property
     def entity(self) -> ColumnValues | None:
@@ -146,8 +185,25 @@ def analyse(
     _require_target(target, raw.names)
     values = table_values(raw, target, date_order=date_order, report=report)
     report("Comparing each column with the target")
-    values = without_far_dates(values, raw)
+    values = with_own_labels(without_far_dates(values, raw), raw)
     return DraftedFiles(file_pattern(files, folder), raw), analyse_table(_refined(values))
+
+
+def with_answers(analysis: Analysis, answers: DraftAnswers) -> Analysis:
+    """Return the analysis of a table for the task and the positive class that were answered.
+
+    Raises
+    ------
+    InvalidInputError
+        If the target has no such values, or no such class.
+    """
+    task, positive = (
+        answers.task or likely_task(analysis.drawn_from.outcome),
+        answers.positive_class,
+    )
+    if (task, positive) == (analysis.task, analysis.positive_given):
+        return analysis
+    return analyse_table(analysis.drawn_from, task, positive)
 
 
 def _read(files: Sequence[str], report: Report) -> RawTable:
@@ -166,23 +222,39 @@ def _located(file: str, target: str) -> list[str]:
     return source_files(Declaration(name="draft", source=file, target=target))
 
 
-def analyse_table(table: TableValues) -> Analysis:
+def analyse_table(
+    table: TableValues, task: TaskKind | None = None, positive: str | None = None
+) -> Analysis:
     """Analyse a table whose columns have their types.
+
+    Parameters
+    ----------
+    task
+        Kind of the task; as the target shows, if left out.
+    positive
+        Label of the positive class.
 
     Raises
     ------
     RefusedTableError
         If the target is constant or of a type that is not predicted, or too few rows have it.
+    InvalidInputError
+        If the target does not suit the task.
     """
+    drawn_from = table
     totals = structure.total_rows(table)
     if totals is not None and totals.proven:
         table = rows_of(table, ~totals.rows)
     _require_rows(table)
-    classes = table.outcome.kind in {"yes_no", "category"}
-    suspected = suspicions(table, classes=classes)
+    task = task or likely_task(table.outcome)
+    _require_learnable(table.outcome, task)
+    table = with_task(table, task, positive)
+    suspected = suspicions(table, classes=task != "regression")
     return Analysis(
         table,
-        classes,
+        drawn_from,
+        task,
+        positive,
         suspected,
         structure.time_column(table),
         structure.entity_of(table, suspected.by_name),
@@ -228,6 +300,17 @@ def _require_rows(table: TableValues) -> None:
             f"is of the type {target.kind}: {target.reason}",
             "Choose a column of numbers, categories or yes and no."
             + (lengths if target.kind == "time" else ""),
+            target.name,
+        )
+
+
+def _require_learnable(target: ColumnValues, task: TaskKind) -> None:
+    if task == "multiclass" and target.distinct > MOST_CLASSES:
+        raise RefusedTableError(
+            "too_many_classes",
+            f"The target {target.name!r}",
+            f"has {target.distinct:,} classes, and at most {MOST_CLASSES} are learned",
+            "Put rare classes together in the file, or choose another target.",
             target.name,
         )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from model_loop.datasets.classes import TaskKind
+
 #: Answer that there is no such column.
 NONE = "none"
 DateOrder = Literal["day_first", "month_first"]
@@ -24,6 +26,12 @@ class DraftAnswers:
         Address that is mailed about failures.
     unit
         Unit of the target, as people write it.
+    task
+        Kind of the prediction: a number (`regression`), yes or no (`binary`) or which of several
+        classes (`multiclass`); by default what the values of the target show.
+    positive_class
+        Label of the target whose probability is predicted, where there are two; by default the one
+        that is called yes, true, 1 or the like, else the rarer one.
     known_later
         Column whose value is known only after the prediction. Repeat it for several.
     known_at_request
@@ -49,6 +57,8 @@ class DraftAnswers:
     title: str | None = None
     owner: str | None = None
     unit: str | None = None
+    task: TaskKind | None = None
+    positive_class: str | None = None
     known_later: tuple[str, ...] = ()
     known_at_request: tuple[str, ...] = ()
     time_column: str | None = None

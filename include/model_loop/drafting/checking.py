@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from model_loop.datasets.conditions import Condition
-from model_loop.datasets.declaration import OPEN, AcceptedFinding, Constraints, Declaration
-from model_loop.drafting.analysis import LEAST_ROWS, analyse_table
+from model_loop.datasets.classes import TWO, text_of_label
+from model_loop.datasets.conditions import Condition, Mask
+from model_loop.datasets.declaration import (
+    OPEN,
+    AcceptedFinding,
+    ColumnDeclaration,
+    Constraints,
+    Declaration,
+    Kind,
+    class_condition,
+    nearest,
+)
+from model_loop.datasets.declared import positive_label
+from model_loop.drafting.analysis import LEAST_ROWS, Analysis, RefusedTableError, analyse_table
 from model_loop.drafting.checks import about_columns, about_rows, about_target
 from model_loop.drafting.kinds import declared_values
 from model_loop.drafting.leaks import leak_findings
@@ -22,11 +33,14 @@ from model_loop.errors import InvalidInputError
 from model_loop.findings import Finding, FindingLevel
 from model_loop.tables.raw import read_raw
 from model_loop.tables.table import column_formats, to_table
+from model_loop.tables.values import ColumnFormat
 
 #: Values that are named as examples of those that break a constraint.
 _EXAMPLES = 3
 #: Codes of findings that a declared type has answered.
 _DECLARED = frozenset({"id_like", "constant", "all_missing"})
+#: Types of columns whose values form no groups.
+_NO_GROUPS: frozenset[Kind | None] = frozenset({"ignored", "id", "text", "time"})
 
 
 @dataclass(frozen=True)
@@ -70,8 +84,9 @@ def check_dataset(declaration: Declaration, files: Sequence[str]) -> CheckedData
     raw = dataclasses.replace(raw, rejected=table.rejected)
     kept = _kept(declaration, table.frame)
     enough = int(kept[declaration.target].notna().sum()) >= LEAST_ROWS
-    values = declared_values(kept if enough else table.frame, declaration.target, formats)
-    analysis = analyse_table(values)
+    judged = kept if enough else table.frame
+    about_task = [*_about_task(declaration, judged)]
+    analysis = _analysed(declaration, judged, formats, fits=not about_task)
     given = {
         name for name, column in declaration.columns.items() if column.known not in {None, OPEN}
     }
@@ -85,6 +100,8 @@ def check_dataset(declaration: Declaration, files: Sequence[str]) -> CheckedData
         *_about_keys(declaration, table.frame),
         *_about_constraints(declaration, table.frame),
         *_about_rules(declaration, table.frame),
+        *about_task,
+        *_about_groups(declaration, table.frame),
         *about_target(analysis),
         *about_rows(analysis, declaration.split.group_on, analysis.table.columns.get(time or "")),
         *(each for each in about_columns(analysis) if each.code not in _DECLARED),
@@ -92,6 +109,105 @@ def check_dataset(declaration: Declaration, files: Sequence[str]) -> CheckedData
     ]
     left = [each for each in findings if not _is_accepted(each, declaration.accepted)]
     return CheckedDataset(table.rows_read, len(raw.names), tuple(left), len(findings) - len(left))
+
+
+def _analysed(
+    declaration: Declaration,
+    frame: pd.DataFrame,
+    formats: Mapping[str, ColumnFormat],
+    *,
+    fits: bool,
+) -> Analysis:
+    """Return the analysis of rows; classes that a condition tells apart are read as yes and no.
+
+    Parameters
+    ----------
+    fits
+        Whether the target suits the declared task; otherwise, its values say what it is.
+    """
+    target, condition = declaration.target, class_condition(declaration)
+    if condition is not None:
+        frame = frame[frame[target].notna()]
+        meets = condition.rows_of(frame)
+        _require_both(declaration, meets)
+        frame = frame.drop(columns=[*condition.columns - {target}]).assign(**{target: meets})
+        formats = {**formats, target: ColumnFormat("yes_no")}
+    values = declared_values(frame, target, formats)
+    if not fits:
+        return analyse_table(values)
+    positive = None if condition is not None else positive_label(declaration)
+    return analyse_table(values, declaration.task.kind, positive)
+
+
+def _require_both(declaration: Declaration, meets: Mask) -> None:
+    """Refuse a condition that holds in all rows, or in none."""
+    if meets.all() or not meets.any():
+        raise RefusedTableError(
+            "positive_class",
+            f"The condition task.positive_when = {declaration.task.positive_when!r}",
+            f"holds in {'all' if meets.all() else 'none'} of {len(meets):,} rows",
+            "Correct it: it has to tell rows apart.",
+            declaration.target,
+        )
+
+
+def _about_task(declaration: Declaration, frame: pd.DataFrame) -> Iterator[Finding]:
+    """Yield what keeps the target from being predicted as the declaration says."""
+    task, target = declaration.task, declaration.target
+    if task.kind == "regression":
+        if declaration.columns.get(target, ColumnDeclaration()).type == "category":
+            yield _found(
+                "target_type", target, f"{target} is a category, and task.kind is 'regression'.",
+                "Set task.kind to binary or multiclass, or the type of the column to number.",
+                "refused",
+            )  # fmt: skip
+        return
+    if task.positive_when is not None:
+        return
+    counts = frame[target].dropna().map(text_of_label).value_counts()
+    labels = [*map(str, counts.index)]
+    listed = ", ".join(labels[:_EXAMPLES]) + (" …" if len(labels) > _EXAMPLES else "")
+    positive, declared = positive_label(declaration), [*map(text_of_label, task.classes)]
+    if positive is not None and positive not in labels:
+        yield _found(
+            "positive_class", target,
+            f"The positive class {positive} does not occur in {target}, which has {listed}.",
+            nearest(positive, labels), "refused",
+        )  # fmt: skip
+    elif task.kind == "binary" and len(labels) != TWO:
+        yield _found(
+            "classes", target,
+            f"{target} has {len(labels):,} classes, and yes or no are two: {listed}.",
+            "Set task.kind to multiclass, or give positive_when and negative_class.", "refused",
+        )  # fmt: skip
+    strange = [label for label in labels if declared and label not in declared]
+    if strange:
+        rows = int(counts[strange].sum())
+        yield _found(
+            "classes", target,
+            f"{rows:,} rows of {target} have a class that task.classes does not list, such as "
+            f"{strange[0]}.",
+            "Add it to task.classes, or set such rows aside by a rule.", "refused",
+        )  # fmt: skip
+
+
+def _about_groups(declaration: Declaration, frame: pd.DataFrame) -> Iterator[Finding]:
+    """Yield marks of group_report on columns by which rows cannot be told apart."""
+    for name, column in declaration.columns.items():
+        if not column.group_report:
+            continue
+        key = f"columns.{name}.group_report"
+        if name not in frame:
+            yield _found(
+                "unknown_column", name, f"{key} is of a column that the files do not have.",
+                nearest(name, map(str, frame.columns)), "refused",
+            )  # fmt: skip
+        elif name == declaration.target or column.type in _NO_GROUPS:
+            kind = "the target" if name == declaration.target else f"of the type {column.type}"
+            yield _found(
+                "group_report", name, f"{key} is true, and {name} is {kind}: it forms no groups.",
+                "Mark a category, a number or a column of yes and no.", "refused",
+            )  # fmt: skip
 
 
 def _kept(declaration: Declaration, frame: pd.DataFrame) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from model_loop.datasets.words import MISSING_WORDS
 from model_loop.drafting import structure
 from model_loop.drafting.analysis import LEAST_ROWS, Analysis
+from model_loop.drafting.answers import DraftAnswers
 from model_loop.drafting.clocks import Clocks, Offsets
 from model_loop.drafting.sources import WHOLE
 from model_loop.drafting.text import number_text
@@ -22,14 +24,22 @@ _JUDGED = 0.2
 #: Half-width of an error's interval, share of rare categories and their number, skewness, and share
 #: of missing values from which a finding is made.
 _WIDE, _RARE, _MANY, _SKEWED, _MISSING = 0.1, 0.5, 1_000, 3.0, 0.95
+#: Classes that a finding names.
+_NAMED = 10
 #: Rows of a date that stands for none, and other dates beside it.
 _LEAST_DATES = 5
 #: Different years, months, days or hours at most.
 _PARTS = 200
 
 
-def about_target(analysis: Analysis) -> Iterator[Finding]:
-    """Yield findings about the target."""
+def about_target(analysis: Analysis, answers: DraftAnswers | None = None) -> Iterator[Finding]:
+    """Yield findings about the target.
+
+    Parameters
+    ----------
+    answers
+        Answers of a draft, which guesses what they leave open; None of a declaration.
+    """
     target, rows = analysis.target, analysis.table.rows
     if target.missing:
         yield _finding(
@@ -39,19 +49,10 @@ def about_target(analysis: Analysis) -> Iterator[Finding]:
             'aside: [[rules]] with when = "… is missing".',
         )  # fmt: skip
     known = target.numbers[target.present]
+    if answers is not None:
+        yield from _about_guesses(analysis, answers)
     if analysis.classes:
-        yield _finding(
-            "task_not_learned", target.name,
-            f"{target.name} is a class, and this version learns numbers alone.",
-            "Predict a number for now; the declaration is right for later versions.",
-        )  # fmt: skip
-        counts = np.bincount(levels_of(known)[1])
-        if counts.min() < LEAST_ROWS:
-            yield _finding(
-                "rare_class", target.name,
-                f"The rarest of {len(counts)} classes has {counts.min():,} rows.",
-                "Join rare classes, or expect no answers about them.",
-            )  # fmt: skip
+        yield from _about_classes(analysis)
         return
     width = structure.half_width(known, max(int(_JUDGED * len(known)), 2))
     if width > _WIDE:
@@ -72,6 +73,57 @@ def about_target(analysis: Analysis) -> Iterator[Finding]:
             f"{target.name} has a long tail: half of its values are at {side} "
             f"{number_text(float(np.median(known)))}, and the {end} is {number_text(float(last))}.",
             f"Look at the {end} values; if they are errors, add a rule that sets them aside.",
+        )  # fmt: skip
+
+
+def _about_guesses(analysis: Analysis, answers: DraftAnswers) -> Iterator[Finding]:
+    """Yield what a draft takes for the task and the positive class without having been answered."""
+    target, positive = analysis.target, analysis.positive
+    if analysis.is_doubtful and answers.task is None:
+        kind, other = "a number", "multiclass"
+        if analysis.classes:
+            kind, other = "one of several classes", "regression"
+        yield _finding(
+            "task_doubtful", target.name,
+            f"{target.name} has {target.distinct} different whole numbers: the draft predicts "
+            f"{kind}.",
+            f"If that is wrong, draft it again with --task {other}.",
+        )  # fmt: skip
+    if positive is not None and answers.positive_class is None:
+        (other,) = (each.label for each in analysis.shares if each.label != positive.label)
+        yield _finding(
+            "positive_class", target.name,
+            f"The draft predicts the probability of {target.name} = {positive.label}, which "
+            f"{positive.rows:,} of {int(target.present.sum()):,} rows have ({positive.share:.2%}).",
+            f"If the other class is asked for: --positive-class {shlex.quote(other)}.",
+        )  # fmt: skip
+
+
+def _about_classes(analysis: Analysis) -> Iterator[Finding]:
+    """Yield findings about classes that few rows have."""
+    name, rare = analysis.target.name, min(analysis.shares, key=lambda each: each.rows)
+    few = [each for each in analysis.shares if each.rows < LEAST_ROWS]
+    if few:
+        listed = ", ".join(f"{each.label} ({each.rows:,})" for each in few[:_NAMED])
+        more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
+        yield _finding(
+            "rare_class", name,
+            f"{len(few)} of {len(analysis.shares)} classes of {name} have fewer than {LEAST_ROWS} "
+            f"rows: {listed}{more}.",
+            "Put rare classes together in the file, or add rows of them: each of train, "
+            "validation and test needs some.",
+        )  # fmt: skip
+        return
+    judged = int(_JUDGED * rare.rows)
+    # Half the interval of a share near one half, from so many rows of the class.
+    width = 0.98 / np.sqrt(max(judged, 1))
+    if width > _WIDE:
+        yield _finding(
+            "too_few_rows", name,
+            f"About {judged:,} rows of the class {rare.label} ({rare.share:.2%} of all) will "
+            f"judge: the share of them that is found will be known to ±{width:.0%} only.",
+            f"About {int(0.98**2 / _WIDE**2 / _JUDGED):,} rows of that class would bring it to "
+            "±10%. Until then, read small differences between models as chance.",
         )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model_loop.datasets.classes import TaskKind, in_order
 from model_loop.datasets.conditions import quoted
 from model_loop.datasets.declaration import (
     LATER,
@@ -20,7 +21,7 @@ from model_loop.datasets.declaration import (
 from model_loop.datasets.times import is_clock
 from model_loop.datasets.words import MISSING_WORDS
 from model_loop.drafting import structure
-from model_loop.drafting.analysis import Analysis, DraftedFiles
+from model_loop.drafting.analysis import Analysis, DraftedFiles, with_answers
 from model_loop.drafting.answers import NONE, DraftAnswers
 from model_loop.drafting.checks import (
     about_clocks,
@@ -41,6 +42,7 @@ from model_loop.drafting.leaks import leak_findings
 from model_loop.drafting.reading import dialect_keys, file_keys, reading_findings
 from model_loop.drafting.scores import ROWS
 from model_loop.drafting.sources import WHOLE, partitions_of
+from model_loop.drafting.tasks import ClassShare
 from model_loop.drafting.text import DraftedColumn, DraftedText, Value, name_of, number_text
 from model_loop.drafting.values import ColumnValues
 from model_loop.errors import InvalidInputError
@@ -69,6 +71,12 @@ class Draft:
         Columns whose moment is an open question.
     rows, columns
         Numbers of rows and columns.
+    task
+        Kind of the task.
+    positive
+        Class whose probability is predicted; None of a number and of several classes.
+    classes
+        Classes of the target with their rows; empty of a number.
     """
 
     name: str
@@ -80,6 +88,9 @@ class Draft:
     open_columns: tuple[str, ...]
     rows: int
     columns: int
+    task: TaskKind
+    positive: ClassShare | None
+    classes: tuple[ClassShare, ...]
 
 
 def draft(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) -> Draft:
@@ -106,6 +117,7 @@ def require_fitting(analysis: Analysis, answers: DraftAnswers) -> None:
     if answers.group_on not in {None, NONE}:
         analysis.column(str(answers.group_on))
     _time_of(analysis, answers)
+    with_answers(analysis, answers)
     for given, require in (
         (answers.name, require_name),
         (answers.stored_in, require_time_zone),
@@ -146,6 +158,7 @@ def _time_of(analysis: Analysis, answers: DraftAnswers) -> ColumnValues | None:
 
 class _Drafting:
     def __init__(self, files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) -> None:
+        analysis = with_answers(analysis, answers)
         self.files, self.analysis, self.answers = files, analysis, answers
         self.table, self.target = analysis.table, analysis.target
         self.suspicions = analysis.suspicions
@@ -180,7 +193,7 @@ class _Drafting:
         analysis, answers, raw = self.analysis, self.answers, self.files.raw
         findings = (
             *reading_findings(raw, partitions_of(raw.files, self.files.pattern.partition)),
-            *about_target(analysis),
+            *about_target(analysis, answers),
             *about_rows(
                 analysis, self.answers.group_on, self.time, kept="group_on" in self._split()
             ),
@@ -203,6 +216,9 @@ class _Drafting:
             self.open_columns,
             raw.rows,
             len(self.table.columns),
+            self.analysis.task,
+            self.analysis.positive,
+            self.analysis.shares,
         )
 
     def _entity(self) -> ColumnValues | None:
@@ -266,15 +282,18 @@ class _Drafting:
         return {"rules": ([rule], "remove it if these rows are normal ones")}
 
     def _task(self) -> dict[str, tuple[Value, str]]:
-        target = self.target
-        if not self.analysis.classes:
-            keys: dict[str, tuple[Value, str]] = {"kind": ("regression", "")}
-        elif target.distinct == 2:  # noqa: PLR2004 - yes and no
-            keys = {"kind": ("binary", "")}
-            positive: Value = True if target.kind == "yes_no" else target.labels[-1]
-            keys["positive_class"] = (positive, "the class whose probability is predicted")
-        else:
-            keys = {"kind": ("multiclass", f"{target.distinct} classes")}
+        target, task, positive = self.target, self.analysis.task, self.analysis.positive
+        said = f"{target.distinct} classes" if task == "multiclass" else ""
+        if self.analysis.is_doubtful:
+            said = f"{target.distinct} different whole numbers: classes, or a number?"
+        keys: dict[str, tuple[Value, str]] = {"kind": (task, said)}
+        if positive is not None:
+            label: Value = positive.label == "yes"
+            if target.labels:
+                label = in_order(target.labels, positive.label)[-1]
+            rows = int(target.present.sum())
+            evidence = f"{positive.rows:,} of {rows:,} rows ({positive.share:.2%}); it is predicted"
+            keys["positive_class"] = (label, evidence)
         unit = self.answers.unit or ("" if self.analysis.classes else target.read_as.unit)
         if unit:
             keys["unit"] = (unit, "")

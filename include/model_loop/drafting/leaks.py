@@ -20,6 +20,9 @@ from model_loop.findings import Finding
 _AS_GOOD, _SAME_GAPS, _GAPS_SAY = 0.97, 0.9, 0.9
 #: Columns that the question about all of them names in its text.
 _LISTED = 20
+#: Average precision from which a column that finds a rare class is raised by name: sound columns
+#: find common classes as well, and hardly ever rare ones.
+_FINDS_RARE = 0.7
 _LATER = 'Set known to the moment from which it is known: "later", if that is after the prediction.'
 
 
@@ -113,6 +116,11 @@ def _reason(column: ColumnValues, target: ColumnValues, score: Score) -> str | N
         return said
     if score.alone >= _AS_GOOD:
         return f"{column.name} alone says {score.alone:.0%} of {target.name}"
+    if score.ranking >= _FINDS_RARE:
+        return (
+            f"{column.name} alone finds the rare class of {target.name}: an average precision of "
+            f"{score.ranking:.0%}, where chance is 0% and no mistake 100%"
+        )
     return None
 
 

@@ -60,9 +60,7 @@ def questions(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) ->
     if answers.name is None:
         name = name_of(files.pattern.stem, "table")
         yield Question("name", "Name of the dataset, which never changes", name, "--name")
-    if answers.unit is None and not analysis.classes:
-        text = f"Unit of {analysis.target.name}, as people write it"
-        yield Question("unit", text, analysis.target.read_as.unit, "--unit")
+    yield from _about_target(analysis, answers)
     times = [each.name for each in analysis.table.features if each.is_dated]
     if answers.time_column is None and len(times) > 1:
         default = analysis.time.name if analysis.time else NONE
@@ -86,6 +84,21 @@ def questions(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) ->
         yield from _moments(analysis)
     if answers.owner is None:
         yield Question("owner", "Who is mailed about failures", "", "--owner")
+
+
+def _about_target(analysis: Analysis, answers: DraftAnswers) -> Iterator[Question]:
+    if answers.task is None and analysis.is_doubtful:
+        target = analysis.drawn_from.outcome
+        text = f"Is {target.name} a number (regression) or a class (multiclass)?"
+        evidence = f"It has {target.distinct} different whole numbers."
+        yield Question("task", text, analysis.task, "--task", evidence=evidence)
+    if answers.positive_class is None and analysis.positive is not None:
+        shares = " or ".join(map(str, analysis.shares))
+        text = f"Class of {analysis.target.name} whose probability is predicted: {shares}"
+        yield Question("positive_class", text, analysis.positive.label, "--positive-class")
+    if answers.unit is None and not analysis.classes:
+        text = f"Unit of {analysis.target.name}, as people write it"
+        yield Question("unit", text, analysis.target.read_as.unit, "--unit")
 
 
 def _moments(analysis: Analysis) -> Iterator[Question]:

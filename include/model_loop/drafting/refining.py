@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pyarrow as pa
 
+from model_loop.datasets.classes import TWO
 from model_loop.drafting.values import ColumnValues, Floats, Places, TableValues, levels_of
 from model_loop.drafting.words import has_word, names
 from model_loop.tables.raw import RawTable
@@ -118,7 +119,8 @@ def without_order(column: ColumnValues, target: ColumnValues) -> str | None:
     if _few_far(levels, len(known)):
         return f"{len(levels)} whole numbers far from each other"
     enough = _FEWEST_CODES <= len(levels) <= _MOST_CODES and len(known) >= 10 * len(levels)
-    if enough and target.kind in {"number", "yes_no"} and _is_rough(codes, target.numbers[rows]):
+    numeric = target.kind in {"number", "yes_no"} or target.distinct == TWO
+    if enough and numeric and _is_rough(codes, target.numbers[rows]):
         return "whole numbers without an order: neighbours differ as much as any two"
     return None
 

@@ -212,7 +212,9 @@ def _share_of_copy(x: Floats, y: Floats, *, ordered: bool, classes: bool) -> flo
         _, classes_of = np.unique(y, return_inverse=True)
         table = np.zeros((len(levels), classes_of.max() + 1))
         np.add.at(table, (codes, classes_of), 1)
-        return float(table.max(axis=1).sum() / len(x))
+        wrong, less_common = len(x) - table.max(axis=1).sum(), len(x) - table.sum(axis=0).max()
+        # Of a rare class, nearly all rows are told right where it is never named.
+        return float(1 - wrong / max(min(len(x), 2 * less_common), 1))
     if many and not ordered:
         return 0.0
     if not ordered:
@@ -471,7 +473,10 @@ def _cover(
     for column in flags:
         said = column.numbers == (1.0 if answer else 0.0)
         counted = said & target.present
-        if counted.sum() >= _ENOUGH / 4 and (counted & positive).sum() >= _HOLDS * counted.sum():
+        wrong = (counted & ~positive).sum()
+        # Of a rare class, any column implies the other one nearly always.
+        few = (1 - _HOLDS) * min(counted.sum(), 2 * (target.present & ~positive).sum())
+        if counted.sum() >= _ENOUGH / 4 and wrong <= few:
             implying[column.name] = (column, counted & positive)
     left, chosen = positive.copy(), []
     while implying:

@@ -11,8 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.metrics import average_precision_score
+from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
+from model_loop.datasets.classes import TWO
 from model_loop.drafting.values import ColumnValues, Floats, Mask, Places, probe
 
 #: Rows that are scored.
@@ -24,6 +27,9 @@ _BINS, _ROWS_OF_BIN, _FOLDS, _PRIOR = 64, 8, 4, 3.0
 _CELLS, _JOINT_ROWS, _LEAST_JOINT = 2_000_000, 12_000, 100
 #: Columns that the joint model is tried without.
 _MOST_PERMUTED = 120
+#: Share below which a class is rare, its rows that are scored at least and at most, leaves of the
+#: tree that ranks by one column, and the rows of each.
+_RARE, _LEAST_OF_RARE, _ROWS_OF_RARE, _LEAVES, _ROWS_OF_LEAF = 0.1, 10, 500, 32, 3
 #: Rows without a value from which their pattern says something.
 _ENOUGH_MISSING = 10
 
@@ -42,17 +48,22 @@ class Score:
         Agreement of the rows without a value with the rows without a target.
     absent_value
         Share of the target's variance that the bare presence of a value explains.
+    ranking
+        Average precision with which a column finds the rarer of two classes, from 0, that of
+        chance, to 1; 0 where no class is rare. Where one row in a hundred is of a class, bins of
+        equal size hold as many rows of the other one, and explain half of the variance at most.
     """
 
     alone: float
     added: float = 0.0
     absent: float = 0.0
     absent_value: float = 0.0
+    ranking: float = 0.0
 
     @property
     def rank(self) -> float:
         """The highest of the scores."""
-        return max(self.alone, self.added, self.absent, self.absent_value)
+        return max(self.alone, self.added, self.absent, self.absent_value, self.ranking)
 
 
 def score_columns(
@@ -69,6 +80,9 @@ def score_columns(
     """
     known = np.flatnonzero(target.present)
     rows = probe(known, ROWS)
+    rare = _rare_class(target) if classes else None
+    if rare is not None:
+        rows = np.union1d(rows, probe(np.flatnonzero(target.numbers == rare), _ROWS_OF_RARE))
     outcome = _outcome(target.numbers[rows], classes=classes)
     folds = np.random.default_rng(7).permutation(len(rows)) % _FOLDS
     alone = {column.name: _alone(column, rows, outcome, folds) for column in columns}
@@ -86,8 +100,39 @@ def score_columns(
             added.get(column.name, 0.0),
             agreement(~column.present, ~target.present),
             by_gaps,
+            0.0 if rare is None else _ranking(column, rows, target.numbers[rows] == rare, folds),
         )
     return scores
+
+
+def _rare_class(target: ColumnValues) -> float | None:
+    """Return the code of the rarer of two classes, if it is rare and has enough rows to score."""
+    levels, counts = np.unique(target.numbers[target.present], return_counts=True)
+    place = int(np.argmin(counts))
+    scored = len(levels) == TWO and _LEAST_OF_RARE <= counts[place] < _RARE * counts.sum()
+    return float(levels[place]) if scored else None
+
+
+def _ranking(column: ColumnValues, rows: Places, positive: Mask, folds: Places) -> float:
+    """Return the average precision of a column by itself, as its share of the way from chance to 1.
+
+    A small tree ranks the rows of each fold by what the others say, so that positives between two
+    values are found as well as those at an end.
+    """
+    x = np.empty((len(rows), 1))
+    ranked = np.zeros(len(rows))
+    for fold in range(_FOLDS):
+        held = folds == fold
+        fitted = np.flatnonzero(~held)
+        if not positive[held].any() or not positive[fitted].any():
+            return 0.0
+        x[:, 0] = _ordered(column, rows, positive.astype(float), fitted)
+        tree = DecisionTreeClassifier(max_leaf_nodes=_LEAVES, min_samples_leaf=_ROWS_OF_LEAF)
+        tree.fit(x[fitted], positive[fitted])
+        ranked[held] = tree.predict_proba(x[held])[:, 1]
+    chance = float(positive.mean())
+    precision = float(average_precision_score(positive, ranked))
+    return max((precision - chance) / (1 - chance), 0.0)
 
 
 def agreement(one: Mask, other: Mask) -> float:

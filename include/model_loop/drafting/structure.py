@@ -145,8 +145,9 @@ def entity_of(table: TableValues, leaks: Collection[str]) -> Entity | None:
     """Return the entity of which a table has several rows; None if there is none.
 
     The first that there is of: a column named as one, an id with repeated values, a column of many
-    values that settles what others hold, one named as a site, and a category of many values that
-    differ in their target by more than chance.
+    values that settles what others hold, one named as a site, a category of many values that
+    differ in their target by more than chance, and an id named as an entity, some of which come
+    again.
 
     Parameters
     ----------
@@ -165,6 +166,12 @@ def entity_of(table: TableValues, leaks: Collection[str]) -> Entity | None:
         for column in several:
             if is_entity(column):
                 return Entity(column, anew)
+    for column in table.features:
+        # Some patients come again: rare as it is, it costs nothing to keep their rows together.
+        again = int(column.present.sum()) - column.distinct
+        named = column.kind == "id" and names_entity(column.name, "entities")
+        if named and again and column.name not in leaks:
+            return Entity(column, anew=True)
     return None
 
 

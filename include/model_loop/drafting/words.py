@@ -18,8 +18,9 @@ _NUMBERED = re.compile(r"(?:nr|no|num|nummer|number|numero|id|code|kod|name|kenn
 _LEAST_LETTERS = 4
 
 Meaning = Literal[
-    "ids", "codes", "quantities", "totals", "births", "epochs", "parts", "entities", "sites"
-]
+    "ids", "codes", "quantities", "totals", "births", "epochs", "parts", "entities", "sites",
+    "positives", "negatives",
+]  # fmt: skip
 
 
 def tokens(name: str) -> tuple[str, ...]:

@@ -9,15 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from model_loop.datasets.classes import TWO, Classes, in_order, text_of_label
+from model_loop.datasets.classes import MOST_CLASSES, TWO, Classes, in_order, text_of_label
 from model_loop.datasets.declaration import Declaration, class_condition
 from model_loop.datasets.declared import classes_of, positive_label
 from model_loop.datasets.stored import declaration_of_text, text_of_declaration
 from model_loop.errors import ContractError
 from model_loop.training_set.request import TableRequest
 
-#: Classes beyond which a target is taken for something else, such as an identifier.
-MOST_CLASSES = 100
 #: Labels that an error lists.
 _MOST_LISTED = 5
 

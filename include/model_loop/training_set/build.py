@@ -19,6 +19,7 @@ from model_loop.findings import Finding
 from model_loop.partitions.contract import KeptRows
 from model_loop.partitions.keys import WHOLE, bounds_of, keys_of
 from model_loop.partitions.types import SourceFile
+from model_loop.training_set.class_rows import class_findings, require_classes
 from model_loop.training_set.encoders.tables import as_float32, table_encoder
 from model_loop.training_set.encodings import Layout
 from model_loop.training_set.frames import as_numbers, clock_times, model_frame
@@ -194,7 +195,9 @@ def _require_rows(dataset: Dataset, targets: dict[PartName, Targets]) -> None:
                 f"has {there} of {total:,} {noun}, and less than {needed} say nothing",
                 f"Give about {int(np.ceil(needed / share)):,} {noun} or more, or a larger share.",
             )
-    if np.ptp(targets["train"]) == 0:
+    if dataset.target.is_classified:
+        require_classes(dataset, targets)
+    elif np.ptp(targets["train"]) == 0:
         raise ContractError(
             f"The target {dataset.target.name!r} of {dataset.name}",
             "is the same in every row that is learned from",
@@ -273,7 +276,7 @@ def _doubts(
 ) -> list[Finding]:
     found, rows_word = [], dataset.rows[0]
     if dataset.target.is_classified:
-        return [*_repetitions(dataset, repeated, rows)]
+        return [*class_findings(dataset, targets), *_repetitions(dataset, repeated, rows)]
     mean = float(np.mean(np.concatenate([targets["train"], targets["validation"]])))
     squared = np.square(targets["test"] - mean)
     baseline = float(np.sqrt(squared.mean()))

@@ -154,7 +154,7 @@ def test_a_command_takes_what_its_option_takes() -> None:
 def test_forms_and_commands_offer_the_same() -> None:
     """Every option of a request is in its form and on the command line, under one name."""
     for cls, form, command in (
-        (SearchRequest, search_form(), SearchOptions()),
+        (SearchRequest, search_form(TRIPS), SearchOptions()),
         (TrainingSetRequest, data_form(TRIPS), DataOptions()),
     ):
         names = {*options_of(cls)}
@@ -165,7 +165,9 @@ def test_forms_and_commands_offer_the_same() -> None:
 
 def test_forms_make_the_request_that_python_makes() -> None:
     """What a form holds untouched is the request with its defaults."""
-    params = {name: param.value for name, param in {**data_form(TRIPS), **search_form()}.items()}
+    params = {
+        name: param.value for name, param in {**data_form(TRIPS), **search_form(TRIPS)}.items()
+    }
     assert build(SearchRequest, params) == SearchRequest()
     expected = TrainingSetRequest()
     assert build(TrainingSetRequest, params).rules == expected.rules

@@ -154,7 +154,7 @@ def test_a_logarithmic_range_draws_small_numbers_more_often() -> None:
 @pytest.mark.parametrize("name", ["linear_model.BayesianRidge", "neighbors.KNeighborsRegressor"])
 def test_what_reads_no_sparse_matrix_is_refused_with_one_hot(name: str) -> None:
     """The form says so before anything is prepared: this encoding makes nothing else."""
-    params = {"models": [], "extra_models": {name: {}}}
+    params = {"service": "green", "models": [], "extra_models": {name: {}}}
     assert choose_models({**params, "encoding": "native"}) == [name]
     with pytest.raises(InvalidInputError, match=r"cannot read a sparse matrix.*native"):
         choose_models({**params, "encoding": "one_hot"})
@@ -192,7 +192,7 @@ def test_an_explanation_that_fails_costs_no_model(
     ("spaces", "message"),
     [
         ({"os.system": {}}, "not a scikit-learn regressor"),
-        ({"neighbors.KNeighborsClassifier": {}}, "not a scikit-learn regressor"),
+        ({"neighbors.KNeighborsClassifier": {}}, "a classifier and not a scikit-learn regressor"),
         ({"linear_model.Lasso": {}}, "a search space of its own"),
         ({"ensemble.StackingRegressor": {}}, "made of other models"),
         ({"isotonic.IsotonicRegression": {}}, "cannot be used here"),
@@ -218,3 +218,25 @@ def test_wrong_ones_are_refused(spaces: dict[str, Any], message: str) -> None:
     """Nothing but scikit-learn's own regressors, with spaces that are spaces."""
     with pytest.raises(InvalidInputError, match=message):
         extra_families(spaces)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tree.DecisionTreeRegressor", "a regressor and not a scikit-learn classifier"),
+        ("os.system", "is not a scikit-learn classifier, and the target is a class"),
+        ("linear_model.LogisticRegression", "a search space of its own"),
+        ("linear_model.Perceptron", "classes without their probabilities"),
+    ],
+)
+def test_of_classes_classifiers_are_added(name: str, message: str) -> None:
+    """Those that say probabilities, and no regressor."""
+    with pytest.raises(InvalidInputError, match=message):
+        extra_families({name: {}}, "binary")
+    added = "tree.DecisionTreeClassifier"
+    space = {"max_depth": {"low": 3, "high": 6}, "criterion": ["gini", "entropy"], "ccp_alpha": 0}
+    family = extra_families({added: space}, "multiclass")[added]
+    assert family.fixed == {"ccp_alpha": 0.0}
+    assert set(family.space) == {"max_depth", "criterion"}
+    with pytest.raises(InvalidInputError, match="Value 0 of max_depth"):
+        extra_families({added: {"max_depth": 0}}, "binary")

@@ -74,7 +74,7 @@ def test_what_means_something_is_taken(form: str, conf: dict[str, Any]) -> None:
 def test_families_of_a_declared_table_are_chosen() -> None:
     """Its form asks for no encoding."""
     form = sklearn_form(get_dataset("bikes"))
-    params = {name: param.value for name, param in form.items()}
+    params = {name: param.value for name, param in form.items()} | {"service": "bikes"}
     assert "encoding" not in params
     assert set(choose_models(params)) == set(SKLEARN_FAMILIES)
 

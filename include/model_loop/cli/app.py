@@ -142,7 +142,8 @@ def train(
 
     _require_new(output)
     training_set, results = _tune(data, search, as_json=as_json)
-    trained = [fit(result, training_set, search.request) for result in results]
+    request = search.request(training_set.dataset.target)
+    trained = [fit(result, training_set, request) for result in results]
     if output is not None:
         for model in trained:
             save_model(
@@ -223,7 +224,8 @@ def _build(data: DataOptions, *, as_json: bool, seed: int | None = None) -> Trai
 def _tune(
     data: DataOptions, search: SearchOptions, *, as_json: bool
 ) -> tuple[TrainingSet, list[TuningResult]]:
-    families, request = search.families, search.request
+    target = data.dataset.target
+    families, request = search.families(target), search.request(target)
     from model_loop.models.tuning import tune as search_family
 
     training_set = _build(data, as_json=as_json, seed=request.random_state)

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.dataset import Dataset, Target
 from model_loop.datasets.dataset import Variant as DatasetVariant
 from model_loop.datasets.registry import choose_variant, datasets_in_python
 from model_loop.errors import InvalidInputError
-from model_loop.models.catalogue import FAMILIES, get_family
-from model_loop.models.search import SearchRequest
+from model_loop.models.catalogue import families_for, get_family
+from model_loop.models.search import PrimaryMetric, SearchRequest, primary_metrics
 from model_loop.options import Option, build, options_of
 from model_loop.settings import get_settings
 from model_loop.training_set.options import TableOptions, training_set_options
@@ -173,6 +173,16 @@ class DataOptions(_arguments_of_datasets()):  # type: ignore[misc]  # made of op
         return values
 
 
+_METRIC = options_of(SearchRequest)["primary_metric"]
+#: The option that names a metric; none of its values is the default of every kind of target.
+PrimaryMetricOption = Annotated[
+    PrimaryMetric | None,
+    Parameter(
+        help=f"{_METRIC.description} By default rmse, or log_loss of a class.", show_default=False
+    ),
+]
+
+
 @Parameter(name="*", group="Search")
 @dataclass(frozen=True)
 class SearchOptions(arguments_of(SearchRequest)):  # type: ignore[misc]  # made of options
@@ -185,29 +195,32 @@ class SearchOptions(arguments_of(SearchRequest)):  # type: ignore[misc]  # made 
         them when left out.
     """
 
+    primary_metric: PrimaryMetricOption = None
     model: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
 
-    @property
-    def families(self) -> list[str]:
-        """Names of the families.
+    def families(self, target: Target) -> list[str]:
+        """Return the names of the families for a kind of target.
 
         Raises
         ------
         InvalidInputError
-            If one is unknown.
+            If one is unknown, or learns another kind of target.
         """
-        return [get_family(name).name for name in self.model or FAMILIES]
+        names = self.model or families_for(target.kind)
+        return [get_family(name, target.kind).name for name in names]
 
-    @property
-    def request(self) -> SearchRequest:
-        """The search that is asked for.
+    def request(self, target: Target) -> SearchRequest:
+        """Return the search that is asked for.
 
         Raises
         ------
         InvalidInputError
-            If a value is out of bounds.
+            If a value is out of bounds, or the metric is none of the target's kind.
         """
-        return build(SearchRequest, vars(self))
+        metric = self.primary_metric or primary_metrics(target)[0]
+        request = build(SearchRequest, {**vars(self), "primary_metric": metric})
+        request.require_for(target)
+        return request
 
 
 def trained_variant(name: str, tracking_uri: str) -> tuple[Dataset, DatasetVariant]:

@@ -73,8 +73,13 @@ def print_outcomes(
     as_json: bool,
 ) -> None:
     """Print what tuning, and where it was done training, came to: best family first."""
-    ranked = sorted(outcomes, key=lambda outcome: outcome[0].validation.rmse)
-    rows = [_outcome(tuned, trained) for tuned, trained in ranked]
+    from model_loop.models.search import metric_title
+    from model_loop.pipeline.training import shown_metrics
+
+    target = training_set.dataset.target
+    metric, title = target.main_metric, metric_title(target.main_metric)
+    ranked = sorted(outcomes, key=lambda outcome: getattr(outcome[0].validation, metric))
+    rows = [_outcome(tuned, trained, shown_metrics(target)) for tuned, trained in ranked]
     if as_json:
         _print_json(
             {
@@ -89,18 +94,19 @@ def print_outcomes(
         )
         return
     table = Table("model family")
-    for heading in ("validation RMSE", "test RMSE", "trials", "seconds"):
+    for heading in (f"validation {title}", f"test {title}", "trials", "seconds"):
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(
             row["family"],
-            f"{row['validation_rmse']:.3f}",
-            "" if row["test_rmse"] is None else f"{row['test_rmse']:.3f}",
+            *(
+                "" if row[f"{part}_{metric}"] is None else f"{row[f'{part}_{metric}']:.3f}"
+                for part in ("validation", "test")
+            ),
             str(row["evaluations"]),
             f"{row['seconds']:.1f}",
         )
     out = console()
-    target = training_set.dataset.target
     unit = f" in {target.unit}" if target.unit else ""
     out.print(f"Errors{unit} on {_origin(training_set)}")
     out.print(table)
@@ -152,14 +158,14 @@ def print_written(paths: Sequence[str], *, as_json: bool) -> None:
         console().print(f"wrote {path} (sample data)")
 
 
-def _outcome(tuned: TuningResult, trained: TrainedModel | None) -> dict[str, Any]:
+def _outcome(
+    tuned: TuningResult, trained: TrainedModel | None, metrics: Sequence[str]
+) -> dict[str, Any]:
     test = trained.test if trained else None
     return {
         "family": tuned.family,
-        "validation_rmse": tuned.validation.rmse,
-        "validation_mae": tuned.validation.mae,
-        "test_rmse": test.rmse if test else None,
-        "test_mae": test.mae if test else None,
+        **{f"validation_{name}": getattr(tuned.validation, name) for name in metrics},
+        **{f"test_{name}": getattr(test, name) if test else None for name in metrics},
         "evaluations": len(tuned.trials),
         "seconds": tuned.seconds + (trained.seconds if trained else 0.0),
         "settings": dict(tuned.best.settings),

@@ -18,7 +18,8 @@ from rich.table import Table
 
 from model_loop.cli.codes import ExitCode
 from model_loop.cli.console import console
-from model_loop.cli.options import AsJson
+from model_loop.cli.options import AsJson, PrimaryMetricOption
+from model_loop.datasets.dataset import Target
 from model_loop.datasets.declaration import read_declaration
 from model_loop.datasets.registry import datasets_folder, find_variant
 from model_loop.errors import InvalidInputError, require_within
@@ -47,6 +48,7 @@ def run_file(  # noqa: PLR0913 - one for each option
     recipe: Several = (),
     variant: Several = (),
     partition: Several = (),
+    primary_metric: PrimaryMetricOption = None,
     seed: int = 42,
     promote: bool = True,
     workers: Annotated[int, Parameter(show_default=False)] = 0,
@@ -73,6 +75,8 @@ def run_file(  # noqa: PLR0913 - one for each option
         Variants of the dataset; all of them by default. Repeat it for several.
     partition
         Partitions that are read; all of them by default. Repeat it for several.
+    primary_metric
+        Metric that decides which trial, and which family, is the best.
     seed
         Seed of the searches and fits: same seed, same result.
     promote
@@ -97,16 +101,23 @@ def run_file(  # noqa: PLR0913 - one for each option
     from mlflow.exceptions import MlflowException
 
     from model_loop.findings import RefusedPartitionError
-    from model_loop.models.search import SearchRequest
+    from model_loop.models.search import SearchRequest, primary_metrics
     from model_loop.pipeline.run import Places, RunRequest, run_table
 
     settings = get_settings()
+    target = Target(declaration.target, kind=declaration.task.kind)
+    search = SearchRequest(
+        max_evaluations=evaluations,
+        primary_metric=primary_metric or primary_metrics(target)[0],
+        random_state=seed,
+    )
+    search.require_for(target)
     request = RunRequest(
         families=families,
         recipes=recipe,
         variants=variant,
         partitions=partition,
-        search=SearchRequest(max_evaluations=evaluations, random_state=seed),
+        search=search,
         promote=promote,
         workers=workers,
     )

@@ -1,4 +1,4 @@
-"""Further regressors of scikit-learn, named in the run's conf with a search space."""
+"""Further models of scikit-learn, named in the conf of a run with a search space."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import warnings
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -14,10 +14,13 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import all_estimators
 from sklearn.utils._param_validation import make_constraint
 
+from model_loop.datasets.classes import TaskKind
 from model_loop.errors import InvalidInputError, StoredObjectError
-from model_loop.models.catalogue import FAMILIES, ModelFamily
+from model_loop.models.catalogue import ModelFamily, families_for
 from model_loop.models.spaces import Categorical, Dimension, Integer, Real, Setting
 from model_loop.objects.trust import dump_estimator
+
+_Learner = Literal["regressor", "classifier"]
 
 #: Further keys of a range, beside its bounds.
 _FURTHER = frozenset({"log"})
@@ -25,55 +28,74 @@ _FURTHER = frozenset({"log"})
 #: Bounds of ranges: beyond, steps of whole numbers are no numbers that libraries hold.
 _FARTHEST = 2.0**53
 
-#: Modules whose regressors get the sparse matrix where they read it; all others get the dense one.
+#: Modules whose models get the sparse matrix where they read it; all others get the dense one.
 _LINEAR = ("linear_model.", "svm.Linear")
 
 
-def extra_families(spaces: Mapping[str, Mapping[str, Any]]) -> Mapping[str, ModelFamily]:
+def extra_families(
+    spaces: Mapping[str, Mapping[str, Any]], kind: TaskKind = "regression"
+) -> Mapping[str, ModelFamily]:
     """Families by name, each with a space as JSON.
 
     Parameters
     ----------
     spaces
-        Spaces by the regressor's name, such as ``neighbors.KNeighborsRegressor``: for each of its
+        Spaces by the model's name, such as ``neighbors.KNeighborsRegressor``: for each of its
         parameters a range (``{"low": 5, "high": 50}``, whole numbers if both bounds are, and with
         ``"log": true`` drawn on a logarithmic scale), a list to choose from, or one fixed value.
         Without any range or list there is one trial.
+    kind
+        Kind of the target: numbers are learned by regressors, classes by classifiers.
 
     Raises
     ------
     InvalidInputError
-        If scikit-learn has no such regressor, it has no such parameter, a range is not one, or a
-        model of it cannot be stored without pickle. Nothing is imported by name: the regressors
-        are those that scikit-learn itself lists.
+        If scikit-learn has no such model for the kind of target, it has no such parameter, a range
+        is not one, it says no probabilities of classes, or a model of it cannot be stored without
+        pickle. Nothing is imported by name: the models are those that scikit-learn itself lists.
     """
-    return MappingProxyType({name: _family(name, space) for name, space in spaces.items()})
+    return MappingProxyType({name: _family(name, space, kind) for name, space in spaces.items()})
 
 
 @functools.cache
-def _regressors() -> Mapping[str, type[BaseEstimator]]:
-    """scikit-learn's own regressors, by the module that they are published in and their name."""
+def _estimators(learner: _Learner) -> Mapping[str, type[BaseEstimator]]:
+    """scikit-learn's own models, by the module that they are published in and their name."""
     return MappingProxyType(
         {
             f"{found.__module__.split('.')[1]}.{name}": found
-            for name, found in all_estimators(type_filter="regressor")
+            for name, found in all_estimators(type_filter=learner)
         }
     )
 
 
-def _family(name: str, space: Mapping[str, Any]) -> ModelFamily:
-    if name in FAMILIES:
+def _class_of(name: str) -> type[BaseEstimator]:
+    """Return a class that `_estimators` lists."""
+    learner: _Learner = "classifier" if name in _estimators("classifier") else "regressor"
+    return _estimators(learner)[name]
+
+
+def _require_learner(name: str, kind: TaskKind) -> type[BaseEstimator]:
+    """Return the class of a model that learns a kind of target."""
+    wanted: _Learner = "regressor" if kind == "regression" else "classifier"
+    other: _Learner = "classifier" if kind == "regression" else "regressor"
+    found = _estimators(wanted).get(name)
+    if found is None:
+        target = "a number" if kind == "regression" else "a class"
+        said = f"a {other} and " if name in _estimators(other) else ""
+        raise InvalidInputError(
+            f"Extra model {name!r}",
+            f"is {said}not a scikit-learn {wanted}, and the target is {target}",
+            f"Name it by module and class, for example tree.DecisionTree{wanted.capitalize()}.",
+        )
+    return found
+
+
+def _family(name: str, space: Mapping[str, Any], kind: TaskKind) -> ModelFamily:
+    if name in families_for(kind):
         raise InvalidInputError(
             f"Extra model {name!r}", "has a search space of its own", "Name it among the families."
         )
-    regressor = _regressors().get(name)
-    if regressor is None:
-        raise InvalidInputError(
-            f"Extra model {name!r}",
-            "is not a scikit-learn regressor",
-            "Name it by module and class, for example neighbors.KNeighborsRegressor.",
-        )
-    known = _parameters(name, regressor)
+    known = _parameters(name, _require_learner(name, kind))
     unknown = sorted(set(space) - set(known))
     if unknown:
         raise InvalidInputError(
@@ -97,14 +119,14 @@ def _family(name: str, space: Mapping[str, Any]) -> ModelFamily:
     )
 
 
-def _parameters(name: str, regressor: type[BaseEstimator]) -> list[str]:
+def _parameters(name: str, estimator: type[BaseEstimator]) -> list[str]:
     try:
-        return sorted(regressor().get_params(deep=False))
+        return sorted(estimator().get_params(deep=False))
     except TypeError as error:
         raise InvalidInputError(
             f"Extra model {name!r}",
             f"is made of other models ({error})",
-            "Name a regressor that stands by itself.",
+            "Name a model that stands by itself.",
         ) from error
 
 
@@ -126,7 +148,14 @@ def _failure(name: str, *, sparse: bool) -> Exception | None:
             # The quality of this fit does not matter.
             warnings.simplefilter("ignore")
             matrix = csr_matrix(columns) if sparse else columns
-            dump_estimator(_regressors()[name]().fit(matrix, columns.sum(axis=1)))
+            actual = columns.sum(axis=1)
+            if name in _estimators("classifier"):
+                actual = (actual > np.median(actual)).astype(np.float64)
+            fitted = _class_of(name)().fit(matrix, actual)
+            if name in _estimators("classifier") and not hasattr(fitted, "predict_proba"):
+                msg = "it says classes without their probabilities"
+                raise TypeError(msg)  # noqa: TRY301 - one of the reasons that are caught below
+            dump_estimator(fitted)
     except (ValueError, TypeError, StoredObjectError) as error:
         return error
     return None
@@ -202,7 +231,7 @@ def _checked(model: str, parameter: str, given: Dimension | Setting) -> Dimensio
 
 def _taken(model: str, parameter: str, value: Setting) -> Setting:
     """Return a value as scikit-learn takes it: a whole number for 6.0, a real one for 1."""
-    constraints = getattr(_regressors()[model], "_parameter_constraints", {}).get(parameter)
+    constraints = getattr(_class_of(model), "_parameter_constraints", {}).get(parameter)
     if constraints is None or isinstance(constraints, str):
         return value
     rules = [make_constraint(one) for one in constraints]

@@ -202,7 +202,7 @@ class SearchRequest:
         InvalidInputError
             If it is not.
         """
-        fitting = CLASS_METRICS if target.is_classified else NUMBER_METRICS
+        fitting = primary_metrics(target)
         if self.primary_metric not in fitting:
             kinds = ("classes", "numbers") if target.is_classified else ("numbers", "classes")
             raise InvalidInputError(
@@ -210,6 +210,11 @@ class SearchRequest:
                 f"is of {kinds[1]}, and the target {target.name} is of {kinds[0]}",
                 f"Choose one of: {', '.join(fitting)}.",
             )
+
+
+def primary_metrics(target: Target) -> tuple[PrimaryMetric, ...]:
+    """Return the primary metrics of a kind of target, the default one first."""
+    return CLASS_METRICS if target.is_classified else NUMBER_METRICS
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_loop.alerts.types import Alert, AlertKind, AlertTable, Link
 from model_loop.datasets.registry import dataset_of_variant
+from model_loop.models.search import metric_title
 from model_loop.orchestration.alerts.failed_tasks import run_url
 from model_loop.orchestration.alerts.failures import tracking_link
 from model_loop.orchestration.forms.completing import variant_conf
@@ -73,24 +74,28 @@ def success(dag_id: str, run_id: str, results: Mapping[str, Any]) -> Alert:
     families, variant = results["families"], results["service"]
     best, dataset = families[0], dataset_of_variant(variant)
     recipe, source = dataset.recipe_label(results["recipe"]), source_label(results["data_source"])
-    error = dataset.target.with_unit(f"{best['validation_rmse']:.3f}")
+    metric, title = dataset.target.main_metric, metric_title(dataset.target.main_metric)
+    lowest = dataset.target.with_unit(f"{best[f'validation_{metric}']:.3f}")
     return _of_run(
         "success",
         dag_id,
         run_id,
         results["run_id"],
-        subject=f"{dag_id} ended well: {best['family']}, RMSE {error}"
+        subject=f"{dag_id} ended well: {best['family']}, {title} {lowest}"
         f"{sample_mark(results['data_source'])}",
         headline=f"{dag_id} ended well",
         summary=f"The best of {len(families)} on the validation {dataset.rows[0]} is "
-        f"{best['family']}, with an RMSE of {error}: {source}, {recipe}.",
+        f"{best['family']}, with {'an' if metric == 'rmse' else 'a'} {title} of {lowest}: "
+        f"{source}, {recipe}.",
         table=AlertTable(
-            ("Family", "Validation RMSE", "Test RMSE", "Trials", "Seconds"),
+            ("Family", f"Validation {title}", f"Test {title}", "Trials", "Seconds"),
             tuple(
                 (
                     family["family"],
-                    f"{family['validation_rmse']:.3f}",
-                    "" if family["test_rmse"] is None else f"{family['test_rmse']:.3f}",
+                    *(
+                        "" if error is None else f"{error:.3f}"
+                        for error in (family[f"validation_{metric}"], family[f"test_{metric}"])
+                    ),
                     str(family["evaluations"]),
                     f"{family['seconds']:.0f}",
                 )

@@ -40,8 +40,8 @@ def retraining_form(dataset: Dataset) -> FormFields:
         **source_form(dataset),
         **variant_fields(dataset, Section.DATA),
         **model_input_form(dataset),
-        **models_form(),
-        **search_form(),
+        **models_form(dataset),
+        **search_form(dataset),
         "promote": Param(
             True,  # noqa: FBT003 - the default of a field
             type="boolean",

@@ -81,9 +81,9 @@ def search_request(params: Mapping[str, Any]) -> SearchRequest:
     Raises
     ------
     InvalidInputError
-        If a field is out of bounds.
+        If a field is out of bounds, or the metric is none of the target's kind.
     """
-    return build(SearchRequest, params)
+    return build(SearchRequest, params).for_target(dataset_of_form(params).target)
 
 
 def preparation_conf(params: Mapping[str, Any]) -> dict[str, Any]:

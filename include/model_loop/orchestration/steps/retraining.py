@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import InvalidInputError, SourceError
+from model_loop.models.search import metric_title
 from model_loop.orchestration.alerts.announcements import drift_answered
 from model_loop.orchestration.alerts.notifications import announce
 from model_loop.orchestration.assets import assets_of
@@ -337,14 +338,15 @@ def choose_challenger(
     Where nothing answers yet, it names no version: the next best follows one that is refused.
     """
     families = _ranked(_dataset(params), ti, dag_run)
-    best = families[0]
-    version = _version(best)
+    best, target = families[0], _dataset(params).target
+    version, metric = _version(best), target.main_metric
     logger.info(
-        "Best of %d: %s, version %d, validation RMSE %s",
+        "Best of %d: %s, version %d, validation %s %s",
         len(families),
         best["family"],
         version,
-        _dataset(params).target.with_unit(f"{best['validation_rmse']:.3f}"),
+        metric_title(metric),
+        target.with_unit(f"{best[f'validation_{metric}']:.3f}"),
     )
     if not params["promote"]:
         return None
@@ -433,9 +435,11 @@ def _outcome(
     because = f"retrained because {drift['why']}"
     if new is None:
         return f"{because}; nothing was to be promoted"
-    errors = f"RMSE {new['test_rmse']:.2f}"
+    metric = "rmse" if "test_rmse" in new else "log_loss"
+    key, decimals = f"test_{metric}", 2 if metric == "rmse" else 3
+    errors = f"{metric_title(metric)} {new[key]:.{decimals}f}"
     if before is not None:
-        errors = f"RMSE {before['test_rmse']:.2f} → {new['test_rmse']:.2f}"
+        errors = f"{metric_title(metric)} {before[key]:.{decimals}f} → {new[key]:.{decimals}f}"
     return f"{because}; {errors}" if promoted else f"{because}; not promoted ({errors})"
 
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import InvalidInputError, ReportedError
-from model_loop.models.catalogue import FAMILIES, ModelFamily, get_family
+from model_loop.models.catalogue import ModelFamily, families_for, get_family
 from model_loop.models.extras import extra_families
 from model_loop.models.training import train
 from model_loop.orchestration.loading import load
 from model_loop.orchestration.steps.preparation import require_product
 from model_loop.orchestration.steps.requests import (
+    dataset_of_form,
     preparation_conf,
     search_request,
     training_set_request,
@@ -46,7 +47,11 @@ def choose_models(params: Mapping[str, Any]) -> list[str]:
         family.require_readable(params.get("encoding", "native"))
     chosen = {family.name for family in families}
     # The catalogue has the quick ones first; begun last, they fill what the long ones leave.
-    known = [name for name in reversed(list(FAMILIES)) if name in chosen]
+    known = [
+        name
+        for name in reversed([*families_for(dataset_of_form(params).target.kind)])
+        if name in chosen
+    ]
     return [*sorted(chosen - set(known)), *known]
 
 
@@ -58,10 +63,10 @@ def model_family(name: str, params: Mapping[str, Any]) -> ModelFamily:
     InvalidInputError
         If it is unknown, or an added one is wrong.
     """
-    added = params.get("extra_models") or {}
+    added, kind = params.get("extra_models") or {}, dataset_of_form(params).target.kind
     if name not in added:
-        return get_family(name)
-    return extra_families({name: added[name]})[name]
+        return get_family(name, kind)
+    return extra_families({name: added[name]}, kind)[name]
 
 
 def missing_training_set(params: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -70,13 +70,15 @@ def blocks() -> Iterator[Block]:
 
 
 BLOCKS = list(blocks())
-#: Followed in a folder of its own, by `test_your_own_table`.
-FOLLOWED = "docs/how-to/your-own-table.md"
+#: Followed in folders of their own, by `test_your_own_table`.
+FOLLOWED = ("docs/how-to/your-own-table.md", "docs/how-to/classification.md")
 #: Those without Airflow are run by `test_examples`.
 RUN = [
     one
     for one in BLOCKS
-    if not one.reason and not one.commands.startswith("model-loop prepare") and one.page != FOLLOWED
+    if not one.reason
+    and not one.commands.startswith("model-loop prepare")
+    and one.page not in FOLLOWED
 ]
 
 

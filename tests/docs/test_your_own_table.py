@@ -1,4 +1,4 @@
-"""The page about tables of one's own, followed word by word."""
+"""The pages about tables of one's own, and about classes, followed word by word."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "your-own-table.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 COMMANDS = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
 TOML = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+CLASSES = (PAGE.parent / "classification.md").read_text(encoding="utf-8")
 
 
 def follow(commands: str, folder: Path) -> str:
@@ -66,6 +67,32 @@ def test_the_page_leads_to_a_dataset(tmp_path: Path) -> None:
     assert "median of all rows" in printed
     assert "orders" in follow(add, tmp_path)
     follow("model-loop datasets check orders\nmodel-loop datasets remove orders", tmp_path)
+
+
+@pytest.mark.integration
+def test_the_page_about_classes_leads_to_a_champion(tmp_path: Path) -> None:
+    """The draft is the one that the page shows, and nothing is left open after its answer."""
+    table, first, run = re.findall(r"```bash\n(.*?)```", CLASSES, re.DOTALL)
+    follow(table, tmp_path)
+    printed = follow(first.replace("--known-later refund ", ""), tmp_path)
+    assert re.search(r"target_copy +refund", printed) or re.search(
+        r"leak_suspected +refund", printed
+    )
+    printed = follow(first.rstrip() + " --force", tmp_path)
+    assert re.search(r"positive_class +cancelled", printed)
+    declaration = read_declaration(tmp_path / "orders.toml")
+    assert (declaration.status, declaration.task.positive_class) == ("ready", "yes")
+    printed = follow(run, tmp_path)
+    assert "Champion at the moment request: version" in printed
+
+
+@pytest.mark.parametrize("part", re.findall(r"```toml\n(.*?)```", CLASSES, re.DOTALL))
+def test_parts_of_declarations_about_classes_are_read(part: str, tmp_path: Path) -> None:
+    """Each of them, in a declaration of a table that has such a target."""
+    path = tmp_path / "orders.toml"
+    task = "" if "[task]" in part else '[task]\nkind = "binary"\npositive_class = "yes"\n'
+    path.write_text(f'name = "orders"\nsource = "orders.csv"\ntarget = "arr_delay"\n{task}{part}')
+    assert read_declaration(path).task.kind == "binary"
 
 
 def test_its_parts_of_declarations_are_read(tmp_path: Path) -> None:

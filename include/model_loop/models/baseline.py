@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from model_loop.datasets.columns import Column
+from model_loop.datasets.dataset import Target
 from model_loop.models.evaluation import measure_outcomes
 from model_loop.models.search import Metrics
 from model_loop.models.slices import TimePart, as_texts
@@ -25,7 +26,9 @@ from model_loop.training_set.types import TrainingSet
 #: Bands of equally many rows into which a number is cut.
 _BANDS = 20
 _PARTS: tuple[TimePart, ...] = get_args(TimePart)
-Statistic = Literal["mean", "median"]
+Statistic = Literal["mean", "median", "share"]
+#: Statistics of the rows of a number.
+_OF_NUMBERS: tuple[Statistic, ...] = ("mean", "median")
 
 
 class Baseline(Protocol):
@@ -36,7 +39,7 @@ class Baseline(Protocol):
         """Return what the rule says, for people: ``mean by carrier``."""
 
     def predict(self, rows: pd.DataFrame) -> Targets:
-        """Return the target of raw rows, shape (rows,)."""
+        """Return the outcomes of raw rows: numbers or probabilities; see `models.outcomes`."""
 
 
 def title_of(statistic: Statistic) -> str:
@@ -51,7 +54,7 @@ class ConstantRule:
     Parameters
     ----------
     statistic
-        What it is of the learned rows: ``mean`` or ``median``.
+        What it is of the learned rows: ``mean``, ``median``, or ``share`` of those of a class.
     value
         The value.
     """
@@ -95,6 +98,8 @@ class ColumnRule:
         Mean by value or number of the band.
     overall
         Mean of all rows, for values that were never seen.
+    statistic
+        Word for the means: ``share`` of the rows of a class.
     """
 
     column: str
@@ -103,17 +108,42 @@ class ColumnRule:
     part: TimePart | None
     means: pd.Series
     overall: float
+    statistic: Statistic = "mean"
 
     @property
     def title(self) -> str:
         """Return what the rule says, for people."""
-        return f"mean by {self.label}"
+        return f"{self.statistic} by {self.label}"
 
     def predict(self, rows: pd.DataFrame) -> Targets:
         """Return the mean of each row's value."""
         keys = _keys(rows[self.column], self.edges, self.part)
         predicted: Targets = keys.map(self.means).fillna(self.overall).to_numpy(dtype=np.float64)
         return predicted
+
+
+@dataclass(frozen=True)
+class ClassesRule:
+    """The share of each of several classes, by the same column.
+
+    Parameters
+    ----------
+    rules
+        A rule of each class, by its code.
+    """
+
+    rules: tuple[Baseline, ...]
+
+    @property
+    def title(self) -> str:
+        """Return what the rule says, for people."""
+        return self.rules[0].title
+
+    def predict(self, rows: pd.DataFrame) -> Targets:
+        """Return the share of each class, shape (rows, classes)."""
+        shares = np.stack([rule.predict(rows) for rule in self.rules], axis=1)
+        shared: Targets = shares / shares.sum(axis=1, keepdims=True)
+        return shared
 
 
 def baseline_errors(training_set: TrainingSet) -> dict[str, Metrics]:
@@ -131,26 +161,26 @@ def validation_errors(training_set: TrainingSet) -> dict[str, Metrics]:
     Those of the folds, where folds choose; each rule has learned from the train rows alone, as the
     models of a search do. Of large parts, the samples that are kept learn and judge.
     """
-    target = training_set.dataset.target.name
+    target = training_set.dataset.target
     actual, predicted = list[Targets](), dict[str, list[Targets]]()
     for learned, judged in _chosen_by(training_set):
         if judged.empty:
             continue
-        actual.append(judged[target].to_numpy(dtype=np.float64))
+        actual.append(judged[target.name].to_numpy(dtype=np.float64))
         for rule in _rules(learned, target, _columns(training_set, learned)):
             predicted.setdefault(rule.title, []).append(rule.predict(judged))
     if not actual:
         return {}
     outcomes = np.concatenate(actual)
     return {
-        title: measure_outcomes(outcomes, np.concatenate(parts), training_set.dataset.target)
+        title: measure_outcomes(outcomes, np.concatenate(parts), target)
         for title, parts in predicted.items()
         if len(parts) == len(actual)
     }
 
 
 def best_baseline(training_set: TrainingSet) -> Baseline:
-    """Return the rule with the lowest RMSE on the rows that settings are chosen by.
+    """Return the rule with the lowest RMSE, or log loss, on the rows that settings are chosen by.
 
     The choice is made by rules that have learned from the train rows; the rule that is chosen
     learns from train and validation, as models do.
@@ -159,17 +189,17 @@ def best_baseline(training_set: TrainingSet) -> Baseline:
     if own is not None:
         rule: Baseline = own(training_set)
         return rule
-    errors = validation_errors(training_set)
-    metric = training_set.dataset.target.main_metric
-    best = min(errors, key=lambda title: getattr(errors[title], metric), default=title_of("mean"))
+    errors, target = validation_errors(training_set), training_set.dataset.target
+    metric = target.main_metric
+    best = min(errors, key=lambda title: getattr(errors[title], metric), default="")
     learned, judged = _raw_parts(training_set)
+    columns = _columns(training_set, learned)
+    # Rows may be a sample; all of the targets are there, which is what constants learn from.
     everything = _pooled(learned, judged, training_set.rows)
-    target, columns = training_set.dataset.target.name, _columns(training_set, learned)
-    rule = next(each for each in _rules(everything, target, columns) if each.title == best)
-    if isinstance(rule, ConstantRule):
-        # Rows may be a sample; all of the targets are there.
-        return ConstantRule.of(rule.statistic, training_set.train_validation_target)
-    return rule
+    all_targets = pd.DataFrame({target.name: training_set.train_validation_target})
+    constants = [*_rules(all_targets, target, ())]
+    chosen = (rule for rule in _rules(everything, target, columns) if rule.title == best)
+    return next((rule for rule in constants if rule.title == best), next(chosen, constants[0]))
 
 
 def _columns(training_set: TrainingSet, rows: pd.DataFrame) -> list[Column]:
@@ -222,21 +252,41 @@ def _spread(rows: int, share: float) -> npt.NDArray[np.int64]:
     return np.linspace(0, rows, round(rows * share), endpoint=False).astype(np.int64)
 
 
-def _rules(rows: pd.DataFrame, target: str, columns: Sequence[Column]) -> Iterator[Baseline]:
-    outcomes = rows[target].to_numpy(dtype=np.float64)
-    yield from (ConstantRule.of(statistic, outcomes) for statistic in get_args(Statistic))
+def _rules(rows: pd.DataFrame, target: Target, columns: Sequence[Column]) -> Iterator[Baseline]:
+    outcomes = rows[target.name].to_numpy(dtype=np.float64)
+    if not target.is_classified:
+        yield from _rules_of(rows, outcomes, columns, _OF_NUMBERS)
+    elif target.labels.is_binary:
+        yield from _rules_of(rows, outcomes, columns, ("share",))
+    else:
+        codes = range(len(target.labels.labels))
+        hits = [(outcomes == code).astype(np.float64) for code in codes]
+        each = [_rules_of(rows, one, columns, ("share",)) for one in hits]
+        yield from map(ClassesRule, zip(*each, strict=True))
+
+
+def _rules_of(
+    rows: pd.DataFrame,
+    outcomes: Targets,
+    columns: Sequence[Column],
+    statistics: tuple[Statistic, ...],
+) -> Iterator[Baseline]:
+    """Yield the constants, and the rules by a column, whose word is the first statistic."""
+    yield from (ConstantRule.of(statistic, outcomes) for statistic in statistics)
+    word = statistics[0]
     for column in columns:
         values = rows[column.name]
         if column.kind == "time":
             for part in _PARTS:
-                yield _rule(column, f"{part} of {column.title}", (), part, values, outcomes)
+                label = f"{part} of {column.title}"
+                yield _rule(column, label, (), part, values, outcomes, word)
             continue
         edges: tuple[float, ...] = ()
         if column.kind == "number" and values.nunique() > _BANDS:
             numbers = _numbers(values)
             known = numbers[np.isfinite(numbers)]
             edges = tuple(np.unique(np.quantile(known, np.arange(1, _BANDS) / _BANDS)).tolist())
-        yield _rule(column, column.title, edges, None, values, outcomes)
+        yield _rule(column, column.title, edges, None, values, outcomes, word)
 
 
 def _rule(
@@ -246,9 +296,15 @@ def _rule(
     part: TimePart | None,
     values: pd.Series,
     outcomes: Targets,
+    word: Statistic,
 ) -> ColumnRule:
-    means = _shrunk_means(_keys(values, edges, part), outcomes)
-    return ColumnRule(column.name, label, edges, part, means, float(outcomes.mean()))
+    keys, overall = _keys(values, edges, part), float(outcomes.mean())
+    means = _shrunk_means(keys, outcomes)
+    if word == "share":
+        # A share of 0 or 1 would claim what no number of rows shows: a row of all comes to each.
+        sizes = keys.value_counts()[means.index]
+        means = (means * sizes + overall) / (sizes + 1)
+    return ColumnRule(column.name, label, edges, part, means, overall, word)
 
 
 def _shrunk_means(keys: pd.Series, outcomes: Targets) -> pd.Series:

@@ -9,7 +9,7 @@ the final model predicts it. The test rows are measured, and nothing is learned 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,14 +22,15 @@ from model_loop.intervals.grid import DEFAULT_LEVEL
 from model_loop.intervals.measures import measure_intervals
 from model_loop.intervals.residuals import Residuals, digest_of
 from model_loop.intervals.scores import Numbers
-from model_loop.models.evaluation import measure
+from model_loop.models.evaluation import measure_outcomes
 from model_loop.models.fitting import Fit, FitData, prepare
+from model_loop.models.outcomes import predict_outcomes
 from model_loop.training_set.frames import as_numbers
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-    from model_loop.datasets.dataset import Dataset
+    from model_loop.datasets.dataset import Dataset, Target
     from model_loop.models.catalogue import ModelFamily
     from model_loop.models.search import SearchRequest, TuningResult
     from model_loop.training_set.matrices import Targets
@@ -87,19 +88,20 @@ def residuals_of(
     request: SearchRequest,
     family: ModelFamily,
 ) -> Residuals:
-    """Return the residuals that the intervals of a model are made of."""
+    """Return the residuals that the intervals of a model, or its calibration, are made of."""
     train, validation = training_set.train_target, training_set.validation_target
     judged = digest_of(training_set.test_target)
     held = training_set.calibration_rows
     if held is not None:
         actual = held[training_set.target.name].to_numpy(dtype=np.float64)
-        predicted = np.asarray(model.predict(held[list(training_set.recipe.columns)]))
+        inputs = held[list(training_set.recipe.columns)]
+        predicted = predict_outcomes(model, inputs, training_set.target)
         learned = (train, validation, training_set.train_validation_target)
         times = _times(held, training_set)
         return Residuals("calibration", actual, predicted, _digests(*learned), judged, times)
     folds = training_set.folds.get(family.layout, ())
     actual = np.concatenate([fold.validation_target for fold in folds]) if folds else validation
-    handed = _of_the_search(tuned, actual)
+    handed = _of_the_search(tuned, actual, training_set.target)
     if handed is None:
         data = prepare(family, FitData.of(training_set, family, request), request)
         fit = Fit(family, tuned.best.settings, data, request)
@@ -112,15 +114,21 @@ def residuals_of(
     return Residuals("validation", actual, predicted, _digests(train), judged, times)
 
 
-def _of_the_search(tuned: TuningResult, actual: Targets) -> Targets | None:
+def _of_the_search(tuned: TuningResult, actual: Targets, target: Target) -> Targets | None:
     """Return the predictions by which the search chose; None unless they have its very errors.
 
     Those of other rows, or of other settings, would calibrate a model that was not judged by them.
     """
     found = tuned.predicted
-    if found is None or found.shape != actual.shape:
+    if found is None or len(found) != len(actual):
         return None
-    return found if measure(actual, found) == tuned.validation else None
+    measured = measure_outcomes(actual, found, target)
+    # A metric that is not defined is not equal to itself.
+    same = all(
+        value == before or value != value  # noqa: PLR0124 - as above
+        for value, before in zip(astuple(measured), astuple(tuned.validation), strict=True)
+    )
+    return found if same else None
 
 
 def intervals_of(residuals: Residuals, training_set: TrainingSet) -> Intervals:

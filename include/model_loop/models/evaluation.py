@@ -11,16 +11,21 @@ import pandas as pd
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 from sklearn.pipeline import Pipeline
 
+from model_loop.datasets.classes import HALF
 from model_loop.datasets.dataset import Target
 from model_loop.models.class_metrics import decide, log_losses, measure_classes
-from model_loop.models.outcomes import predict_outcomes, threshold_of
+from model_loop.models.classification.clusters import clusters_of
+from model_loop.models.classification.resampling import metric_intervals
+from model_loop.models.outcomes import parts_of_classifier, predict_outcomes, threshold_of
 from model_loop.models.search import ErrorMetrics, Metrics
 from model_loop.models.slices import Cut, Slicing, slicing_of
 from model_loop.training_set.matrices import Targets
 from model_loop.training_set.types import TrainingSet
 
 
-def measure_outcomes(actual: Targets, predicted: npt.ArrayLike, target: Target) -> Metrics:
+def measure_outcomes(
+    actual: Targets, predicted: npt.ArrayLike, target: Target, threshold: float | None = None
+) -> Metrics:
     """Compare predicted with true outcomes: numbers, or probabilities with classes.
 
     Parameters
@@ -28,11 +33,14 @@ def measure_outcomes(actual: Targets, predicted: npt.ArrayLike, target: Target) 
     actual
         Numbers, or codes of classes, shape (rows,).
     predicted
-        See `models.outcomes`. Classes are told apart by the declared threshold, that of the
-        declared cost, or a half.
+        See `models.outcomes`.
+    threshold
+        Probability from which on a row is called positive. By default the declared threshold, that
+        of the declared cost, or a half.
     """
     if target.is_classified:
-        return measure_classes(actual, predicted, threshold_of(target))
+        threshold = threshold_of(target) if threshold is None else threshold
+        return measure_classes(actual, predicted, threshold)
     return measure(actual, predicted)
 
 
@@ -77,6 +85,9 @@ class Evaluation:
         Further tables of the dataset's own, by name; see `Extensions.error_tables`.
     cuts
         The rules by which the rows were cut into slices, so that later ones can be cut likewise.
+    intervals
+        Of classes, the interval of each metric with 95 % confidence, by resampling whole groups,
+        or days; see `classification.resampling`.
     """
 
     metrics: Metrics
@@ -85,6 +96,7 @@ class Evaluation:
     predictions: pd.DataFrame
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     cuts: tuple[Cut, ...] = ()
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Name the number of rows as today: versions before 0.2 have written it as `trips`."""
@@ -98,15 +110,23 @@ def evaluate(model: Pipeline, training_set: TrainingSet) -> Evaluation | None:
         return None
     actual, target = training_set.test_target, training_set.dataset.target
     predicted = predict_outcomes(model, training_set.test_inputs, target)
+    threshold, intervals = HALF, dict[str, tuple[float, float]]()
+    if target.is_classified:
+        threshold = parts_of_classifier(model.steps[-1][1]).threshold
+        clusters = clusters_of(rows, training_set.dataset)
+        intervals = metric_intervals(actual, predicted, clusters, threshold=threshold)
     slicing = slicing_of(training_set)
     further = training_set.dataset.extensions.load("error_tables")
     return Evaluation(
-        metrics=measure_outcomes(actual, predicted, target),
+        metrics=measure_outcomes(actual, predicted, target, threshold),
         naive=measure_outcomes(actual, naive_outcomes(learned, len(actual), target), target),
-        slices=errors_by_slice(rows, actual, predicted, slicing, described=True),
+        slices=errors_by_slice(
+            rows, actual, predicted, slicing, described=True, threshold=threshold
+        ),
         predictions=predictions_of(actual, predicted),
         tables=further(rows, actual, predicted) if further else {},
         cuts=slicing.cuts,
+        intervals=intervals,
     )
 
 
@@ -147,6 +167,7 @@ def errors_by_slice(
     slicing: Slicing,
     *,
     described: bool = False,
+    threshold: float | None = None,
 ) -> pd.DataFrame:
     """Compute errors by slice.
 
@@ -158,6 +179,8 @@ def errors_by_slice(
         Add slices by the actual target, for a description alone. Nothing is judged by them: they
         are chosen by the outcome, so that a model that predicts the mean of what can happen looks
         biased in each of them, and one that knows more does not look better in all.
+    threshold
+        As of `measure_outcomes`.
 
     Returns
     -------
@@ -168,7 +191,7 @@ def errors_by_slice(
         probability less it.
     """
     if slicing.dataset.target.is_classified:
-        return _classes_by_slice(rows, actual, predicted, slicing)
+        return _classes_by_slice(rows, actual, predicted, slicing, threshold)
     errors = pd.DataFrame({"error": predicted - actual})
     errors["squared"], errors["absolute"] = errors.error**2, errors.error.abs()
     slices = slicing.slices(rows)
@@ -190,9 +213,14 @@ def errors_by_slice(
 
 
 def _classes_by_slice(
-    rows: pd.DataFrame, actual: Targets, predicted: Targets, slicing: Slicing
+    rows: pd.DataFrame,
+    actual: Targets,
+    predicted: Targets,
+    slicing: Slicing,
+    threshold: float | None,
 ) -> pd.DataFrame:
-    decided = decide(predicted, threshold_of(slicing.dataset.target))
+    default = threshold_of(slicing.dataset.target)
+    decided = decide(predicted, default if threshold is None else threshold)
     errors = pd.DataFrame(
         {"log_loss": log_losses(actual, predicted), "accuracy": decided == actual.astype(int)}
     )

@@ -11,12 +11,16 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from model_loop.datasets.dataset import Dataset, Moment
+from model_loop.datasets.classes import HALF
+from model_loop.datasets.dataset import Dataset, Moment, Target
 from model_loop.intervals.adaptive import Correction
 from model_loop.intervals.calibrated import Intervals
+from model_loop.models.class_metrics import log_losses
 from model_loop.models.classification.clusters import groups_of
-from model_loop.models.evaluation import errors_by_slice
+from model_loop.models.evaluation import errors_by_slice, naive_outcomes
 from model_loop.models.gate_rules import GateRules
+from model_loop.models.outcomes import threshold_of
+from model_loop.models.search import metric_title
 from model_loop.models.slices import Slicing
 from model_loop.training_set.data_tests import DataTestResult
 from model_loop.training_set.matrices import Targets
@@ -36,7 +40,7 @@ class Contender:
     version
         Its number in the registry.
     predicted
-        Its predictions of the test rows, shape (rows,).
+        Its predictions of the test rows: numbers or probabilities; see `models.outcomes`.
     inputs
         Names of the columns that its signature asks for; empty if it has no signature.
     milliseconds
@@ -45,6 +49,8 @@ class Contender:
         Size as stored.
     intervals
         Its intervals; None of a version that has none.
+    threshold
+        Probability from which on it calls a row positive.
     """
 
     version: int
@@ -53,6 +59,7 @@ class Contender:
     milliseconds: float
     megabytes: float
     intervals: Intervals | None = None
+    threshold: float = HALF
 
 
 @dataclass(frozen=True)
@@ -64,11 +71,14 @@ class Standard:
     name
         Name for people.
     predicted
-        Predictions of the test rows, shape (rows,).
+        Predictions of the test rows: numbers or probabilities.
+    threshold
+        Probability from which on a row is called positive.
     """
 
     name: str
     predicted: Targets
+    threshold: float = HALF
 
 
 @dataclass(frozen=True)
@@ -172,7 +182,7 @@ def judge(
     ----------
     opponent
         The champion; where there is none, the best trivial rule (see `models.baseline`), or None:
-        always saying the median of the test rows.
+        always saying the median of the test rows, or the shares of their classes.
     rows
         Raw test rows with their target, at least one, that neither was chosen by. Where the dataset
         declares groups and the rows tell them, whole groups are resampled.
@@ -188,52 +198,77 @@ def judge(
     """
     dataset = slicing.dataset
     actual = rows[dataset.target.name].to_numpy(dtype=np.float64)
-    champion, standard = None, Standard("the naive median", np.full_like(actual, np.median(actual)))
-    if isinstance(opponent, Standard):
-        standard = opponent
-    elif opponent is not None:
-        champion = opponent
-        standard = Standard(f"version {champion.version}", champion.predicted)
-    groups = groups_of(rows, dataset)
-    errors = _PairedErrors.of(challenger.predicted, standard.predicted, actual, groups)
+    champion = opponent if isinstance(opponent, Contender) else None
+    standard = standard_of(opponent, actual, dataset.target)
+    errors = _PairedErrors.of(challenger, standard, rows, dataset)
     checks = [
         _are_enough(errors, rules, dataset),
         _is_better(errors, standard, rules, dataset, random_state),
-        *(_no_slice_is_worse(challenger, champion, rows, rules, slicing) if champion else ()),
+        *_no_slice_is_worse(challenger, champion, rows, rules, slicing),
         *_is_fit_to_serve(challenger, champion, rules, dataset, moment or dataset.moments[-1]),
         *data_checks(data_tests),
     ]
     return GateVerdict(challenger.version, champion.version if champion else None, tuple(checks))
 
 
+def standard_of(opponent: Contender | Standard | None, actual: Targets, target: Target) -> Standard:
+    """Return the predictions that are to beat; without an opponent those of no model at all."""
+    if isinstance(opponent, Standard):
+        return opponent
+    if opponent is not None:
+        return Standard(f"version {opponent.version}", opponent.predicted, opponent.threshold)
+    name = "the shares of the classes" if target.is_classified else "the naive median"
+    naive = naive_outcomes(actual, len(actual), target)
+    return Standard(name, naive, threshold_of(target))
+
+
 @dataclass(frozen=True)
 class _PairedErrors:
-    """Squared errors of challenger and standard, each of one row or summed over a group of rows.
+    """Losses of challenger and standard, each of one row or summed over a group of rows.
 
     Parameters
     ----------
     ours, theirs
-        Sums of squared errors, shape (groups,).
+        Sums of squared errors, or of log losses, shape (groups,).
     rows
         Rows of each group.
+    title
+        Name of the metric that is compared: the RMSE, or the log loss.
     """
 
     ours: Targets
     theirs: Targets
     rows: Targets
+    title: str
 
     @classmethod
     def of(
-        cls, ours: Targets, theirs: Targets, actual: Targets, groups: npt.NDArray[np.int64] | None
+        cls, challenger: Contender, standard: Standard, rows: pd.DataFrame, dataset: Dataset
     ) -> _PairedErrors:
-        squared = [np.square(predicted - actual) for predicted in (ours, theirs)]
-        if groups is None:
-            return cls(squared[0], squared[1], np.ones(len(actual)))
-        sums = [
-            np.bincount(groups, weights=each).astype(np.float64)
-            for each in (*squared, np.ones(len(actual)))
+        target = dataset.target
+        actual = rows[target.name].to_numpy(dtype=np.float64)
+        title, groups = metric_title(target.main_metric), groups_of(rows, dataset)
+        losses = [
+            losses_of(actual, predicted, target)
+            for predicted in (challenger.predicted, standard.predicted)
         ]
-        return cls(*sums)
+        if groups is None:
+            return cls(losses[0], losses[1], np.ones(len(actual)), title)
+        ours, theirs, sizes = (
+            np.bincount(groups, weights=each).astype(np.float64)
+            for each in (*losses, np.ones(len(actual)))
+        )
+        return cls(ours, theirs, sizes, title)
+
+    @property
+    def is_root(self) -> bool:
+        """Return whether the metric is the root of a mean of squares."""
+        return self.title == "RMSE"
+
+    def metric(self, losses: Targets) -> float:
+        """Return the metric of sums of losses."""
+        mean = losses.sum() / self.rows.sum()
+        return float(np.sqrt(mean) if self.is_root else mean)
 
     @property
     def number(self) -> int:
@@ -246,12 +281,12 @@ class _PairedErrors:
         return bool((self.rows > 1).any())
 
     @property
-    def standard_rmse(self) -> float:
-        """RMSE of the standard."""
-        return float(np.sqrt(self.theirs.sum() / self.rows.sum()))
+    def standard(self) -> float:
+        """Metric of the standard."""
+        return self.metric(self.theirs)
 
     def half_width(self, confidence: float) -> float:
-        """Return half the interval of the challenger's RMSE, by the delta method on groups."""
+        """Return half the interval of the challenger's metric, by the delta method on groups."""
         number, groups = self.rows.sum(), len(self.rows)
         if groups < 2 or not self.ours.any():  # noqa: PLR2004 - one group has no spread
             return math.inf if groups < 2 else 0.0  # noqa: PLR2004 - the same
@@ -259,7 +294,31 @@ class _PairedErrors:
         residuals = self.ours - mse * self.rows
         variance = groups / (groups - 1) * float(np.square(residuals).sum()) / number**2
         reach = float(stats.norm.ppf((1 + confidence) / 2))
-        return reach * math.sqrt(variance) / (2 * math.sqrt(mse))
+        slope = 2 * math.sqrt(mse) if self.is_root else 1.0
+        return reach * math.sqrt(variance) / slope
+
+    def gain(
+        self,
+        ours: npt.NDArray[np.float64],
+        theirs: npt.NDArray[np.float64],
+        rows: npt.NDArray[np.float64] | None = None,
+        axis: int = -1,
+    ) -> npt.NDArray[np.float64]:
+        """Return by how much the metric is lower, of losses of rows or of sums over groups."""
+        size = 1.0 if rows is None else rows.mean(axis=axis)
+        means = theirs.mean(axis=axis) / size, ours.mean(axis=axis) / size
+        if self.is_root:
+            means = np.sqrt(means[0]), np.sqrt(means[1])
+        gain: npt.NDArray[np.float64] = means[0] - means[1]
+        return gain
+
+
+def losses_of(actual: Targets, predicted: Targets, target: Target) -> Targets:
+    """Return the squared error of each row, or its log loss, shape (rows,)."""
+    if target.is_classified:
+        return log_losses(actual, predicted)
+    squares: Targets = np.square(predicted - actual)
+    return squares
 
 
 def _are_enough(errors: _PairedErrors, rules: GateRules, dataset: Dataset) -> Check:
@@ -268,9 +327,11 @@ def _are_enough(errors: _PairedErrors, rules: GateRules, dataset: Dataset) -> Ch
     found = f"{errors.number:,}"
     if errors.is_grouped:
         found += f" of {len(errors.rows):,} groups"
-    if half > _SURE * errors.standard_rmse:
+    if half > _SURE * errors.standard:
         known = dataset.target.with_unit(f"{half:.3g}")
-        found += f": the RMSE is known to within {known} only ({_CONFIDENCE:.0%} confidence)"
+        found += (
+            f": the {errors.title} is known to within {known} only ({_CONFIDENCE:.0%} confidence)"
+        )
     return Check(
         f"test {dataset.rows[0]}",
         len(errors.rows) >= rules.least_rows,
@@ -290,11 +351,11 @@ def _is_better(
     sums: tuple[Targets, ...] = (errors.ours, errors.theirs)
     if errors.is_grouped:
         sums = (*sums, errors.rows)
-    gain, lowest = _gain(errors.ours, errors.theirs, errors.rows), 0.0
+    gain, lowest = errors.gain(errors.ours, errors.theirs, errors.rows), 0.0
     if len(errors.rows) > 1:
         found = stats.bootstrap(
             sums,
-            _gain,
+            errors.gain,
             n_resamples=RESAMPLINGS,
             batch=50,
             vectorized=True,
@@ -306,43 +367,34 @@ def _is_better(
             rng=np.random.default_rng(random_state),
         )
         lowest = float(found.confidence_interval.low)
-    needed = rules.margin_share * errors.standard_rmse
-    ours = float(np.sqrt(errors.ours.sum() / errors.rows.sum()))
+    needed, digits = rules.margin_share * errors.standard, 3 if errors.is_root else 4
     return Check(
-        f"RMSE against {standard.name}",
+        f"{errors.title} against {standard.name}",
         bool(lowest > needed),
-        f"{ours:.3f} against {dataset.target.with_unit(f'{errors.standard_rmse:.3f}')}: "
-        f"{_change(float(gain))}, at worst {_change(lowest)} at {rules.confidence:.0%} confidence",
-        f"better by more than {needed:.3f}",
+        f"{errors.metric(errors.ours):.{digits}f} against "
+        f"{dataset.target.with_unit(f'{errors.standard:.{digits}f}')}: "
+        f"{_change(float(gain), digits)}, at worst {_change(lowest, digits)} at "
+        f"{rules.confidence:.0%} confidence",
+        f"better by more than {needed:.{digits}f}",
     )
 
 
-def _change(gain: float) -> str:
-    return f"{'better' if gain >= 0 else 'worse'} by {abs(gain):.3f}"
-
-
-def _gain(
-    ours: npt.NDArray[np.float64],
-    theirs: npt.NDArray[np.float64],
-    rows: npt.NDArray[np.float64] | None = None,
-    axis: int = -1,
-) -> npt.NDArray[np.float64]:
-    """Return by how much the RMSE is lower, of squared errors of rows or of sums over groups."""
-    size = 1.0 if rows is None else rows.mean(axis=axis)
-    gain: npt.NDArray[np.float64] = np.sqrt(theirs.mean(axis=axis) / size) - np.sqrt(
-        ours.mean(axis=axis) / size
-    )
-    return gain
+def _change(gain: float, digits: int) -> str:
+    return f"{'better' if gain >= 0 else 'worse'} by {abs(gain):.{digits}f}"
 
 
 def _no_slice_is_worse(
     challenger: Contender,
-    champion: Contender,
+    champion: Contender | None,
     rows: pd.DataFrame,
     rules: GateRules,
     slicing: Slicing,
 ) -> Iterator[Check]:
-    actual = rows[slicing.dataset.target.name].to_numpy(dtype=np.float64)
+    """Check the slices of a regressor; those of a classifier are judged in `gate_classes`."""
+    target = slicing.dataset.target
+    if champion is None or target.is_classified:
+        return
+    actual = rows[target.name].to_numpy(dtype=np.float64)
     ours, theirs = (
         errors_by_slice(rows, actual, contender.predicted, slicing)
         for contender in (challenger, champion)

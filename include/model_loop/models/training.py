@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
 from model_loop.datasets.dataset import Target
 from model_loop.errors import optional
-from model_loop.models.calibrating import Calibration, calibrate_model
+from model_loop.models.calibrating import Calibration, calibrate_model, residuals_of
 from model_loop.models.catalogue import XGBOOST, ModelFamily, get_family
+from model_loop.models.classification.decision import Decision
+from model_loop.models.classification.finishing import finish_classifier, measure_decision
 from model_loop.models.estimators import Regressor, make_booster, make_sklearn
 from model_loop.models.evaluation import Evaluation, evaluate
 from model_loop.models.explanation import Explanation, explain
@@ -52,6 +55,8 @@ class TrainedModel:
         be made.
     calibration
         Intervals; None where they could not be made, and of models of earlier versions.
+    decision
+        Calibration, threshold and class sets of a classifier; None of a regressor.
     """
 
     tuned: TuningResult
@@ -60,6 +65,7 @@ class TrainedModel:
     evaluation: Evaluation | None
     explanation: Explanation | None
     calibration: Calibration | None = None
+    decision: Decision | None = None
 
     @property
     def test(self) -> Metrics | None:
@@ -85,8 +91,8 @@ def train(
     family
         Tuned family, where it is not in the catalogue.
     calibrated
-        Whether the model gets intervals. They take one more fit, on the train rows alone, where the
-        search has not handed on what its best trial predicts.
+        Whether the model gets intervals, or its calibration and threshold. They take one more fit,
+        on the train rows alone, where the search has not handed on what its best trial predicts.
     """
     target = training_set.dataset.target
     family = tuned.family_of(family or get_family(tuned.family, target.kind))
@@ -107,20 +113,32 @@ def train(
         warnings.simplefilter("ignore", ConvergenceWarning)
         estimator.fit(matrix, learned_target(training_set.train_validation_target, target))
     seconds = time.monotonic() - started
-    model = Pipeline([*steps, ("estimate", estimator)])
+    fitted = model = Pipeline([*steps, ("estimate", estimator)])
+    decision = None
+    if calibrated and target.is_classified:
+        with step(f"{family.name}: calibrating probabilities"):
+            residuals = residuals_of(model, tuned, training_set, request, family)
+            model, decision = finish_classifier(
+                model, residuals, training_set, family.layout, seed=request.random_state
+            )
     with step(f"{family.name}: judging on {len(training_set.test_rows):,} test {noun}"):
         evaluation = evaluate(model, training_set)
     if evaluation:
         error = target.with_unit(f"{getattr(evaluation.metrics, target.main_metric):.3f}")
         logger.info("%s: test %s %s", family.name, metric_title(target.main_metric), error)
+    if evaluation and decision:
+        columns = evaluation.predictions.drop(columns="actual").to_numpy(dtype=np.float64)
+        measured = columns[:, 0] if target.labels.is_binary else columns
+        metrics = measure_decision(decision, training_set.test_target, measured, "test")
+        decision = replace(decision, metrics=metrics)
     explanation = None
     with optional("The explanation"), step(f"{family.name}: explaining some test {noun}"):
-        explanation = explain(model, training_set, random_state=request.random_state)
+        explanation = explain(fitted, training_set, random_state=request.random_state)
     calibration = None
     if calibrated and not target.is_classified:
         with optional("The intervals"), step(f"{family.name}: calibrating intervals"):
             calibration = calibrate_model(model, tuned, training_set, request, family)
-    return TrainedModel(tuned, model, seconds, evaluation, explanation, calibration)
+    return TrainedModel(tuned, model, seconds, evaluation, explanation, calibration, decision)
 
 
 def _estimator(

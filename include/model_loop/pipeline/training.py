@@ -146,8 +146,12 @@ def register_family(
         metrics |= trained.test.named("test")
     if trained.evaluation:
         metrics |= trained.evaluation.naive.named("naive_test")
+        for name, limits in trained.evaluation.intervals.items():
+            metrics |= zip((f"test_{name}_lower", f"test_{name}_upper"), limits, strict=True)
     if trained.calibration:
         metrics |= trained.calibration.metrics
+    if trained.decision:
+        metrics |= trained.decision.metrics
     tracker.log(run_id, metrics=metrics)
     log_model_report(tracker, run_id, trained, training_set)
     log_lineage(tracker, run_id, lineage_of(trained, training_set, request, family))
@@ -169,7 +173,9 @@ def register_family(
         tags={"MODEL": family.name, **training_set_tags(training_set)},
         dataset=training_set.dataset,
         beside=Beside(
-            training_set.learned, trained.calibration.intervals if trained.calibration else None
+            training_set.learned,
+            trained.calibration.intervals if trained.calibration else None,
+            trained.decision,
         ),
     )
     with optional("The compiled form"):
@@ -239,7 +245,7 @@ def collect_results(
     errors, *_ = [family.pop("naive_test", None) for family in ranked]
     kind = ClassMetrics if target.is_classified else ErrorMetrics
     naive = (
-        {title_of("mean" if target.is_classified else "median"): kind(**errors)} if errors else {}
+        {title_of("share" if target.is_classified else "median"): kind(**errors)} if errors else {}
     )
     champion = ChampionErrors()
     rule = baseline_errors(training_set) if errors else {}

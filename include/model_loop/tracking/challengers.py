@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from model_loop.datasets.classes import HALF
 from model_loop.datasets.dataset import Moment
 from model_loop.errors import ContractError, InvalidInputError, StoredObjectError
 from model_loop.intervals.calibrated import Intervals
@@ -26,9 +27,10 @@ from model_loop.models.gate import (
     data_checks,
     judge,
 )
+from model_loop.models.gate_classes import judge_classes
 from model_loop.models.gate_intervals import JudgedIntervals, judge_intervals
 from model_loop.models.gate_rules import MOST_CONFIDENCE, GateRules
-from model_loop.models.outcomes import predict_outcomes
+from model_loop.models.outcomes import predict_outcomes, threshold_of
 from model_loop.models.slices import slicing_of
 from model_loop.tracking.deployments import BROUGHT_IN
 from model_loop.tracking.intervals import find_intervals
@@ -90,7 +92,8 @@ def latest_challengers(promoter: Promoter) -> list[int]:
         int(found.version): promoter.tracker.client.get_run(str(found.run_id)).data.metrics
         for found in candidates
     }
-    return sorted(errors, key=lambda version: errors[version].get("validation_rmse", np.inf))
+    ranked_by = f"validation_{promoter.versions.dataset.target.main_metric}"
+    return sorted(errors, key=lambda version: errors[version].get(ranked_by, np.inf))
 
 
 def _tuned_on(tags: Mapping[str, str]) -> str | None:
@@ -281,21 +284,26 @@ def _compare(
     tests: Sequence[DataTestResult],
 ) -> tuple[Check, ...]:
     """Judge the first contender against the second, or where there is none, the baseline."""
-    verdict = judge(
-        contenders[0],
-        contenders[1] if len(contenders) > 1 else _standard(training_set, rows),
-        rows,
-        rules,
-        tests,
-        slicing=slicing_of(training_set),
-        moment=moment,
+    slicing, classified = slicing_of(training_set), training_set.dataset.target.is_classified
+    opponent = contenders[1] if len(contenders) > 1 else _standard(training_set, rows)
+    verdict = judge(contenders[0], opponent, rows, rules, tests, slicing=slicing, moment=moment)
+    return (
+        *verdict.checks,
+        *judge_classes(
+            contenders[0],
+            opponent,
+            rows,
+            rules,
+            slicing=slicing,
+            baseline=_standard(training_set, rows) if classified else None,
+        ),
     )
-    return verdict.checks
 
 
 def _standard(training_set: TrainingSet, rows: pd.DataFrame) -> Standard:
     rule = best_baseline(training_set)
-    return Standard(f"the {rule.title}", rule.predict(rows))
+    threshold = threshold_of(training_set.dataset.target)
+    return Standard(f"the {rule.title}", rule.predict(rows), threshold)
 
 
 def judged_by(
@@ -391,4 +399,7 @@ def _contender(
         seconds.append(time.perf_counter() - started)
     # The fastest: what else the machine does only adds to the others.
     milliseconds = 1_000 * min(seconds)
-    return Contender(version, predicted, loaded.inputs, milliseconds, loaded.megabytes)
+    threshold = HALF if loaded.decision is None else loaded.decision.threshold or HALF
+    return Contender(
+        version, predicted, loaded.inputs, milliseconds, loaded.megabytes, threshold=threshold
+    )

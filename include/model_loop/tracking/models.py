@@ -28,7 +28,7 @@ from model_loop.tracking.intervals import write_record
 from model_loop.tracking.judging import seen_test_data
 from model_loop.tracking.learned import Learned, learned_by
 from model_loop.tracking.lines import OtherLineError
-from model_loop.tracking.names import CUTS, FIGURES, INTERVALS, MODEL_CARD, NUMBERS
+from model_loop.tracking.names import CUTS, DECISION, FIGURES, INTERVALS, MODEL_CARD, NUMBERS
 from model_loop.tracking.registry import Load, load_registered
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.trained import dataset_of_version, incomparable
@@ -71,9 +71,13 @@ def write_model_report(
         (folder / CUTS).write_text(json.dumps(cuts, indent=1), encoding="utf-8")
         evaluation.predictions.to_parquet(folder / "test_predictions.parquet", index=False)
         content = {"test": asdict(evaluation.metrics), "naive": asdict(evaluation.naive)}
+        if evaluation.intervals:
+            content["test_intervals"] = dict(evaluation.intervals)
         (folder / "test_metrics.json").write_text(json.dumps(content, indent=1))
     if trained.calibration is not None:
         write_record(folder / INTERVALS, trained.calibration.intervals)
+    if trained.decision is not None:
+        write_record(folder / DECISION, trained.decision)
     if trained.explanation is not None:
         _write_explanation(folder, trained.explanation)
 

@@ -16,6 +16,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import FixedThresholdClassifier
 
+from model_loop.models.class_metrics import log_losses
 from model_loop.models.classification.calibration import (
     apply_map,
     around,
@@ -25,7 +26,6 @@ from model_loop.models.classification.calibration import (
 )
 from model_loop.models.classification.clusters import Clusters, Numbers
 from model_loop.models.classification.decision import Method
-from model_loop.models.classification.resampling import row_losses
 from model_loop.objects.trust import dump_estimator, load_estimator
 
 CLASSIFIERS = {
@@ -118,16 +118,16 @@ def test_a_step_function_is_never_sure() -> None:
 
 
 def test_probabilities_that_hold_are_left_alone() -> None:
-    """Of 20 samples a map is chosen in hardly any."""
+    """Of 10 samples a map is chosen in hardly any."""
     methods = []
-    for seed in range(20):
-        actual, predicted = drawn(1_500, 1.0, seed)
-        choice = choose_calibration(actual, predicted, Clusters.of_rows(1_500), decides=True)
+    for seed in range(10):
+        actual, predicted = drawn(1_000, 1.0, seed)
+        choice = choose_calibration(actual, predicted, Clusters.of_rows(1_000), decides=True)
         methods.append(choice.method)
         if choice.method == "none":
             assert choice.predicted is predicted
             assert choice.error_after == choice.error_before
-    assert methods.count("none") >= 18
+    assert methods.count("none") >= 9
 
 
 @pytest.mark.parametrize("decides", [True, False])
@@ -137,7 +137,7 @@ def test_probabilities_that_are_too_sure_are_mended(decides: bool) -> None:  # n
     choice = choose_calibration(actual, predicted, Clusters.of_rows(3_000), decides=decides)
     assert choice.method in {"sigmoid", "isotonic"}
     assert choice.error_after < choice.error_before / 3
-    assert row_losses(actual, choice.predicted).mean() < row_losses(actual, predicted).mean()
+    assert log_losses(actual, choice.predicted).mean() < log_losses(actual, predicted).mean()
     assert choice.method in choice.reason
 
 

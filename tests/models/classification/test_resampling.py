@@ -100,17 +100,17 @@ def test_intervals_hold_the_value_and_are_the_same_again() -> None:
 
 
 def test_intervals_hold_the_true_value_as_often_as_they_say() -> None:
-    """Of 200 samples about 95 % of the intervals of the log loss hold the true log loss."""
+    """Of 100 samples about 95 % of the intervals of the log loss hold the true log loss."""
     _, probabilities = binary(100_000)
     chances = np.clip(probabilities, 1e-9, 1 - 1e-9)
     true = -float(np.mean(chances * np.log(chances) + (1 - chances) * np.log(1 - chances)))
     held = 0
-    for seed in range(200):
+    for seed in range(100):
         actual, predicted = binary(300, seed)
         intervals = metric_intervals(actual, predicted, Clusters.of_rows(300), resamplings=200)
         low, high = intervals["log_loss"]
         held += low <= true <= high
-    assert 0.90 <= held / 200 <= 0.99
+    assert 0.88 <= held / 100 <= 0.99
 
 
 def test_whole_clusters_are_resampled() -> None:

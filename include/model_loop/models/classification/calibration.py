@@ -18,10 +18,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 
+from model_loop.models.class_metrics import log_losses
 from model_loop.models.classification.clusters import Clusters, Codes, Numbers, chance_below
 from model_loop.models.classification.decision import Method
 from model_loop.models.classification.reliability import reliability
-from model_loop.models.classification.resampling import row_losses
 
 #: Stretches of the cross-validation.
 _FOLDS = 5
@@ -98,13 +98,13 @@ def choose_calibration(
             f"{counts.min():,} {noun} of the rarest class are too few to mend probabilities by: "
             f"{LEAST_OF_CLASS} are needed"
         )
-    losses, folds = row_losses(actual, predicted), clusters.folds(_FOLDS, seed)
+    losses, folds = log_losses(actual, predicted), clusters.folds(_FOLDS, seed)
     best, gained, mapped = None, _WORTH * losses.mean(), predicted
     for method in _methods(counts, predicted):
         values = _cross_fitted(method, actual, predicted, folds, decides=decides)
         if values is None:
             continue
-        gains = losses - row_losses(actual, values)
+        gains = losses - log_losses(actual, values)
         if gains.mean() > gained and chance_below(-gains, clusters.codes) < _CHANCE:
             best, gained, mapped = method, float(gains.mean()), values
     if best is None:

@@ -51,10 +51,11 @@ class Clusters:
         """Number of clusters."""
         return int(self.codes.max(initial=-1)) + 1
 
-    def sums(self, values: Numbers) -> Numbers:
-        """Add up values of shape (rows,) by cluster."""
-        sums: Numbers = np.bincount(self.codes, values, minlength=self.number).astype(np.float64)
-        return sums
+    def draw(self, random: np.random.Generator) -> Numbers:
+        """Draw as many clusters as there are; return how often each row is among them."""
+        picked = random.integers(0, self.number, self.number)
+        times: Numbers = np.bincount(picked, minlength=self.number).astype(np.float64)
+        return times[self.codes]
 
     def folds(self, number: int, seed: int) -> Codes:
         """Return the fold of each row, shape (rows,): each cluster lies in a single fold.

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from model_loop.models.class_metrics import log_losses
 from model_loop.models.classification.clusters import Clusters, Codes, Numbers
 
 RESAMPLINGS = 500
@@ -52,9 +53,7 @@ def metric_intervals(
     weighted, random = WeightedMetrics(actual, predicted, threshold), np.random.default_rng(seed)
     drawn: dict[str, list[float]] = {}
     for _ in range(resamplings):
-        picked = random.integers(0, clusters.number, clusters.number)
-        times = np.bincount(picked, minlength=clusters.number).astype(np.float64)
-        for name, value in weighted.measure(times[clusters.codes]).items():
+        for name, value in weighted.measure(clusters.draw(random)).items():
             drawn.setdefault(name, []).append(value)
     tails = np.array([1 - confidence, 1 + confidence]) / 2
     intervals: dict[str, Interval] = {}
@@ -110,7 +109,7 @@ class WeightedMetrics:
 
     @functools.cached_property
     def _losses(self) -> Numbers:
-        return row_losses(self.actual, self.predicted)
+        return log_losses(self.actual, self.predicted)
 
     @functools.cached_property
     def _squares(self) -> Numbers:
@@ -195,13 +194,3 @@ class _Ranking:
             float((hits * precisions).sum() / positive[-1]),
             float(pairs.sum() / (positive[-1] * negative[-1])),
         )
-
-
-def row_losses(actual: Numbers, predicted: Numbers) -> Numbers:
-    """Return the log loss of each row, shape (rows,): that of 0 is finite, as scikit-learn's."""
-    if predicted.ndim == 1:
-        chances = np.where(actual > 0, predicted, 1 - predicted)
-    else:
-        chances = predicted[np.arange(len(actual)), actual.astype(np.int64)]
-    losses: Numbers = -np.log(np.clip(chances, np.finfo(np.float64).eps, 1.0))
-    return losses

@@ -16,20 +16,22 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from model_loop.errors import InvalidInputError
 
-Mask = npt.NDArray[np.bool_]
+if TYPE_CHECKING:
+    # Declarations are read where pandas is not loaded: a DAG file is read again and again.
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+Mask: TypeAlias = "npt.NDArray[np.bool_]"
 #: Yes, no or unknown for each row.
-_Answers = pd.arrays.BooleanArray
-_Holds = Callable[[pd.DataFrame], _Answers]
-_Value = Callable[[pd.DataFrame], Any]
+_Answers: TypeAlias = "pd.arrays.BooleanArray"
+_Holds: TypeAlias = "Callable[[pd.DataFrame], _Answers]"
+_Value: TypeAlias = "Callable[[pd.DataFrame], Any]"
 
 _COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = MappingProxyType(
     {
@@ -118,7 +120,8 @@ class Condition:
             answers = self._holds(frame)
         except TypeError as error:
             raise _refusal(self.text, f"compares values without an order ({error})") from error
-        return answers.to_numpy(dtype=np.float64, na_value=np.nan)
+        found: npt.NDArray[np.float64] = _rows().numbers_of(answers)
+        return found
 
     def rows_of(self, frame: pd.DataFrame) -> Mask:
         """Return which rows meet the condition, shape (rows,).
@@ -128,7 +131,9 @@ class Condition:
         InvalidInputError
             If it compares values that have no order, such as text with numbers.
         """
-        return np.asarray(self.answers_of(frame) == 1, dtype=bool)
+        # NaN equals nothing.
+        met: Mask = self.answers_of(frame) == 1
+        return met
 
 
 def quoted(column: str) -> str:
@@ -191,18 +196,13 @@ class _Compiler:
         value = self.value(first, levels - 1)
         match op, last:
             case ast.Is(), ast.Name(id="missing"):
-                return lambda frame: _answers(frame, pd.isna(value(frame)))
+                return lambda frame: _rows().missing(frame, value(frame), there=False)
             case ast.IsNot(), ast.Name(id="missing"):
-                return lambda frame: _answers(frame, pd.notna(value(frame)))
+                return lambda frame: _rows().missing(frame, value(frame), there=True)
             case (ast.In() | ast.NotIn(), ast.List(elts=elements)):
                 chosen = [self._constant(each) for each in elements]
                 excluded = isinstance(op, ast.NotIn)
-
-                def holds(frame: pd.DataFrame) -> _Answers:
-                    given = pd.Series(value(frame))
-                    return _answers(frame, given.isin(chosen) ^ excluded, given)
-
-                return holds
+                return lambda frame: _rows().members(frame, value(frame), chosen, excluded=excluded)
         raise self._refused(last, "cannot stand there")
 
     def _constant(self, node: ast.expr) -> Any:  # noqa: ANN401 - number, text or yes/no
@@ -245,22 +245,23 @@ def _chain(
 
 def _number(value: Any) -> Any:  # noqa: ANN401 - a column or a constant
     """Refuse to calculate with text, which Python would repeat."""
-    if isinstance(value, str) or (isinstance(value, pd.Series) and value.dtype.kind in "OUS"):
+    if _rows().is_text(value):
         msg = "sums are of numbers and times"
         raise TypeError(msg)
     return value
 
 
+def _rows() -> ModuleType:
+    """Return the functions of rows, which need pandas."""
+    from model_loop.datasets import condition_values  # noqa: PLC0415 - reading declarations needs no pandas
+
+    return condition_values
+
+
 def _answers(frame: pd.DataFrame, holds: Any, *compared: Any) -> _Answers:  # noqa: ANN401 - of one value, or of all rows
     """Return one answer for each row: unknown where a compared value is missing."""
-    unknown = np.zeros(len(frame), dtype=bool)
-    for value in compared:
-        unknown |= np.asarray(pd.isna(value), dtype=bool)
-    known = np.zeros(len(frame), dtype=bool)
-    known[:] = (
-        pd.Series(holds).fillna(value=False) if np.ndim(holds) else holds is True or bool(holds)
-    )
-    return pd.arrays.BooleanArray(known, unknown)
+    found: _Answers = _rows().answers(frame, holds, *compared)
+    return found
 
 
 def _refusal(text: str, rule: str) -> InvalidInputError:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from model_loop.charts import figures
-from model_loop.charts.formatting import short
+from model_loop.charts.formatting import percent, short
 from model_loop.dashboard.known import PageSources
 from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.reading import RefusedRowsError, Row
 from model_loop.errors import InvalidInputError
 from model_loop.scoring.assumptions import compute_missing, tell_assumed
-from model_loop.scoring.limits import limits_of_rows
-from model_loop.scoring.reasons import in_words, tell_reasons
+from model_loop.scoring.outcomes import Deciding, Outcome, answers_of_rows
+from model_loop.scoring.reasons import ClassReasons, in_words, tell_reasons
 from model_loop.scoring.rows import as_rows
 from model_loop.tracking.deployments import PARTS, Part, alias_of
 
@@ -55,24 +55,49 @@ def answers_of(
             found.append({**answer, "why": f"It needs {lacking}."})
             continue
         complete = _complete(dataset, predictor, row)
-        (predicted,) = predictor.predict(as_rows(dataset, [complete.cells])).tolist()
+        predicted = predictor.predict(as_rows(dataset, [complete.cells]))
         version = known.registry.version(predictor.version)
-        intervals, correction = predictor.intervals, predictor.correction
-        (limits,) = limits_of_rows(
-            intervals, dataset, level, [predicted], [complete.cells], correction
+        intervals, deciding = predictor.intervals, predictor.deciding
+        (prediction,), (limits,) = answers_of_rows(
+            deciding, intervals, dataset, level, predicted, [complete.cells], predictor.correction
         )
         found.append(
             {
                 **answer,
                 "family": short(version.family) if version else "",
-                "prediction": predicted,
+                **_told(prediction, deciding),
                 "unit": dataset.target.unit,
                 "assumed": tell_assumed(dataset, complete) if complete.assumed else {},
                 **limits._asdict(),
-                "how": _origin(dataset, intervals, level),
+                "how": _origin(dataset, intervals, level)
+                if deciding is None
+                else _decided(deciding, level),
             }
         )
     return found
+
+
+def _told(prediction: float | Outcome, deciding: Deciding | None) -> dict[str, Any]:
+    """Return a prediction, and of a class the probabilities and how it was decided."""
+    if deciding is None or not isinstance(prediction, Outcome):
+        return {"prediction": prediction}
+    return {
+        "prediction": prediction.label,
+        "probabilities": prediction.probabilities,
+        "threshold": prediction.threshold,
+        "classes": prediction.classes,
+        "positive": deciding.classes.texts[1] if deciding.classes.is_binary else None,
+    }
+
+
+def _decided(deciding: Deciding, level: float) -> str:
+    """Say from which probability on a class is the answer, or what its set of classes holds for."""
+    if deciding.classes.is_binary:
+        threshold = percent(deciding.threshold)
+        return f"From a probability of {threshold} on, the answer is {deciding.classes.texts[1]}."
+    if not deciding.has_sets:
+        return "The likeliest class is the answer."
+    return f"In {level:g} % of the cases, such a set holds the true class."
 
 
 def reasons_of(sources: PageSources, live: ActiveModels, alias: str, read: Read) -> dict[str, Any]:
@@ -92,11 +117,15 @@ def reasons_of(sources: PageSources, live: ActiveModels, alias: str, read: Read)
     told = tell_reasons(dataset, cells, predicted, found, 0, most=len(cells))
     parts = [(in_words(one), one.added) for one in told.strongest]
     average = f"average {words.row}" if told.average else "intercept"
-    title = words.axis(words.target)
+    title, unit, method = words.axis(words.target), words.unit, found.method
+    if isinstance(told, ClassReasons):
+        title, unit = f"{words.target} = {told.label} ({told.unit})", told.unit
+        method += "" if told.calibrated else "; the sum is calibrated afterwards"
     return {
         "base": told.base,
         "average": average,
-        "method": found.method,
+        "unit": unit,
+        "method": method,
         "features": parts,
         "figure": figures.inert(figures.force(told.base, parts, average=average, title=title)),
     }

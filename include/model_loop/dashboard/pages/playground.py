@@ -35,8 +35,10 @@ def playground_page(sources: PageSources, _query: Mapping[str, str]) -> Page:
                 if moment in dataset.asked_at
             ],
             "panel": panel,
-            # A column of this name goes first beside a single row.
-            "level": None if LEVEL in dataset.columns.by_any_name else _LEVELS,
+            # A column of this name goes first beside a single row; two classes have no set.
+            "level": None
+            if LEVEL in dataset.columns.by_any_name or dataset.target.kind == "binary"
+            else _LEVELS,
             "champion": any(one.champion is not None for one in standings),
             "ready": any(one.champion is not None and one.enabled for one in standings),
             "looked": "registry" not in known.missing,

@@ -11,7 +11,6 @@
   // Where all models are asked at the same moment, it tells nothing.
   const several = "moment" in form.elements;
   const asked = (one) => (several ? `, asked at the moment ${one.moment}` : "");
-  const inUnit = unit ? ` (${unit})` : "";
 
   function make(tag, text, className) {
     const element = document.createElement(tag);
@@ -147,8 +146,11 @@
 
   function reason(one, found) {
     const figure = make("figure", undefined, "chart");
+    // Reasons of classes are in log-odds or probabilities.
+    const own = found.unit ?? unit;
+    const inOwn = own ? ` (${own})` : "";
     const title = make("div", undefined, "title");
-    title.append(make("h3", `How the ${named(one)} comes to it`), make("p", unit, "unit"));
+    title.append(make("h3", `How the ${named(one)} comes to it`), make("p", own, "unit"));
     figure.append(title);
     if (!found.figure) {
       figure.append(make("p", found.why, "empty"));
@@ -158,12 +160,12 @@
     plot.style.height = `${90 + 32 * found.features.length}px`;
     plot.setAttribute("role", "img");
     const strongest = found.features.slice(0, 3).map(([name, added]) => `${name} ${number(added)}`);
-    plot.setAttribute("aria-label", `How the ${named(one)} comes to its prediction; strongest: ${strongest.join(", ")} ${unit}.`);
+    plot.setAttribute("aria-label", `How the ${named(one)} comes to its prediction; strongest: ${strongest.join(", ")} ${own}.`);
     plot.figure = found.figure;
     const details = make("details");
     details.append(make("summary", "Table"));
     const table = make("table");
-    table.append(make("caption", `What each column adds to the ${target}, by the ${named(one)}${unit ? ` in ${unit}` : ""}`));
+    table.append(make("caption", `What each column adds to the ${target}, by the ${named(one)}${own ? ` in ${own}` : ""}`));
     const rows = make("tbody");
     for (const [name, added] of [[found.average, found.base], ...found.features]) {
       const line = make("tr");
@@ -175,7 +177,7 @@
     table.append(rows);
     details.append(table);
     const csv = make("a", "CSV", "csv");
-    const lines = [`column,added${inUnit}`, `base,${found.base}`, ...found.features.map(([name, added]) => `"${name.replaceAll('"', '""')}",${added}`)];
+    const lines = [`column,added${inOwn}`, `base,${found.base}`, ...found.features.map(([name, added]) => `"${name.replaceAll('"', '""')}",${added}`)];
     csv.href = `data:text/csv;charset=utf-8,${encodeURIComponent(lines.join("\n"))}`;
     csv.download = `why_${one.alias}.csv`;
     title.append(csv);

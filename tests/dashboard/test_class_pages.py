@@ -103,6 +103,8 @@ def numbers() -> dict[str, Any]:
     test = {
         **class_numbers(actual, probability, Classes(("no", "yes"), "yes"), 0.4),
         "slices": [{"slice": "age", "value": "below 30", "rows": 9, "log_loss": 0.4}],
+        "intervals": {"log_loss": [0.31, 0.38]},
+        "threshold_reason": "the dataset states it",
         "groups": [{"column": "age", "class": "yes", "rates": rates}],
     }
     stored: dict[str, Any] = json.loads(json.dumps({"family": RUN.family, "test": test}))
@@ -157,8 +159,10 @@ def test_the_models_page_tells_classes_apart(sources: PageSources) -> None:
     always = max(test["counts"]) / test["rows"]
     assert cards["Accuracy on the test rows, threshold 0.4"].value == "0.840"
     assert f"always no: {always:.3f}" in cards["Accuracy on the test rows, threshold 0.4"].detail
+    assert cards["Log loss on the test rows"].detail.startswith("95 %: 0.310 to 0.380 · ")
     assert "on validation 0.333" in cards["Log loss on the test rows"].detail
     charts = {chart.name: chart for chart in page.charts}
+    assert "ill = yes, as the dataset states it." in charts["confusion_by_threshold"].about
     ranked = charts["comparison"].table
     assert [row[0] for row in ranked.rows] == ["RandomForest", "LogisticRegression"]
     assert ranked.columns[5:9] == (

@@ -79,6 +79,26 @@ def test_the_card_tells_what_a_class_is(report: Path, parcels: TrainingSet) -> N
     assert "RMSE" not in card
 
 
+def test_the_card_says_how_probabilities_become_answers(
+    report: Path, trained: TrainedModel
+) -> None:
+    """The threshold with its reason, the calibration with its error, and intervals of scores."""
+    card = (report / "model_card.md").read_text()
+    decision = trained.decision
+    assert decision is not None
+    assert decision.threshold is not None
+    section = card.partition("## Threshold and calibration")[2].partition("\n## ")[0]
+    assert f"From a probability of {decision.threshold:.4g} on, the answer is late: " in section
+    assert decision.threshold_reason in section
+    assert f"Calibration: {decision.calibration} (" in section
+    assert f"| as it is | {decision.rows:,} that chose it |" in section
+    assert "| as it is | test |" in section
+    assert ("| before |" in section) == (decision.calibration != "none")
+    assert trained.evaluation is not None
+    low, high = trained.evaluation.intervals["log_loss"]
+    assert f"| its 95 % interval | {low:.3g} to {high:.3g} |" in card
+
+
 def test_the_card_describes_groups_and_judges_none(report: Path, parcels: TrainingSet) -> None:
     """Of both columns that are marked: categories as they are, numbers in bands."""
     card = (report / "model_card.md").read_text()

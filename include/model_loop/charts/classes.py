@@ -211,7 +211,7 @@ def _confusion_by_threshold(judged: _Judged) -> Chart:
         "Confusion matrix by threshold",
         f"test {words.rows}",
         f"The threshold in force is {plain(test['threshold'])}: from this probability on, the "
-        f"answer is {judged.positive}. Move the slider to see other ones."
+        f"answer is {judged.positive}{_because(test)}. Move the slider to see other ones."
         if rows
         else "",
         ChartTable(
@@ -225,6 +225,12 @@ def _confusion_by_threshold(judged: _Judged) -> Chart:
         _with_slider(judged, confusion) if rows else None,
         height=340,
     )
+
+
+def _because(test: _Numbers) -> str:
+    """Return how the threshold was chosen, after a comma; empty where it is not known."""
+    reason = test.get("threshold_reason")
+    return f", as {reason}" if reason else ""
 
 
 def _with_slider(judged: _Judged, confusion: _Numbers) -> Figure:

@@ -58,6 +58,8 @@ def _test(trained: TrainedModel, training_set: TrainingSet) -> dict[str, Any]:
     actual = evaluation.predictions.actual.to_numpy(dtype=np.float64)
     return {
         **class_numbers(actual, predicted, target.labels, threshold, _partitions(training_set)),
+        "intervals": {name: list(ends) for name, ends in evaluation.intervals.items()},
+        "threshold_reason": trained.decision.threshold_reason if trained.decision else "",
         "slices": _records(evaluation.slices),
         "groups": group_reports(training_set, predicted, threshold),
     }

@@ -45,7 +45,11 @@ def model_card(trained: TrainedModel, training_set: TrainingSet, run_id: str = "
     variant, words = dataset.variants[training_set.variant], Words.of(dataset)
     recipe = training_set.recipe
     judged = (
-        (*_scores(trained, training_set, words), *_groups(trained, training_set, words))
+        (
+            *_scores(trained, training_set, words),
+            *_decision(trained, words),
+            *_groups(trained, training_set, words),
+        )
         if words.is_classified
         else (
             *_errors(trained, training_set, words),
@@ -115,18 +119,22 @@ def _scores(trained: TrainedModel, training_set: TrainingSet, words: Words) -> I
     if evaluation is None:
         yield f"It was not judged: the training set has no test {words.rows}."
         return
-    rows = [("the model", evaluation.metrics)]
-    rows += [(f"baseline: {name}", found) for name, found in baseline_errors(training_set).items()]
-    rows.append((f"always the shares of the classes of the learned {words.rows}", evaluation.naive))
+    judged = [(f"baseline: {name}", each) for name, each in baseline_errors(training_set).items()]
+    judged.append(
+        (f"always the shares of the classes of the learned {words.rows}", evaluation.naive)
+    )
+    rows = [("the model", *(f"{getattr(evaluation.metrics, key):.4g}" for key in _SCORES))]
+    if evaluation.intervals:
+        ends = (evaluation.intervals.get(key) for key in _SCORES)
+        said = (f"{end[0]:.3g} to {end[1]:.3g}" if end else "" for end in ends)
+        rows.append(("its 95 % interval", *said))
+    rows += [(name, *(f"{getattr(each, key):.4g}" for key in _SCORES)) for name, each in judged]
     several = "" if training_set.target.labels.is_binary else " Means over the classes (macro)."
     yield (
         f"On {training_set.rows['test']:,} test {words.rows} that it has never seen"
         f"{_of(training_set, 'test')}:{several}"
     )
-    yield _table(
-        ("", *map(metric_title, _SCORES)),
-        ((name, *(f"{getattr(scores, key):.4g}" for key in _SCORES)) for name, scores in rows),
-    )
+    yield _table(("", *map(metric_title, _SCORES)), rows)
     slices = evaluation.slices
     worst = slices[slices.rows >= _FEWEST_ROWS].sort_values("log_loss", ascending=False)
     if worst.empty:
@@ -143,6 +151,48 @@ def _scores(trained: TrainedModel, training_set: TrainingSet, words: Words) -> I
             ].itertuples(index=False)
         ),
     )
+
+
+def _decision(trained: TrainedModel, words: Words) -> Iterator[str]:
+    """Yield how probabilities become answers, and whether they hold."""
+    decision = trained.decision
+    if decision is None:
+        return
+    yield "## Threshold and calibration"
+    if decision.threshold is not None:
+        yield _text(
+            f"From a probability of {decision.threshold:.4g} on, the answer is "
+            f"{decision.positive}: {decision.threshold_reason}."
+        )
+    reason = decision.calibration_reason
+    yield _text(f"Calibration: {decision.calibration}{f' ({reason})' if reason else ''}.")
+    mended, measured = decision.calibration != "none", decision.metrics
+    chosen, perfect = f"{decision.rows:,} that chose it", "perfect probabilities, by chance"
+    errors = [
+        ("before", chosen, decision.error_before if mended else None),
+        ("as it is", chosen, decision.error_after),
+        (perfect, chosen, decision.error_by_chance),
+        ("as it is", "test", measured.get("calibration_error_test")),
+        (perfect, "test", measured.get("calibration_error_by_chance_test")),
+    ]
+    yield _table(
+        ("probabilities", words.rows, "expected calibration error"),
+        ((name, rows, percent(error)) for name, rows, error in errors if error is not None),
+    )
+    levels = sorted(float(key.split("_")[2]) for key in measured if key.startswith("set_coverage_"))
+    if levels:
+        yield f"Sets of classes on the test {words.rows}, from which nothing was learned:"
+        yield _table(
+            ("level", "share of sets with the true class", "mean number of classes"),
+            (
+                (
+                    f"{level:g} %",
+                    percent(measured[f"set_coverage_{level:g}_test"]),
+                    f"{measured[f'set_size_{level:g}_test']:.2f}",
+                )
+                for level in levels
+            ),
+        )
 
 
 def _classes(training_set: TrainingSet, words: Words) -> Iterator[str]:

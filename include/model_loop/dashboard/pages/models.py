@@ -185,22 +185,27 @@ def _class_cards(metrics: Mapping[str, float], test: Mapping[str, Any], words: W
     def score(name: str) -> str:
         return words.score(metrics.get(name))
 
+    def within(name: str) -> str:
+        ends = test.get("intervals", {}).get(name)
+        return f"95 %: {words.score(ends[0])} to {words.score(ends[1])} · " if ends else ""
+
     at, always = "", ""
     if test:
         share, label = max(zip(test["counts"], test["classes"], strict=True))
         always = f"always {label}: {words.score(share / test['rows'])} · "
+        always = f"{within('accuracy')}{always}"
         at = "" if test["threshold"] is None else f", threshold {plain(test['threshold'])}"
     return [
         Card(
             f"Log loss {on}",
             score("test_log_loss"),
-            f"{words.constant} alone: {score('naive_test_log_loss')} · on validation "
-            f"{score('validation_log_loss')}",
+            f"{within('log_loss')}{words.constant} alone: {score('naive_test_log_loss')} · "
+            f"on validation {score('validation_log_loss')}",
         ),
         Card(
             f"ROC AUC {on}",
             score("test_roc_auc"),
-            f"average precision {score('test_average_precision')} · Brier score "
+            f"{within('roc_auc')}average precision {score('test_average_precision')} · Brier score "
             f"{score('test_brier')}",
         ),
         Card(

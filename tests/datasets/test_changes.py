@@ -72,6 +72,40 @@ def test_a_change_says_what_it_invalidates(old: str, new: str, key: str, effect:
     assert (digest_of(before) == digest_of(after)) is (effect == Effect.NOTHING)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "key", "effect"),
+    [
+        ("threshold = 0.3", "threshold = 0.4", "task.threshold", Effect.TRAINING_SET),
+        ("threshold = 0.3\n", "", "task.threshold", Effect.TRAINING_SET),
+        ('positive_class = "yes"', 'positive_class = "no"', "task.positive_class", Effect.CONTRACT),
+        ("threshold", 'classes = ["yes", "no"]\nthreshold', "task.classes", Effect.CONTRACT),
+        ("[columns.shop]", "[columns.shop]\ngroup_report = true",
+         "columns.shop.group_report", Effect.NOTHING),
+    ],
+)  # fmt: skip
+def test_a_change_of_classes_says_what_it_invalidates(
+    old: str, new: str, key: str, effect: Effect
+) -> None:
+    """Another threshold is of the next model, another positive class of other answers."""
+    before = (
+        'name = "orders"\nsource = "orders.csv"\ntarget = "y"\n[task]\nkind = "binary"\n'
+        'positive_class = "yes"\nthreshold = 0.3\n[columns.shop]\ntype = "category"\n'
+    )
+    assert old in before
+    (change,) = changes_between(read(before), read(before.replace(old, new, 1)))
+    assert (change.key, change.effect) == (key, effect)
+
+
+def test_what_mistakes_cost_is_of_the_next_model() -> None:
+    """Each of the two costs."""
+    before = (
+        'name = "orders"\nsource = "orders.csv"\ntarget = "y"\n[task]\nkind = "binary"\n'
+        'positive_class = "yes"\ncost = {false_alarm = 1, miss = 5}\n'
+    )
+    (change,) = changes_between(read(before), read(before.replace("miss = 5", "miss = 6")))
+    assert (change.key, change.effect) == ("task.cost.miss", Effect.TRAINING_SET)
+
+
 def test_the_gravest_change_comes_first() -> None:
     """The effect of several is that of the gravest."""
     after = BEFORE.replace("quantity == 0", "quantity < 0").replace('"request"', '"later"')

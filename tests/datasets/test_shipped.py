@@ -18,8 +18,8 @@ from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import datasets_folder, get_dataset
 from model_loop.datasets.stored import text_of_declaration
 from model_loop.partitions.completing import complete_files
+from model_loop.partitions.labels import label_texts
 from model_loop.partitions.source import find_files, resolved_source
-from model_loop.training_set.labels import label_texts
 from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.request import TableRequest
 from model_loop.training_set.split import split_of

@@ -72,10 +72,12 @@ _EFFECTS: Mapping[str, Effect] = MappingProxyType(
                     "variants.*.source",
                 ),
                 *("recipes.*.title", "rules.*.message", "columns.*.title", "columns.*.description"),
-                *("columns.*.unit", "columns.*.example"),
+                *("columns.*.unit", "columns.*.example", "columns.*.group_report"),
             ),
             Effect.NOTHING,
         ),
+        # Probabilities stay; the next model answers from another one on.
+        **dict.fromkeys(("task.threshold", "task.cost"), Effect.TRAINING_SET),
         **dict.fromkeys(
             (
                 *("name", "target", "task", "moments", "recipes", "variants", "time.time_zone"),

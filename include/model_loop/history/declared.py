@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -11,17 +12,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from model_loop.datasets.classes import text_of_label
 from model_loop.datasets.columns import Column
 from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.declared import positive_label
 from model_loop.errors import InvalidInputError
 from model_loop.history.sketch import Sketch, SketchBuilder
 from model_loop.history.table import (
     Array,
+    ComparedClasses,
     ComparedColumn,
     ComparedTable,
     Values,
     units_of,
 )
+from model_loop.partitions.labels import label_texts
 
 #: Columns of a kind that are compared: the causes that are tried grow with their square.
 MOST_COLUMNS = 24
@@ -55,13 +60,45 @@ def compared_table(dataset: Dataset) -> ComparedTable:
         ComparedColumn(dataset.time, "time"),
         *map(_category, categories[:MOST_COLUMNS]),
         *(_number(column, dataset) for column in numbers),
-        ComparedColumn(target.name, "number", units_of(target.unit)),
+        *_outcome(dataset),
     )
     return ComparedTable(
         columns=columns,
         time=dataset.time,
         target=target.name,
         identity=tuple(one.name for one in columns if one.kind != "time"),
+        classes=_classes(dataset),
+    )
+
+
+def _outcome(dataset: Dataset) -> Iterator[ComparedColumn]:
+    """Yield the column of the target: a number, a class, or both where a condition makes it."""
+    target, classes = dataset.target, _classes(dataset)
+    if classes is None or classes.name != target.name:
+        yield ComparedColumn(target.name, "number", units_of(target.unit))
+    if classes is not None:
+        yield ComparedColumn(classes.name, "category", text=True)
+
+
+def _classes(dataset: Dataset) -> ComparedClasses | None:
+    """Return the classes of the target; None of a number.
+
+    Of several, those are told that the declaration lists; others are compared all the same.
+    """
+    target, declaration = dataset.target, dataset.declaration
+    if not target.is_classified or declaration is None:
+        return None
+    positive = positive_label(declaration)
+    told = [*map(text_of_label, declaration.task.classes)] if positive is None else [positive]
+    numbers = dict(zip(told, _hashed(pd.Series(told, dtype=object)).tolist(), strict=True))
+    column = declaration.columns.get(target.name)
+    counted = declaration.task.positive_when and column is not None and column.type == "number"
+    return ComparedClasses(
+        f"class of {target.name}" if counted else target.name,
+        target.name,
+        target.title or target.name,
+        functools.partial(label_texts, declaration),
+        MappingProxyType(numbers),
     )
 
 
@@ -97,6 +134,8 @@ def sketch_of(
     broken
         Share of rows that break a rule of the contract, by rule.
     """
+    if (classes := table.classes) is not None:
+        rows = rows.assign(**{classes.name: classes.texts_of(rows)})
     table = table.limited_to(frozenset(map(str, rows.columns)))
     start, end = ((one - _EPOCH) // dt.timedelta(microseconds=1) for one in bounds)
     builder = SketchBuilder(table, partition, start, end, len(rows))

@@ -9,6 +9,7 @@ from model_loop.findings import Finding
 from model_loop.history.calendar import Calendar, latest
 from model_loop.history.comparison import LEAST_ROWS, Comparison, Past
 from model_loop.history.detectors import (
+    classes,
     columns,
     copies,
     coverage,
@@ -32,6 +33,7 @@ _COMPARING = (
     relations.weaker_relations,
     effects.lost_effects,
     plausibility.moved_ratios,
+    classes.class_shares,
     columns.single_values,
     columns.grains,
     columns.vanished_values,

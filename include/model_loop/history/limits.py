@@ -40,6 +40,8 @@ class HistoryLimits:
         Share of itself that the correlation between two columns may lose.
     effect, effect_refused
         Share of itself that the effect of one column on another may lose.
+    class_share
+        Share of itself by which the share of a class may differ beyond what varies; a warning.
     explained, explained_refused
         Rows that a named cause has altered.
     coverage, coverage_refused
@@ -78,6 +80,7 @@ class HistoryLimits:
     weaker_refused: float = 0.3
     effect: float = 0.3
     effect_refused: float = 0.7
+    class_share: float = 0.1
     explained: float = 0.03
     explained_refused: float = 0.2
     coverage: float = 0.01

@@ -115,6 +115,31 @@ class Relation:
 
 
 @dataclass(frozen=True)
+class ComparedClasses:
+    """The classes of the target, whose shares are compared.
+
+    Parameters
+    ----------
+    name
+        Name of their column in sketches.
+    column
+        Column of the file that findings name.
+    title
+        The target for people.
+    texts_of
+        Function of rows that returns the label of each.
+    numbers
+        Numbers that stand for the labels whose shares are told, by label.
+    """
+
+    name: str
+    column: str
+    title: str
+    texts_of: Callable[[Any], Any]
+    numbers: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class ComparedTable:
     """The columns that are compared, and what follows from them.
 
@@ -132,6 +157,8 @@ class ComparedTable:
         Numbers that are computed from the columns.
     related
         Relations that hold in any sound partition, for one that has no history.
+    classes
+        Classes of the target; None of a number.
     """
 
     columns: tuple[ComparedColumn, ...]
@@ -140,6 +167,7 @@ class ComparedTable:
     identity: tuple[str, ...]
     derived: tuple[Derived, ...] = ()
     related: tuple[Relation, ...] = ()
+    classes: ComparedClasses | None = None
 
     def of_kind(self, kind: ColumnKind) -> tuple[str, ...]:
         """Return the names of the columns of a kind."""
@@ -164,6 +192,7 @@ class ComparedTable:
                 for it in self.related
                 if names.issuperset((*self.sources_of(it.one), *self.sources_of(it.other)))
             ),
+            classes=self.classes if self.classes and self.classes.name in names else None,
         )
 
     def bounded(self) -> ComparedTable:

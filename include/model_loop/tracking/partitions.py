@@ -22,6 +22,7 @@ from model_loop.history.tables import PartitionVerdict, Read
 from model_loop.objects import read_object
 from model_loop.partitions.checked import FetchedTable
 from model_loop.partitions.contract import RULE
+from model_loop.partitions.labels import label_texts
 from model_loop.partitions.profile import profile_of
 from model_loop.partitions.types import PartitionReport
 from model_loop.tracking.names import metric_of
@@ -32,7 +33,6 @@ from model_loop.tracking.runs import (
     REFUSED_TAG,
     Tracker,
 )
-from model_loop.training_set.labels import label_texts
 
 #: Classes whose shares are logged, the most frequent ones.
 _MOST_CLASSES = 20

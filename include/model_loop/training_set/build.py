@@ -18,12 +18,13 @@ from model_loop.errors import ContractError, InvalidInputError
 from model_loop.findings import Finding
 from model_loop.partitions.contract import KeptRows
 from model_loop.partitions.keys import WHOLE, bounds_of, keys_of
+from model_loop.partitions.labels import label_texts
 from model_loop.partitions.types import SourceFile
 from model_loop.training_set.class_rows import class_findings, require_classes
 from model_loop.training_set.encoders.tables import as_float32, table_encoder
 from model_loop.training_set.encodings import Layout
 from model_loop.training_set.frames import as_numbers, clock_times, model_frame
-from model_loop.training_set.labels import coded, label_texts, with_classes
+from model_loop.training_set.labels import coded, with_classes
 from model_loop.training_set.learned import learned_values
 from model_loop.training_set.matrices import Targets
 from model_loop.training_set.request import TableRequest
@@ -88,7 +89,9 @@ def encode_table(
         If a part has too few rows, or the target does not vary.
     """
     dataset, rows = request.dataset, checked.frame
-    labels = label_texts(declaration_of_text(request.declaration), rows)
+    labels = None
+    if dataset.target.is_classified:
+        labels = label_texts(declaration_of_text(request.declaration), rows)
     places = places_of(request.split, dataset, rows, request.random_state, labels)
     split = resolved(request.split, places, _cuts(dataset, request.split, rows))
     request = dataclasses.replace(request, split=split)

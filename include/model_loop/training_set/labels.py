@@ -9,34 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from model_loop.datasets.classes import MOST_CLASSES, TWO, Classes, in_order, text_of_label
-from model_loop.datasets.declaration import Declaration, class_condition
+from model_loop.datasets.classes import MOST_CLASSES, TWO, Classes, in_order
+from model_loop.datasets.declaration import Declaration
 from model_loop.datasets.declared import classes_of, positive_label
 from model_loop.datasets.stored import declaration_of_text, text_of_declaration
 from model_loop.errors import ContractError
+from model_loop.partitions.labels import label_texts
 from model_loop.training_set.request import TableRequest
 
 #: Labels that an error lists.
 _MOST_LISTED = 5
-
-
-def label_texts(declaration: Declaration, rows: pd.DataFrame) -> pd.Series[Any]:
-    """Return the text of each row's label, None where a row has no class.
-
-    Raises
-    ------
-    InvalidInputError
-        If the condition of the positive class compares values that have no order.
-    """
-    condition = class_condition(declaration)
-    if condition is None:
-        values = rows[declaration.target]
-        return values.map(text_of_label, na_action="ignore").astype(object)
-    answers = condition.answers_of(rows)
-    # A row of which nothing is known has no class, whatever the condition makes of it.
-    answers[rows[declaration.target].isna().to_numpy(dtype=bool)] = np.nan
-    named = {0.0: declaration.task.negative_class, 1.0: positive_label(declaration)}
-    return pd.Series(answers, index=rows.index).map(named).astype(object)
 
 
 def with_classes(request: TableRequest, learned: pd.DataFrame) -> TableRequest:

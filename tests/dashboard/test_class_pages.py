@@ -26,6 +26,7 @@ from model_loop.dashboard.types import (
     RegistryState,
     TrialRun,
     VersionRow,
+    WindowRun,
 )
 from model_loop.datasets.classes import Classes
 from model_loop.datasets.declaration import parse_declaration
@@ -88,6 +89,23 @@ PARTITION = LoggedPartition(
     1.7e9,
     {"rows": 60.0, "rows_quarantined": 3.0, "share_no": 0.75, "share_yes": 0.25},
 )
+WINDOW = WindowRun(
+    run_id="4" * 32,
+    version=3,
+    source="request_log",
+    label="2024-04",
+    end=1.71e9,
+    level="warn",
+    found="log loss",
+    outcome="",
+    metrics={
+        "log_loss.all": 0.1,
+        "recall.all": 0.05,
+        "class_drift.all": 0.02,
+        "mean_probability.yes": 0.03,
+        "prediction_drift.all": 0.01,
+    },
+)
 REGISTRY = RegistryState(
     {"request": Deployment(champion=3)}, (VersionRow(3, RUN.run_id, RUN.family, 1.7e9),)
 )
@@ -122,6 +140,7 @@ def sources(make_sources: MakeSources) -> PageSources:
         families=(WORSE, RUN),
         partitions=(PARTITION,),
         registry=REGISTRY,
+        windows=(WINDOW,),
     )
 
 
@@ -146,6 +165,9 @@ def test_the_overview_ranks_by_log_loss(sources: PageSources) -> None:
     assert [row[3] for row in charts["log_loss_over_time"].table.rows] == [0.5, 0.3456]
     assert page.choices[0].value == "test_log_loss"
     assert "test_roc_auc" in dict(page.choices[0].options)
+    live = cards["Log loss live"]
+    assert live.value == f"{0.3456 * 1.1:.3f}"
+    assert live.detail == "+10.0 % of that on the test rows · 2024-04"
     other = PAGES["overview"](sources, {"metric": "test_roc_auc"})
     distribution = {chart.name: chart for chart in other.charts}["metric_distribution"]
     assert {row[1] for row in distribution.table.rows} == {0.91}
@@ -194,6 +216,33 @@ def test_the_data_page_shows_the_share_of_the_positive_class(sources: PageSource
     assert charts["classes_by_partition"].table.rows == [("whole", 0.25)]
     assert "share with ill = yes" in charts["partitions"].table.columns
     assert charts["partitions"].table.rows[0][5] == 0.25
+
+
+def test_monitoring_shows_scores_of_classes(sources: PageSources) -> None:
+    """Log loss, calibration, precision, recall and shares of classes; no interval, no error."""
+    page = PAGES["monitoring"](sources, {})
+    cards = {card.label: card.value for card in page.cards}
+    assert cards["Live log loss"] == "+10.0 %"
+    charts = {chart.name: chart for chart in page.charts}
+    for name, subject in (
+        *(("log_loss", "all"), ("recall", "all"), ("class_drift", "all")),
+        *(("mean_probability", "yes"), ("prediction_drift", "all")),
+    ):
+        assert [row[2] for row in charts[name].table.rows] == [subject], name
+    assert {"calibration", "precision", "label_shift", "slice_log_loss"} <= set(charts)
+    assert not {"rmse", "mae", "bias", "interval_evidence"} & set(charts)
+
+
+def test_no_true_class_is_no_score(make_sources: MakeSources, sources: PageSources) -> None:
+    """Neither of a champion without windows, nor of one whose windows have no labels yet."""
+    assert sources.service == "tests_of_patients"
+    unlabelled = dataclasses.replace(WINDOW, metrics={"class_drift.all": 0.02})
+    for windows in ((), (unlabelled,)):
+        known = make_sources(
+            variant="tests_of_patients", families=(RUN,), registry=REGISTRY, windows=windows
+        )
+        cards = {card.label: card for card in PAGES["overview"](known, {}).cards}
+        assert cards["Log loss live"].detail == "No true class is known yet: send feedback."
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")

@@ -12,7 +12,7 @@ from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
 from model_loop.dashboard.pages.ab import ab_charts
 from model_loop.dashboard.pages.health import health_charts
 from model_loop.dashboard.pages.intervals import interval_charts
-from model_loop.dashboard.pages.overview import asked_at
+from model_loop.dashboard.pages.overview import LIVE_LOSS, asked_at
 from model_loop.dashboard.types import WindowRun
 from model_loop.monitoring.interval_days import INTERVAL_EVIDENCE
 from model_loop.monitoring.levels import ALL
@@ -63,11 +63,65 @@ _OVER_TIME = (
         "How far the share of missing values is from that of the training set.",
     ),
 )
+#: The same of classifiers alone.
+_CLASSES_OVER_TIME = (
+    (
+        "class_drift",
+        "Drift of the predicted classes",
+        "PSI",
+        "PSI of the shares of predicted classes.",
+    ),
+    (
+        "mean_probability",
+        "Change of the mean probability",
+        "share",
+        "Change beyond chance of the mean probability of a class, as a share of that of training.",
+    ),
+)
 _ERRORS = (
     ("rmse", "Live RMSE against the test rows", "added share"),
     ("mae", "Live MAE against the test rows", "added share"),
     ("bias", "Bias against the MAE of the test rows", "share"),
     ("slice_rmse", "RMSE of the worst slice", "added share"),
+)
+#: Of classifiers: metric, title, unit, and what it says.
+_SCORES = (
+    (
+        "log_loss",
+        "Live log loss against the test rows",
+        "added share",
+        "As a share of the log loss on the test rows; 0 is as good as then.",
+    ),
+    (
+        "calibration",
+        "Calibration error",
+        "beyond chance",
+        "Expected calibration error beyond that of perfect probabilities.",
+    ),
+    (
+        "precision",
+        "Precision against the test rows",
+        "decrease",
+        "Decrease of the precision at the threshold of the version; 0 is as good as then.",
+    ),
+    (
+        "recall",
+        "Recall against the test rows",
+        "decrease",
+        "Decrease of the recall at the threshold of the version; 0 is as good as then.",
+    ),
+    (
+        "label_shift",
+        "Label shift",
+        "PSI",
+        "PSI of the shares of true classes against those of training.",
+    ),
+    (
+        "slice_log_loss",
+        "Log loss of the worst slice",
+        "added share",
+        "As a share of the log loss of the slice on the test rows; 0 is as good as then.",
+    ),
 )
 _ACTING = {"ok": 0, "unknown": 1, "warn": 2, "act": 3}
 _LISTED = 60
@@ -115,7 +169,11 @@ def monitoring_page(sources: PageSources, query: Mapping[str, str]) -> Page:
         sections=[
             ChartGroup("Windows", known.charts(["windows"], [_levels(windows)])),
             *(_of_windows(windows, known) if windows else ()),
-            *(_intervals(window, windows, known) if window else ()),
+            *(
+                _intervals(window, windows, known)
+                if window and not sources.words.is_classified
+                else ()
+            ),
             ChartGroup(
                 "Versions side by side (A/B)",
                 known.charts(["live", "registry"], ab_charts(known.live, known.registry, sources)),
@@ -136,6 +194,7 @@ def monitoring_page(sources: PageSources, query: Mapping[str, str]) -> Page:
 
 def _of_windows(windows: Sequence[WindowRun], known: Known) -> list[ChartGroup]:
     """Return drift and live errors, window by window."""
+    classified = known.sources.words.is_classified
     since_test = (
         f"As a share of the error on the test {known.sources.words.rows}; 0 is as good as then."
     )
@@ -144,14 +203,19 @@ def _of_windows(windows: Sequence[WindowRun], known: Known) -> list[ChartGroup]:
             "Drift",
             [
                 _over_time(windows, metric, title, unit, about, known)
-                for metric, title, unit, about in _OVER_TIME
+                for metric, title, unit, about in (
+                    *_OVER_TIME,
+                    *(_CLASSES_OVER_TIME if classified else ()),
+                )
             ],
         ),
         ChartGroup(
-            "Live error",
+            "Live scores" if classified else "Live error",
             [
-                _over_time(windows, metric, title, unit, since_test, known, _NO_LABELS)
-                for metric, title, unit in _ERRORS
+                _over_time(windows, metric, title, unit, about, known, _NO_LABELS)
+                for metric, title, unit, about in (
+                    _SCORES if classified else [(*error, since_test) for error in _ERRORS]
+                )
             ],
         ),
     ]
@@ -176,7 +240,6 @@ def _no_window(known: Known) -> Card:
 
 def _cards(window: WindowRun, known: Known) -> list[Card]:
     level = window.level if window.level in {"ok", "warn", "act"} else ""
-    live = next((one for one in known.live.versions if one.version == window.version), None)
     return [
         Card(
             "Level",
@@ -192,13 +255,23 @@ def _cards(window: WindowRun, known: Known) -> list[Card]:
         Card(
             "PSI, mean", plain(window.metrics.get("psi_average.all")), _limits(known, "psi_average")
         ),
-        Card(
-            "Live RMSE",
-            known.sources.with_unit(live.rmse if live else None),
-            f"{live.rows:,} {known.sources.words.rows} with feedback" if live else "no feedback",
-        ),
+        _live_card(window, known),
         Card("Outcome", window.outcome or UNKNOWN, "what became of the alarm"),
     ]
+
+
+def _live_card(window: WindowRun, known: Known) -> Card:
+    if known.sources.words.is_classified:
+        increase = window.metrics.get(LIVE_LOSS)
+        value = UNKNOWN if increase is None else f"{increase:+.1%}".replace("%", " %")
+        of = f"of that on the test {known.sources.words.rows}"
+        return Card("Live log loss", value, "no true class yet" if increase is None else of)
+    live = next((one for one in known.live.versions if one.version == window.version), None)
+    return Card(
+        "Live RMSE",
+        known.sources.with_unit(live.rmse if live else None),
+        f"{live.rows:,} {known.sources.words.rows} with feedback" if live else "no feedback",
+    )
 
 
 def _limits(known: Known, metric: str) -> str:

@@ -27,6 +27,8 @@ from model_loop.tracking.deployments import Deployment
 _NO_RUNS = Empty("No model was trained yet.", "sklearn_training")
 TRAININGS = ("sklearn_training", "xgboost_training")
 
+#: Increase of the log loss in a window, as a share of that on the test rows.
+LIVE_LOSS = "log_loss.all"
 #: Metrics of a training run that can be compared, by what they are called; `metrics_of`.
 _METRICS = {
     "test_rmse": "RMSE on the test {rows}",
@@ -112,7 +114,12 @@ def _cards(known: Known) -> list[Card]:
             ["registry", "families"],
             _test_card,
         ),
-        *_by_moment(known, f"{words.capitalized} live", ["registry", "live"], _live_card),
+        *_by_moment(
+            known,
+            f"{words.capitalized} live",
+            ["registry", "windows" if words.is_classified else "live"],
+            _live_loss_card if words.is_classified else _live_card,
+        ),
         known.card("Last retraining", ["dags", "families"], _retraining_card),
         known.card("Open alarms", ["dags", "windows", "registry"], _alarms_card),
         known.card("Data until", ["partitions"], _age_card),
@@ -201,6 +208,26 @@ def _live_card(label: str, standing: Deployment, known: Known) -> Card:
     of = f"{model_input(run)} · " if run else ""
     count = f"{live.rows:,} {known.sources.words.rows} with feedback"
     return Card(label, known.sources.with_unit(live.rmse), f"{of}{within}{count}")
+
+
+def _live_loss_card(label: str, standing: Deployment, known: Known) -> Card:
+    """Return the log loss of the latest window whose true classes are known."""
+    windows = [
+        window
+        for window in known.windows
+        if window.version == standing.champion and LIVE_LOSS in window.metrics
+    ]
+    run = _run_of(known, standing.champion)
+    test = run.metrics.get("test_log_loss") if run else None
+    if not windows or test is None:
+        return Card(label, UNKNOWN, "No true class is known yet: send feedback.")
+    words, increase = known.sources.words, windows[-1].metrics[LIVE_LOSS]
+    share = f"{increase:+.1%}".replace("%", " %")
+    return Card(
+        label,
+        words.score(test * (1 + increase)),
+        f"{share} of that on the test {words.rows} · {windows[-1].label}",
+    )
 
 
 def _run_of(known: Known, number: int | None) -> FamilyRun | None:

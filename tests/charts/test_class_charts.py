@@ -208,7 +208,12 @@ def test_slices_have_their_scores() -> None:
     ]
     chart = named(class_charts({**binary(), "slices": slices}, WORDS), "scores_by_age")
     assert chart.table.columns == ("age", "patients", "log loss", "recall")
-    assert "worst: 40 and more, 0.700" in chart.about
+    assert "worst: 40 and more, 0.700. Recall and precision are in the table." in chart.about
+    alike = [{**each, "accuracy": 0.8} for each in slices]
+    for each in alike:
+        del each["recall"]
+    chart = named(class_charts({**several(), "slices": alike}, WORDS), "scores_by_age")
+    assert chart.about.endswith("Accuracy is in the table.")
 
 
 def test_a_run_without_numbers_has_empty_charts() -> None:

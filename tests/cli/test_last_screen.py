@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from model_loop.cli.run import _given, _print_findings
+from model_loop.cli.run import _given, _print_findings, _print_run
 from model_loop.datasets.declaration import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
@@ -93,3 +94,49 @@ def test_times_are_on_the_clocks_of_the_files() -> None:
     """A time without an offset is read as the files have it; that of the table is another."""
     berlin = pd.Series(pd.to_datetime(["2024-09-01 01:48:00"]))
     assert str(_as_stored(DATASET, "at", berlin).iloc[0]) == "2024-08-31 23:48:00"
+
+
+def classified() -> dict[str, Any]:
+    """Return the run of a classifier, as the pipeline hands it on."""
+    rule = "share by the hour of the hour of the scheduled departure from one of three airports"
+    scores = {"validation_log_loss": 0.4472, "test_roc_auc": 0.8607}
+    return {
+        "metrics": ["log_loss", "roc_auc", "accuracy"],
+        "families": [
+            {
+                "family": "ensemble.RandomForestClassifier",
+                "version": 1,
+                "test_log_loss": 0.2,
+                "test_accuracy": 0.9,
+                **scores,
+            }
+        ],
+        "compared_with": {rule: {"test_log_loss": 0.4, "test_accuracy": 0.75, **scores}},
+        "variant": "late",
+        "recipe": "sent",
+        "moment": "sent",
+        "read": 100,
+        "split": "by time",
+        "rows": {"test": 40},
+        "chosen_by": "rows",
+        "periods": {},
+        "set_aside": {},
+        "findings": [],
+        "champion": 1,
+    }
+
+
+def test_classes_are_shown_by_log_loss(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every number is whole on a narrow screen; a long name of a rule gives way."""
+    monkeypatch.setenv("COLUMNS", "80")
+    _print_run(classified(), {"unit": "", "target": "late"})
+    shown = capsys.readouterr().out
+    for text in ("log loss", "ROC AUC", "accuracy", "0.4472", "0.2", "0.8607", "0.9", "0.75"):
+        assert text in shown
+    assert "…" not in shown
+    words = " ".join(shown.split())
+    assert "has a log loss of 0.2 on 40 test rows that no model has seen: 50% less" in words
+    assert "Its answer is right in 90.0% of them, and that of the rule in 75.0%." in words
+    assert "Champion at the moment sent: version 1" in words

@@ -245,6 +245,20 @@ def test_no_true_class_is_no_score(make_sources: MakeSources, sources: PageSourc
         assert cards["Log loss live"].detail == "No true class is known yet: send feedback."
 
 
+def test_several_classes_have_a_share_each(make_sources: MakeSources) -> None:
+    """And the most frequent of each partition is named."""
+    text = TOML.replace("tests_of_patients", "kinds_of_illness").replace(
+        'kind = "binary"\npositive_class = "yes"', 'kind = "multiclass"'
+    )
+    use_dataset(dataset_of(parse_declaration(text, "patients.toml")))
+    partition = dataclasses.replace(PARTITION, service="kinds_of_illness")
+    page = PAGES["data"](make_sources(variant="kinds_of_illness", partitions=(partition,)), {})
+    charts = {chart.name: chart for chart in page.charts}
+    assert charts["classes_by_partition"].table.columns == ("table", "ill = no", "ill = yes")
+    assert charts["partitions"].table.columns[5] == "most frequent class"
+    assert charts["partitions"].table.rows[0][5] == "no"
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_the_slider_is_on_the_page(sources: PageSources) -> None:
     """It moves the matrix, and another theme leaves it where it is."""

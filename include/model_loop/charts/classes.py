@@ -577,12 +577,13 @@ def _slice(name: str, slices: Sequence[_Numbers], judged: _Judged) -> Chart:
     scores = [score for score in _SCORES if slices and score in slices[0]]
     rows = [(row["value"], row["rows"], *(row[score] for score in scores)) for row in slices]
     worst = max(slices, key=lambda row: row["log_loss"] or 0.0, default=None)
+    beside = "Recall and precision are" if "recall" in scores else "Accuracy is"
     return Chart(
         f"scores_by_{name}",
         f"Scores by {name}",
         "log loss",
         f"Log loss on the test {judged.words.rows}, lower is better; worst: {worst['value']}, "
-        f"{worst['log_loss']:.3f}. Recall and precision are in the table."
+        f"{worst['log_loss']:.3f}. {beside} in the table."
         if worst
         else "",
         ChartTable((name, judged.words.rows, *(_SCORES[score] for score in scores)), rows),

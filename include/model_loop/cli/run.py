@@ -268,7 +268,8 @@ def _print_run(run: dict[str, Any], result: dict[str, Any]) -> None:
         out.print(f"Set aside: {reasons}")
     _print_findings(run["findings"])
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
-    table.add_column("model or rule", no_wrap=True)
+    # Beside several metrics, a long name gives way: numbers are never cut off.
+    table.add_column("model or rule", no_wrap=_metric(run) == "rmse")
     shown = [("validation", _metric(run)), *(("test", name) for name in run["metrics"])]
     # Names of several metrics have room below each other.
     between = " " if _metric(run) == "rmse" else "\n"
@@ -303,8 +304,8 @@ def _learned(run: dict[str, Any], unit: str) -> str:
             f"{best['family']} has a {metric_title(metric)} of {_number(own)} on "
             f"{run['rows']['test']:,} test rows that no model has seen: {share:.0%} "
             f"{'less' if own < other else 'more'} than the best rule without a model, {name}, with "
-            f"{_number(other)}. At its threshold it is right in {best['test_accuracy']:.1%} of "
-            f"them, and the rule in {run['compared_with'][name]['test_accuracy']:.1%}."
+            f"{_number(other)}. Its answer is right in {best['test_accuracy']:.1%} of them, and "
+            f"that of the rule in {run['compared_with'][name]['test_accuracy']:.1%}."
         )
     return (
         f"{best['family']} is off by {_number(own)}{in_unit} (RMSE on {run['rows']['test']:,} test "

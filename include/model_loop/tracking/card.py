@@ -129,10 +129,10 @@ def _scores(trained: TrainedModel, training_set: TrainingSet, words: Words) -> I
         said = (f"{end[0]:.3g} to {end[1]:.3g}" if end else "" for end in ends)
         rows.append(("its 95 % interval", *said))
     rows += [(name, *(f"{getattr(each, key):.4g}" for key in _SCORES)) for name, each in judged]
-    several = "" if training_set.target.labels.is_binary else " Means over the classes (macro)."
+    several = "" if training_set.target.labels.is_binary else "; means over the classes (macro)"
     yield (
         f"On {training_set.rows['test']:,} test {words.rows} that it has never seen"
-        f"{_of(training_set, 'test')}:{several}"
+        f"{_of(training_set, 'test')}{several}:"
     )
     yield _table(("", *map(metric_title, _SCORES)), rows)
     slices = evaluation.slices

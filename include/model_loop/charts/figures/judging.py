@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model_loop.charts.chart import Figure
-from model_loop.charts.figures.frame import BLUE, COLORS, GREY, SCALE, figure
+from model_loop.charts.figures.frame import BLUE, COLORS, GREY, figure
 
 Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 """Values of x and y by the name of the curve."""
@@ -86,12 +86,13 @@ def confusion(
         "z": [list(row) for row in shares],
         "zmin": 0,
         "zmax": 1,
-        "colorscale": SCALE,
-        "reversescale": "@light",
+        # Pale enough for the text of every cell.
+        "colorscale": [[0, "@low"], [1, "@high"]],
         "xgap": 2,
         "ygap": 2,
         "colorbar": {
             "title": {"text": "share of the actual class", "side": "right"},
+            "tickfont": {"size": 11},
             "tickformat": ".0%",
             "thickness": 10,
             "outlinewidth": 0,
@@ -100,7 +101,7 @@ def confusion(
     }
     if texts is not None:
         trace |= {"text": [list(row) for row in texts], "texttemplate": "%{text}"}
-        trace["textfont"] = {"size": 13}
+        trace["textfont"] = {"size": 13, "color": "@text"}
     category = {"type": "category", "showgrid": False}
     drawn = figure(
         [trace],

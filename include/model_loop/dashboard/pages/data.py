@@ -108,6 +108,8 @@ class _Words:
         """Title of the column that says how the target lies."""
         if self.positive is not None:
             return f"share with {self.sources.words.target} = {self.positive}"
+        if self.target.is_classified:
+            return "most frequent class"
         return self.sources.words.axis("median")
 
     def median(self, metrics: Mapping[str, float]) -> float | None:
@@ -292,15 +294,20 @@ def _listed(own: Sequence[LoggedPartition], words: _Words) -> Chart:
     )
 
 
-def _counted(metrics: Mapping[str, float], words: _Words) -> tuple[int, int, str, float | None]:
-    middle = words.median(metrics)
+def _counted(
+    metrics: Mapping[str, float], words: _Words
+) -> tuple[int, int, str, float | str | None]:
+    middle: float | str | None = words.median(metrics)
+    shares = words.shares(metrics)
     if words.positive is not None:
-        middle = words.shares(metrics).get(words.positive)
+        middle = shares.get(words.positive)
+    elif words.target.is_classified:
+        middle = max(shares, key=lambda label: shares[label], default=None)
     return (
         int(metrics.get("rows", 0)),
         _sound(metrics),
         percent(metrics.get("quarantine_share", 0.0)),
-        None if middle is None else round(middle, 2 if words.positive is None else 4),
+        round(middle, 2 if words.positive is None else 4) if isinstance(middle, float) else middle,
     )
 
 

@@ -9,13 +9,20 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
+from model_loop.datasets.classes import HALF
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.days import HOUR, WEEKDAY
 from model_loop.models.explanation import shap_by_feature, shap_rows
 from model_loop.monitoring.features import Feature, features
 from model_loop.monitoring.levels import ALL, Level, Thresholds, WindowFinding, judge, unknown
-from model_loop.monitoring.profile import FeatureProfile, ShapProfile, VersionProfile
+from model_loop.monitoring.profile import (
+    ClassProfile,
+    FeatureProfile,
+    ShapProfile,
+    VersionProfile,
+    score_of,
+)
 from model_loop.monitoring.psi import psi_beyond_chance
 from model_loop.training_set.frames import clock_times
 from model_loop.training_set.matrices import Targets
@@ -23,6 +30,7 @@ from model_loop.training_set.matrices import Targets
 PSI, PSI_AVERAGE = "psi", "psi_average"
 UNSEEN, MISSING = "unseen_share", "missing_change"
 SHAP, PREDICTIONS = "shap_drift", "prediction_drift"
+CLASSES, PROBABILITY = "class_drift", "mean_probability"
 
 #: SHAP values are computed of so many rows of a window at most; see `explanation.SHAP_VISITS`.
 SHAP_ROWS = 2_000
@@ -44,17 +52,20 @@ class Inputs:
     rows
         Raw columns of the model, of everything that was asked in the window.
     predicted
-        Predictions of the version itself, shape (predictions,).
+        Predictions of the version itself, as `models.outcomes` describes them.
     shap
         SHAP values by feature of some of the rows; None where there are none.
     dataset
         Dataset as the version was trained on it; the present one by default.
+    threshold
+        Probability from which on the version calls a row positive.
     """
 
     rows: pd.DataFrame
     predicted: Targets
     shap: pd.DataFrame | None = None
     dataset: Dataset | None = None
+    threshold: float = HALF
 
 
 def shap_of_window(
@@ -105,7 +116,9 @@ def drift_findings(
     values = [one.value for one in found if one.metric == PSI and not np.isnan(one.value)]
     average = float(np.mean(values)) if values else None
     found.append(judge(PSI_AVERAGE, ALL, average, thresholds[PSI_AVERAGE]))
-    found.append(_predictions(profile, inputs.predicted, thresholds[PREDICTIONS], least_rows))
+    score = score_of(inputs.predicted)
+    found.append(_predictions(profile, score, thresholds[PREDICTIONS], least_rows))
+    found += _classes(profile.classes, inputs, thresholds, least_rows, dataset)
     found += _shap(profile.shap, inputs.shap, thresholds[SHAP], dataset)
     return found
 
@@ -202,6 +215,44 @@ def _predictions(
     then = profile.predictions
     value = psi_beyond_chance(np.asarray(then.counts), then.bins.counts(known))
     return judge(PREDICTIONS, ALL, value, thresholds)
+
+
+def _classes(
+    then: ClassProfile | None,
+    inputs: Inputs,
+    thresholds: Mapping[str, Thresholds],
+    least_rows: int,
+    dataset: Dataset,
+) -> Iterator[WindowFinding]:
+    """Compare the shares of predicted classes, and mean probabilities; nothing of a regressor.
+
+    The change of a mean probability is a share of what it was, less two standard errors: of a class
+    with 1 % of the rows, half a point is much.
+    """
+    if then is None:
+        return
+    count = len(inputs.predicted)
+    if count < least_rows or dataset.target.classes is None:
+        why = f"{count:,} predictions of this version, of the {least_rows:,} that are needed"
+        yield unknown(CLASSES, ALL, thresholds[CLASSES], why)
+        yield unknown(PROBABILITY, ALL, thresholds[PROBABILITY], why)
+        return
+    now = ClassProfile.of(inputs.predicted, dataset.target, inputs.threshold)
+    before, after = (np.array(each.called) for each in (then, now))
+    places = range(1, 2) if dataset.target.labels.is_binary else range(len(now.labels))
+    shares = before / max(before.sum(), 1), after / max(after.sum(), 1)
+    most = max(places, key=lambda place: abs(float(shares[1][place] - shares[0][place])))
+    note = (
+        f"{shares[0][most]:.1%} were predicted to be {now.labels[most]} at training, "
+        f"{shares[1][most]:.1%} are now"
+    )
+    yield judge(CLASSES, ALL, psi_beyond_chance(before, after), thresholds[CLASSES], note)
+    for place in places:
+        old, new = then.means[place], now.means[place]
+        chance = _CHANCE * float(np.hypot(then.errors[place], now.errors[place]))
+        change = max(abs(new - old) - chance, 0.0) / old if old else np.nan
+        note = f"{old:.3g} on average at training, {new:.3g} now"
+        yield judge(PROBABILITY, now.labels[place], change, thresholds[PROBABILITY], note)
 
 
 def _shap(

@@ -20,6 +20,7 @@ from sqlalchemy import Engine
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.stored import dataset_of_text
 from model_loop.errors import InvalidInputError
+from model_loop.monitoring.class_values import true_values
 from model_loop.monitoring.windows import (
     Window,
     WindowRows,
@@ -113,7 +114,8 @@ def read_labels(files: Sequence[str], dataset: Dataset) -> pd.DataFrame:
         raw = read_raw(files, encoding=declared.encoding, dialect=declared.dialect)
         formats = {name: declared_format(declared, name) for name in raw.columns}
     wanted = (*label_keys(list(raw.columns), dataset), target)
-    formats[target] = replace(formats[target], kind="number")
+    classified = dataset.target.is_classified
+    formats[target] = replace(formats[target], kind="text" if classified else "number")
     frame, unreadable = to_frame(
         {name: raw.columns[name] for name in wanted}, {name: formats[name] for name in wanted}
     )
@@ -131,7 +133,26 @@ def read_labels(files: Sequence[str], dataset: Dataset) -> pd.DataFrame:
                 f"cannot be read as {formats[name].kind}, as {np.count_nonzero(rows):,} values",
                 "Correct the file, or the format of the column in the declaration.",
             )
-    return frame
+    return _coded(frame, dataset) if classified else frame
+
+
+def _coded(frame: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
+    """Return labels whose target is the code of a class; other classes than the known are refused.
+
+    Raises
+    ------
+    InvalidInputError
+        If a row has a class that the dataset has not.
+    """
+    name, codes = dataset.target.name, true_values(frame, dataset)
+    strange = frame[name][np.isnan(codes) & frame[name].notna().to_numpy()]
+    if len(strange) and dataset.target.classes is not None:
+        raise InvalidInputError(
+            f"Class {strange.iloc[0]!r} of {len(strange):,} labels",
+            "is none that the version has learned",
+            dataset.target.classes.remedy,
+        )
+    return frame.assign(**{name: codes})
 
 
 def add_labels(
@@ -175,9 +196,13 @@ def add_labels(
             reports.append(LabelReport(len(asked), 0, 0, 0, 0, elsewhere=len(asked)))
             continue
         new = np.isnan(asked.actual) & ~np.isnan(matched.actual)
-        values = dict(zip(asked.ids[new].tolist(), matched.actual[new].tolist(), strict=True))
+        known: list[Any] = matched.actual[new].tolist()
+        classes = scope.dataset.target.classes
+        if classes is not None:
+            known = [classes.labels[int(code)] for code in known]
+        values = dict(zip(asked.ids[new].tolist(), known, strict=True))
         if values:
-            note_feedback(engine, values, caller)
+            note_feedback(engine, values, caller, classes=classes)
         reports.append(report)
         strays.append(left)
     if refused is not None and all(each.elsewhere == each.predictions for each in reports):
@@ -248,6 +273,9 @@ def match_partition(window: WindowRows, partition: Any) -> tuple[WindowRows, Lab
         "published_labels"
     )
     if find is None:
+        if dataset.target.is_classified:
+            codes = true_values(partition, dataset)
+            partition = partition.assign(**{dataset.target.name: codes})
         return match_labels(window, partition, dataset)
     known = ~np.isnan(window.actual)
     values, agreeing = np.full(len(window), np.nan), np.full(len(window), -1)
@@ -313,7 +341,7 @@ def labelled(
         Says which true values count: those that the version has learned from. How far it is off
         elsewhere says nothing of how well it does what it was made for.
     """
-    known = ~np.isnan(window.actual) & ~np.isnan(window.predicted)
+    known = ~np.isnan(window.actual) & window.is_predicted
     return window.where(known if counts is None else known & counts(window.actual))
 
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from model_loop.datasets.classes import HALF
 from model_loop.errors import InvalidInputError, StoredObjectError
 from model_loop.monitoring.drift import Inputs, drift_findings, no_findings, shap_of_window
 from model_loop.monitoring.levels import Thresholds, WindowFinding
@@ -19,6 +18,7 @@ from model_loop.monitoring.profile import (
     find_sample,
     log_reference,
     make_reference,
+    score_of,
 )
 from model_loop.monitoring.report import write_report
 from model_loop.monitoring.windows import WindowRows
@@ -78,19 +78,20 @@ def look_for_drift(
         logger.warning("%s", profile)
         return no_findings(rules.thresholds, profile)
     asked = rows.inputs(predictor.columns)
-    own = rows.of_version(version.number).predicted
-    predicted = own[np.isfinite(own)]
+    own = rows.of_version(version.number)
+    predicted = own.predicted[own.is_predicted]
     shap = (
         shap_of_window(predictor.pipeline, asked, random_state=0)
         if predictor.pipeline and profile.shap is not None and len(asked) >= rules.least_rows
         else None
     )
-    inputs = Inputs(asked, predicted, shap, rows.dataset)
+    threshold = predictor.deciding.threshold if predictor.deciding else HALF
+    inputs = Inputs(asked, predicted, shap, rows.dataset, threshold)
     findings = drift_findings(profile, inputs, rules.thresholds, rules.least_rows)
     if folder is not None and rules.report and len(asked) >= rules.least_rows:
         sample = find_sample(versions.tracker, version.name, version.number)
         if sample is not None:
-            about = (predicted, rules.thresholds, rows.dataset)
+            about = (score_of(predicted), rules.thresholds, rows.dataset)
             findings += write_report(folder, sample, asked, *about)
     return findings
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from model_loop.datasets.classes import HALF
 from model_loop.datasets.dataset import Dataset
 from model_loop.errors import require_within
 from model_loop.models.gate_rules import GateRules
@@ -28,6 +29,7 @@ from model_loop.monitoring.levels import (
     judge,
     unknown,
 )
+from model_loop.monitoring.profile import ClassProfile
 from model_loop.monitoring.slices import SliceErrors, measure_errors
 from model_loop.monitoring.windows import WindowRows
 from model_loop.options import option, options, setting_option
@@ -47,13 +49,20 @@ class ReferenceErrors:
     version
         Number in the registry.
     rmse, mae
-        In the unit of the target; None where it was not tested.
+        In the unit of the target; None where it was not tested. Of a classifier the second is its
+        log loss, and the first is None.
     slices
-        RMSE by slice and value, of slices that have enough rows to say something.
+        RMSE, or log loss, by slice and value, of slices that have enough rows to say something.
     days
         How much the errors of days differ there; None where that was not measured.
     cuts
         Rules that cut rows into slices.
+    metrics
+        Every metric of the test rows by its tracked name, such as ``test_recall``.
+    threshold
+        Probability from which on it calls a row positive.
+    classes
+        Classes that it predicts and that rows truly have; None where that was not stored.
     """
 
     version: int
@@ -62,6 +71,9 @@ class ReferenceErrors:
     slices: Mapping[tuple[str, str], float] = field(default_factory=dict)
     days: DaySpread | None = None
     cuts: tuple[Cut, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    threshold: float = HALF
+    classes: ClassProfile | None = None
 
 
 @options
@@ -133,7 +145,7 @@ def judge_performance(
         unknown, with the reason.
     """
     rules, dataset = rules or PerformanceRules(), labelled.dataset
-    if why := _why_unknown(len(labelled), reference, rules, dataset, awaited):
+    if why := why_unknown(len(labelled), reference, rules, dataset, awaited):
         return tuple(
             unknown(metric, WORST if metric == SLICE else ALL, thresholds[metric], why)
             for metric in (RMSE, MAE, BIAS, SLICE)
@@ -147,14 +159,15 @@ def judge_performance(
         *_judge_all(measured, reference, thresholds, confidence, dataset),
         _judge_slices(slices, reference, thresholds[SLICE], rules, dataset),
     )
-    return tuple(_counted(finding, history, rules) for finding in found)
+    return tuple(counted(finding, history, rules) for finding in found)
 
 
-def _why_unknown(
+def why_unknown(
     count: int, reference: ReferenceErrors, rules: PerformanceRules, dataset: Dataset, awaited: int
 ) -> str:
+    """Return why nothing can be said of a window; empty where something can."""
     several = dataset.rows[0]
-    if reference.rmse is None or reference.mae is None:
+    if reference.mae is None:
         return f"version {reference.version} has no errors on test {several} to compare with"
     if count < rules.rows:
         later = f"; the true values of {awaited:,} more come later" if awaited else ""
@@ -179,14 +192,16 @@ def _judge_all(
             f"{with_unit(f'{value:.2f}')} ({_shown(interval)}) on {measured.rows:,} {several}; "
             f"{standard or 0.0:.2f} on the test {several}"
         )
-        certain = _is_above(metric, value, interval, reference, confidence)
-        found.append(_judge(metric, ALL, increase, thresholds[metric], note, certain=certain))
+        certain = is_above(metric, value, interval, reference, confidence)
+        found.append(
+            judge_certain(metric, ALL, increase, thresholds[metric], note, certain=certain)
+        )
     low, high = measured.bias_interval or (-math.inf, math.inf)
     share = abs(measured.bias) / reference.mae if reference.mae else math.nan
     mean = with_unit(f"{measured.bias:+.2f}")
     note = f"predicted less actual is {mean} ({_shown((low, high))})"
     certain = not low <= 0 <= high and _has_moved(measured, reference, confidence)
-    return (*found, _judge(BIAS, ALL, share, thresholds[BIAS], note, certain=certain))
+    return (*found, judge_certain(BIAS, ALL, share, thresholds[BIAS], note, certain=certain))
 
 
 def _judge_slices(
@@ -221,13 +236,14 @@ def _judge_slices(
         f"{worst.slice} {worst.value}: {error} ({_shown(interval)}) on "
         f"{worst.measured.rows:,} {several}; {standard:.2f} on the test {several}"
     )
-    finding = _judge(SLICE, WORST, increase, thresholds, note, certain=certain)
+    finding = judge_certain(SLICE, WORST, increase, thresholds, note, certain=certain)
     return replace(finding, level=Level.WARN) if finding.level == Level.ACT else finding
 
 
-def _judge(
+def judge_certain(
     metric: str, subject: str, value: float, thresholds: Thresholds, note: str, *, certain: bool
 ) -> WindowFinding:
+    """Judge a value that counts for a finding only where it is more than chance gives."""
     finding = judge(metric, subject, value, thresholds, note)
     if certain or finding.level.rank < Level.WARN.rank:
         return finding
@@ -243,7 +259,7 @@ def _has_moved(measured: MeasuredErrors, reference: ReferenceErrors, confidence:
     return abs(measured.bias - reference.days.bias) > math.hypot(half, theirs)
 
 
-def _is_above(
+def is_above(
     metric: str,
     value: float,
     interval: Interval | None,
@@ -262,7 +278,7 @@ def _is_above(
     return value**power - half > standard**power
 
 
-def _counted(
+def counted(
     finding: WindowFinding, history: Sequence[Sequence[WindowFinding]], rules: PerformanceRules
 ) -> WindowFinding:
     """A finding at the gravest level that enough of the last windows have reached."""

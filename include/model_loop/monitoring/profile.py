@@ -20,16 +20,18 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.dataset import Dataset, Target
 from model_loop.errors import ContractError, StoredObjectError
+from model_loop.models.class_metrics import decide, log_losses
 from model_loop.models.explanation import shap_by_feature, shap_rows
 from model_loop.models.intervals import DaySpread, sums_by_day
-from model_loop.models.outcomes import predict_outcomes
+from model_loop.models.outcomes import parts_of_classifier, predict_outcomes
 from model_loop.models.slices import Cut
 from model_loop.monitoring.features import Bins, Counts, Feature, bins_of, features
 from model_loop.objects.documents import UNREADABLE, record_of, text_of
 from model_loop.tracking.downloads import read_artifact
 from model_loop.tracking.runs import Tracker
+from model_loop.training_set.matrices import Targets
 from model_loop.training_set.types import TrainingSet
 
 logger = logging.getLogger(__name__)
@@ -137,6 +139,53 @@ class ShapProfile:
 
 
 @dataclass(frozen=True)
+class ClassProfile:
+    """Classes that a version predicts, and those that rows truly have.
+
+    Parameters
+    ----------
+    labels
+        Labels of the classes as texts, by their codes.
+    called
+        Rows that were predicted to be of each class, at the threshold of the version.
+    means, errors
+        Mean probability of each class, and its standard error.
+    actual
+        Train, validation and test rows that truly are of each class.
+    """
+
+    labels: tuple[str, ...]
+    called: tuple[int, ...]
+    means: tuple[float, ...]
+    errors: tuple[float, ...]
+    actual: tuple[int, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        predicted: Targets,
+        target: Target,
+        threshold: float,
+        actual: Targets | None = None,
+    ) -> ClassProfile:
+        """Count the classes of predictions, and of true codes where these are given."""
+        texts = target.labels.texts
+        columns = predicted
+        if predicted.ndim == 1:
+            columns = np.stack([1 - predicted, predicted], axis=1)
+        rows = max(len(predicted), 1)
+        called = np.bincount(decide(predicted, threshold), minlength=len(texts))
+        true = () if actual is None else np.bincount(actual.astype(int), minlength=len(texts))
+        return cls(
+            texts,
+            tuple(called.tolist()),
+            tuple((columns.sum(axis=0) / rows).tolist()),
+            tuple((columns.std(axis=0) / np.sqrt(rows)).tolist()),
+            tuple(map(int, true)),
+        )
+
+
+@dataclass(frozen=True)
 class VersionProfile:
     """Profile of the rows that a version has learned from, and of its predictions.
 
@@ -156,10 +205,13 @@ class VersionProfile:
     shap
         Contribution of each feature to predictions; None unless the model is of trees.
     days
-        Variation of errors between days in the test rows; None where that was not measured.
+        Variation of errors between days in the test rows, of classes that of their log losses; None
+        where that was not measured.
     cuts
         Rules that cut rows into slices, in profiles that were made before those of the evaluation
         were read; see `monitoring.tested`.
+    classes
+        Predicted classes on the rows of `predictions`, and true ones; None of a regressor.
     """
 
     variant: str
@@ -171,6 +223,7 @@ class VersionProfile:
     shap: ShapProfile | None
     days: DaySpread | None = None
     cuts: tuple[Cut, ...] = ()
+    classes: ClassProfile | None = None
 
 
 @dataclass(frozen=True)
@@ -224,6 +277,7 @@ def make_reference(
     # Without any test rows, those that it has learned from stand in for them.
     drawn = _some(test[columns] if len(test) else learned, PREDICTED_ROWS, seed)
     predicted = predict_outcomes(model, drawn, dataset.target)
+    score = score_of(predicted)
     if shap is None and (rows := shap_rows(model, _SHAP_ROWS)):
         shap = shap_by_feature(model, drawn.head(rows))
     profile = VersionProfile(
@@ -235,12 +289,13 @@ def make_reference(
             FeatureProfile.of(bins_of(name, values, dataset), values)
             for name, values in features(learned, dataset).items()
         ),
-        predictions=FeatureProfile.of(Bins.of_number(PREDICTION, predicted), predicted),
+        predictions=FeatureProfile.of(Bins.of_number(PREDICTION, score), score),
         shap=None if shap is None else ShapProfile.of(shap),
         days=day_spread(model, _some(test, DAILY_ROWS, seed), columns, dataset),
+        classes=_classes_of(model, predicted, training_set),
     )
     sample = _some(learned, SAMPLE_ROWS, seed).reset_index(drop=True)
-    predictions = pd.Series(predicted[:SAMPLE_ROWS], name=PREDICTION)
+    predictions = pd.Series(score[:SAMPLE_ROWS], name=PREDICTION)
     return ReferenceProfile(profile, pd.concat([sample, predictions], axis=1))
 
 
@@ -259,14 +314,37 @@ def day_spread(
         Those that the model takes.
     """
     target, time = dataset.target.name, dataset.time
-    if time is None or dataset.target.is_classified or not {time, target} <= set(rows):
+    if time is None or not {time, target} <= set(rows):
         return None
     rows = rows.dropna(subset=[time])
     if rows.empty:
         return None
-    predicted = np.asarray(model.predict(rows[list(columns)]), dtype=np.float64)
+    predicted = predict_outcomes(model, rows[list(columns)], dataset.target)
+    actual = rows[target].to_numpy(dtype=np.float64)
     days = rows[time].to_numpy().astype("datetime64[D]").astype(np.int64)
-    return DaySpread.of(sums_by_day(predicted - rows[target].to_numpy(), days))
+    if dataset.target.is_classified:
+        # A log loss is never negative, so that it stands for its own absolute value.
+        return DaySpread.of(sums_by_day(log_losses(actual, predicted), days))
+    return DaySpread.of(sums_by_day(predicted - actual, days))
+
+
+def score_of(predicted: Targets) -> Targets:
+    """Return the number of each prediction whose distribution is watched, shape (rows,).
+
+    Of several classes it is the probability of the most probable one.
+    """
+    return predicted.max(axis=1) if predicted.ndim > 1 else predicted
+
+
+def _classes_of(
+    model: Pipeline, predicted: Targets, training_set: TrainingSet
+) -> ClassProfile | None:
+    target = training_set.dataset.target
+    if not target.is_classified:
+        return None
+    threshold = parts_of_classifier(model.steps[-1][1]).threshold
+    actual = np.concatenate([training_set.train_validation_target, training_set.test_target])
+    return ClassProfile.of(predicted, target, threshold, actual)
 
 
 def _some(rows: pd.DataFrame, most: int, random_state: int) -> pd.DataFrame:

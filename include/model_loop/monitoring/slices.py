@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from model_loop.models.class_metrics import log_losses
 from model_loop.models.intervals import (
     CONFIDENCE,
     DaySpread,
@@ -48,6 +49,8 @@ def measure_errors(
 ) -> tuple[SliceErrors, ...]:
     """Errors of rows whose true value is known: of all, and by slice.
 
+    Of classes they are log losses, so that the mean absolute error is their mean.
+
     Parameters
     ----------
     labelled
@@ -63,7 +66,11 @@ def measure_errors(
     """
     if not len(labelled):
         return ()
-    errors, days = labelled.predicted - labelled.actual, labelled.days()
+    days = labelled.days()
+    if labelled.dataset.target.is_classified:
+        errors = log_losses(labelled.actual, labelled.predicted)
+    else:
+        errors = labelled.predicted - labelled.actual
     parts = _slice_sums(labelled, errors, days, Slicing(labelled.dataset, cuts))
     each = 1 - (1 - confidence) / max(len(parts), 1)
     return (

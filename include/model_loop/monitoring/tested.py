@@ -8,6 +8,7 @@ import logging
 
 import pandas as pd
 
+from model_loop.datasets.classes import HALF
 from model_loop.errors import StoredObjectError
 from model_loop.models.gate_rules import GateRules
 from model_loop.models.slices import Cut
@@ -15,6 +16,7 @@ from model_loop.monitoring.performance import ReferenceErrors
 from model_loop.monitoring.profile import VersionProfile, find_profile
 from model_loop.objects.documents import UNREADABLE
 from model_loop.tracking.downloads import read_artifact
+from model_loop.tracking.intervals import find_decision
 from model_loop.tracking.names import CUTS
 from model_loop.tracking.runs import Tracker
 
@@ -34,14 +36,28 @@ def find_reference(tracker: Tracker, name: str, version: int) -> ReferenceErrors
         return ReferenceErrors(version)
     metrics = tracker.client.get_run(run_id).data.metrics
     profile = _profile(tracker, name, version)
+    classified = "test_log_loss" in metrics
+    tested = classified or "test_rmse" in metrics
     return ReferenceErrors(
         version,
         metrics.get("test_rmse"),
-        metrics.get("test_mae"),
-        _reference_slices(tracker, run_id) if "test_rmse" in metrics else {},
+        metrics.get("test_log_loss" if classified else "test_mae"),
+        _reference_slices(tracker, run_id) if tested else {},
         profile.days if profile else None,
         _cuts(tracker, run_id, profile),
+        {name: value for name, value in metrics.items() if name.startswith("test_")},
+        _threshold(tracker, name, version) if classified else HALF,
+        profile.classes if profile else None,
     )
+
+
+def _threshold(tracker: Tracker, name: str, version: int) -> float:
+    try:
+        decision = find_decision(tracker, name, version)
+    except StoredObjectError as error:
+        logger.warning("The threshold is not known: %s", error)
+        return HALF
+    return HALF if decision is None or decision.threshold is None else decision.threshold
 
 
 def _profile(tracker: Tracker, name: str, version: int) -> VersionProfile | None:
@@ -80,4 +96,5 @@ def _reference_slices(tracker: Tracker, run_id: str) -> dict[tuple[str, str], fl
     table = table.rename(columns={"trips": "rows"})
     table = table[table["rows"] >= GateRules.slice_rows]
     keys = zip(table["slice"], table["value"], strict=True)
-    return dict(zip(keys, table["rmse"].astype(float), strict=True))
+    error = "log_loss" if "log_loss" in table else "rmse"
+    return dict(zip(keys, table[error].astype(float), strict=True))

@@ -23,13 +23,20 @@ from model_loop.datasets.registry import dataset_of_variant
 from model_loop.datasets.stored import dataset_of_text
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import InvalidInputError
+from model_loop.monitoring.class_values import (
+    codes_of_labels,
+    no_outcomes,
+    outcomes_of_texts,
+    true_values,
+)
 from model_loop.partitions.keys import labels_delay, span_of
 from model_loop.scoring.answers import IDENTIFIER, PREDICTION, VERSION
 from model_loop.scoring.columns import Given, check_rows
+from model_loop.scoring.limits import PROBABILITIES
 from model_loop.scoring.predictor import Predictor
 from model_loop.serving.request_log.inputs import read_inputs
 from model_loop.serving.request_log.queries import logged_rows
-from model_loop.serving.request_log.tables import declarations, predictions
+from model_loop.serving.request_log.tables import ACTUAL_LABEL, declarations, predictions
 from model_loop.training_set.frames import clock_times, model_frame
 from model_loop.training_set.matrices import Targets
 
@@ -125,13 +132,14 @@ class WindowRows:
         dataset's place, shape (rows, columns); NaN, NaT and None where the log does not hold what
         was asked.
     predicted
-        Predictions, shape (rows,); NaN where there is none.
+        Predictions as `models.outcomes` describes them: numbers or probabilities of classes; NaN
+        where there is none.
     versions
         Version that has predicted, shape (rows,); 0 where none has.
     ids
         Prediction ids, or numbers of the partition's rows as text; shape (rows,).
     actual
-        True values, shape (rows,); NaN where they are not known yet.
+        True values, or codes of true classes, shape (rows,); NaN where they are not known yet.
     asked
         Seconds since 1970 at which they were asked for, shape (rows,); None where rows have times
         of their own.
@@ -158,6 +166,12 @@ class WindowRows:
     def dataset(self) -> Dataset:
         """Dataset of the window's variant."""
         return self.window.dataset
+
+    @property
+    def is_predicted(self) -> npt.NDArray[np.bool_]:
+        """Return which rows have a prediction, shape (rows,)."""
+        known = np.isfinite(self.predicted)
+        return np.asarray(known.all(axis=1) if known.ndim > 1 else known)
 
     def where(self, wanted: npt.NDArray[np.bool_]) -> WindowRows:
         """Return some of the rows."""
@@ -258,14 +272,20 @@ def read_request_log(engine: Engine, window: Window) -> WindowRows:
     query = logged_rows().where(*_within(window)).order_by(log.at, log.prediction_id)
     with engine.connect() as connection:
         found = pd.read_sql(query, connection)
+    predicted = found["minutes"].to_numpy(dtype=np.float64)
+    actual = found["actual_minutes"].to_numpy(dtype=np.float64)
+    if window.dataset.target.is_classified:
+        # Codes of the log are those of the day on which they were told; labels stay.
+        predicted = outcomes_of_texts(found[PROBABILITIES], window.dataset.target)
+        actual = codes_of_labels(found[ACTUAL_LABEL], window.dataset.target)
     return WindowRows(
         window=window,
         source="request_log",
         rows=_asked_by_all(window, found),
-        predicted=found["minutes"].to_numpy(dtype=np.float64),
+        predicted=predicted,
         versions=found["version"].to_numpy(dtype=np.int64),
         ids=found["prediction_id"].to_numpy(dtype=object),
-        actual=found["actual_minutes"].to_numpy(dtype=np.float64),
+        actual=actual,
         asked=found["at"].to_numpy(dtype=np.float64),
         declared=found["text"].fillna("").to_numpy(dtype=object),
     )
@@ -365,10 +385,10 @@ def of_rows(
         rows=asked,
         predicted=predictor.predict(_as_learned(dataset, asked))
         if predictor
-        else np.full(count, np.nan),
+        else no_outcomes(count, dataset.target),
         versions=np.full(count, predictor.version.number if predictor else 0, dtype=np.int64),
         ids=np.arange(count).astype(str).astype(object),
-        actual=rows[dataset.target.name].to_numpy(dtype=np.float64),
+        actual=true_values(rows, dataset),
     )
 
 
@@ -404,7 +424,7 @@ def of_scored(
         checked = check_rows(dataset, _rows_at(output, places), columns)
         rows.append(checked.rows)
         added.append(answers.iloc[places[checked.rows.index]])
-    empty = pd.DataFrame(columns=[PREDICTION, VERSION, IDENTIFIER])
+    empty = pd.DataFrame(columns=[PREDICTION, VERSION, IDENTIFIER, PROBABILITIES])
     answered = pd.concat(added, ignore_index=True) if added else empty
     return WindowRows(
         window=window,
@@ -412,7 +432,9 @@ def of_scored(
         rows=pd.concat(rows, ignore_index=True)
         if rows
         else check_rows(dataset, pd.DataFrame(columns=[*columns]), columns).rows,
-        predicted=answered[PREDICTION].to_numpy(dtype=np.float64),
+        predicted=outcomes_of_texts(answered[PROBABILITIES], dataset.target)
+        if dataset.target.is_classified
+        else answered[PREDICTION].to_numpy(dtype=np.float64),
         versions=answered[VERSION].to_numpy(dtype=np.int64),
         ids=answered[IDENTIFIER].astype(str).to_numpy(dtype=object),
         actual=np.full(len(answered), np.nan),
@@ -426,6 +448,8 @@ def _answers(dataset: Dataset, output: Given) -> pd.DataFrame:
     given = {*chain.from_iterable(output)} if isinstance(output, Sequence) else {*output.keys()}
     names = {name: name for name in (PREDICTION, VERSION, IDENTIFIER)}
     names[PREDICTION] = older if PREDICTION not in given and older in given else PREDICTION
+    if dataset.target.is_classified:
+        names[PROBABILITIES] = PROBABILITIES
     if lacking := [name for name, written in names.items() if written not in given]:
         raise InvalidInputError(
             f"A file without {', '.join(lacking)}",

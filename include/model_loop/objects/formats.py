@@ -45,6 +45,7 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "bins/1": "monitoring.features:Bins",
         "calibration/1": "models.calibrating:Calibration",
         "check/1": "models.gate:Check",
+        "class_profile/1": "monitoring.profile:ClassProfile",
         "class_metrics/1": "models.class_metrics:ClassMetrics",
         "cut/1": "models.slices:Cut",
         "dataset_record/1": "datasets.registration:DatasetRecord",

@@ -89,6 +89,50 @@ class MonitoringSettings(Part):
         title="Threshold: predictions",
         description="Warn and act; PSI of the predicted values.",
     )
+    threshold_class_drift: tuple[float, float] = Field(
+        default=(0.1, 0.25),
+        title="Threshold: predicted classes",
+        description="Warn and act; PSI of the shares of predicted classes, of classifiers.",
+    )
+    threshold_mean_probability: tuple[float, float] = Field(
+        default=(0.25, 0.5),
+        title="Threshold: mean probability",
+        description="Warn and act; change of the mean probability of a class beyond chance, as a "
+        "share of that of training.",
+    )
+    threshold_label_shift: tuple[float, float] = Field(
+        default=(0.1, 0.25),
+        title="Threshold: label shift",
+        description="Warn and act; PSI of the shares of true classes.",
+    )
+    threshold_log_loss: tuple[float, float] = Field(
+        default=(0.1, 0.25),
+        title="Threshold: log loss",
+        description="Warn and act; increase of the log loss, as a share of that of the test rows.",
+    )
+    threshold_calibration: tuple[float, float] = Field(
+        default=(0.03, 0.06),
+        title="Threshold: calibration",
+        description="Warn and act; calibration error beyond that of perfect probabilities.",
+    )
+    threshold_precision: tuple[float, float] = Field(
+        default=(0.1, 0.2),
+        title="Threshold: precision",
+        description="Warn and act; decrease of the precision at the threshold of the version, "
+        "from that of the test rows.",
+    )
+    threshold_recall: tuple[float, float] = Field(
+        default=(0.1, 0.2),
+        title="Threshold: recall",
+        description="Warn and act; decrease of the recall at the threshold of the version, from "
+        "that of the test rows.",
+    )
+    threshold_slice_log_loss: tuple[float, float] = Field(
+        default=(0.25, 0.5),
+        title="Threshold: worst slice of classes",
+        description="Warn and act; as for the log loss, of the slice whose log loss has increased "
+        "the most. Never more than a warning.",
+    )
     threshold_rmse: tuple[float, float] = Field(
         default=(0.1, 0.25),
         title="Threshold: RMSE",

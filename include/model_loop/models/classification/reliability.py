@@ -130,6 +130,25 @@ def compare_errors(
     return both[0], both[1], float(np.quantile(drawn, 1 - confidence))
 
 
+def least_error(
+    actual: Numbers,
+    predicted: Numbers,
+    clusters: Clusters,
+    *,
+    confidence: float,
+    resamplings: int = _RESAMPLINGS,
+    seed: int = 42,
+) -> float:
+    """Return the calibration error that there is at least, with a confidence.
+
+    The basic bootstrap by whole clusters: by as much as resampled errors exceed the measured one,
+    the measured one may exceed the true one.
+    """
+    weighted, random = _WeightedError.of(actual, predicted), np.random.default_rng(seed)
+    drawn = [weighted.error(clusters.draw(random)) for _ in range(resamplings)]
+    return float(2 * weighted.error(np.ones(len(actual))) - np.quantile(drawn, confidence))
+
+
 @dataclass(frozen=True)
 class _WeightedError:
     """Bins of each class, and by how much each row's class differs from its probability."""

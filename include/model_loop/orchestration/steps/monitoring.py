@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model_loop.datasets.registry import dataset_of_variant
+from model_loop.monitoring.class_performance import LOG_LOSS, judge_class_performance
 from model_loop.monitoring.correcting import look_at_intervals
 from model_loop.monitoring.interval_days import DAYS, INTERVAL_EVIDENCE, days_to_json
 from model_loop.monitoring.labels import labelled
@@ -188,10 +189,14 @@ def _performance_of(
     rules = build(PerformanceRules, {})
     found: Found = {}
     for watched, own, known in _with_labels(predictor, plan, params):
-        findings = judge_performance(
+        classified = known.dataset.target.is_classified
+        judged, metric = (
+            (judge_class_performance, LOG_LOSS) if classified else (judge_performance, RMSE)
+        )
+        findings = judged(
             known,
             reference,
-            records.history(watched, "performance", rules.windows - 1, known=f"{RMSE}.{ALL}"),
+            records.history(watched, "performance", rules.windows - 1, known=f"{metric}.{ALL}"),
             _thresholds(params),
             rules,
             int(np.count_nonzero(own.awaited(dt.datetime.now(dt.UTC)))),

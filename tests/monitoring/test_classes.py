@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,9 +29,13 @@ from model_loop.monitoring.levels import Level, WindowFinding, thresholds_of
 from model_loop.monitoring.performance import PerformanceRules, ReferenceErrors
 from model_loop.monitoring.profile import ClassProfile, VersionProfile, make_reference
 from model_loop.monitoring.slices import measure_errors
-from model_loop.monitoring.windows import Window, WindowRows
+from model_loop.monitoring.windows import Window, WindowRows, of_scored, read_request_log
 from model_loop.objects.documents import record_of
 from model_loop.objects.tree import to_tree
+from model_loop.serving.request_log.entries import Entry
+from model_loop.serving.request_log.log import LogRules, RequestLog
+from model_loop.serving.request_log.queries import note_feedback
+from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import Settings
 from model_loop.training_set.types import TrainingSet
 
@@ -310,3 +315,55 @@ def test_labels_of_a_file_are_classes(tmp_path: Path, letters: TrainingSet) -> N
     file.write_text("prediction_id,kind\na,card\nb,stamp\n")
     with pytest.raises(InvalidInputError, match=r"Class 'stamp'.*bill, card, note"):
         read_labels([str(file)], letters.dataset)
+
+
+def test_the_request_log_holds_outcomes_and_true_classes(tmp_path: Path, late: TrainingSet) -> None:
+    """Probabilities by the label, and feedback by the label, whatever code it had on that day."""
+    log = RequestLog(open_log("", tmp_path), LogRules(days=0))
+    now, dataset = dt.datetime.now(tz=dt.UTC), late.dataset
+    columns = list(dataset.columns.names)
+    rows = late.test_rows.reindex(columns=columns).astype(object).head(3).to_numpy().tolist()
+    for number, (row, chance) in enumerate(zip(rows, (0.2, 0.7, 0.9), strict=True)):
+        chances = {"in time": 1 - chance, "late": chance}
+        label = "late" if chance > 0.5 else "in time"
+        about = (now.timestamp(), "late", 1, "champion", "me", None)
+        entry = Entry(f"{number:032d}", *about, chance, 1.0, row)
+        log.record(entry._replace(label=label, probabilities=chances))
+    log._write_all()
+    classes = dataset.target.labels
+    known = {f"{0:032d}": "in time", f"{1:032d}": "late"}
+    assert note_feedback(log.engine, known, "me", classes=classes) == []
+    window = Window.of_days("late", now - dt.timedelta(days=1), now + dt.timedelta(days=1))
+    found = read_request_log(log.engine, dataclasses.replace(window, trained=dataset))
+    np.testing.assert_allclose(found.predicted, [0.2, 0.7, 0.9])
+    np.testing.assert_array_equal(found.actual, [0, 1, np.nan])
+    turned = dataclasses.replace(classes, labels=("late", "in time"), positive="in time")
+    target = dataclasses.replace(dataset.target, classes=turned)
+    other = dataclasses.replace(window, trained=dataclasses.replace(dataset, target=target))
+    again = read_request_log(log.engine, other)
+    np.testing.assert_allclose(again.predicted, [0.8, 0.3, 0.1])
+    np.testing.assert_array_equal(again.actual, [1, 0, np.nan])
+
+
+def test_scored_files_hold_outcomes(late: TrainingSet) -> None:
+    """Their probabilities are read, and a file without them is refused."""
+    scored = pd.DataFrame(
+        {
+            "sent_at": ["2024-06-01 08:00:00"] * 2,
+            "carrier": ["ant", "bee"],
+            "weight": [1.5, 2.0],
+            "express": ["yes", "no"],
+            "prediction": ["late", "in time"],
+            "probabilities": ['{"in time": 0.25, "late": 0.75}', '{"in time": 0.9, "late": 0.1}'],
+            "model_version": [3, 3],
+            "prediction_id": ["a", "b"],
+        }
+    )
+    start = dt.datetime(2024, 6, 1, tzinfo=dt.UTC)
+    window = dataclasses.replace(
+        Window.of_days("late", start, start + dt.timedelta(days=1)), trained=late.dataset
+    )
+    found = of_scored([scored], window, late.recipe.columns)
+    assert found.predicted.tolist() == [0.75, 0.1]
+    with pytest.raises(InvalidInputError, match="without probabilities"):
+        of_scored([scored.drop(columns="probabilities")], window, late.recipe.columns)

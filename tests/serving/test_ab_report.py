@@ -172,7 +172,7 @@ def test_shadow_is_compared_on_the_same_trips(tmp_path: Path) -> None:
             [
                 *(f"{n:032x}", DAY * (n % 14), "green", 1, "champion", "me", None),
                 *(20 + hard[n], 1.0, *((2, 20 + shadow[n]) if n % 3 else (None, None))),
-                *[None] * 12,
+                *[None] * 15,
             ]
             for n in range(count)
         ]

@@ -167,7 +167,8 @@ def why_unknown(
 ) -> str:
     """Return why nothing can be said of a window; empty where something can."""
     several = dataset.rows[0]
-    if reference.mae is None:
+    numbers = not dataset.target.is_classified
+    if reference.mae is None or (numbers and reference.rmse is None):
         return f"version {reference.version} has no errors on test {several} to compare with"
     if count < rules.rows:
         later = f"; the true values of {awaited:,} more come later" if awaited else ""

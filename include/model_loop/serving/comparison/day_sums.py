@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Integer, cast, func, select
+import msgspec
+import numpy as np
+from sqlalchemy import ColumnElement, Engine, Integer, Select, cast, func, select
 
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import ModelLoopError
-from model_loop.models.intervals import ErrorSums
+from model_loop.models.intervals import ErrorSums, Floats
+from model_loop.scoring.limits import PROBABILITIES
 from model_loop.serving.request_log.inputs import dataset_of_logged
-from model_loop.serving.request_log.tables import declarations, feedback, predictions
+from model_loop.serving.request_log.tables import ACTUAL_LABEL, declarations, feedback, predictions
 from model_loop.tracking.deployments import log_once
+
+#: Rows of the log that are read at once.
+_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,79 @@ def shadowed_by_day(engine: Engine, wanted: Wanted) -> dict[tuple[int, int], dic
         for shadow, version, when, *numbers in connection.execute(query):
             found[shadow, version][int(when)] = Pairs(ErrorSums(*numbers[:5]), *numbers[5:])
     return dict(found)
+
+
+def class_losses_by_day(engine: Engine, wanted: Wanted) -> dict[int, dict[int, ErrorSums]]:
+    """Add up log losses by version and day, the version with the most rows first.
+
+    A log loss is never negative, so that it stands for its own absolute value. Rows whose true
+    class the version does not know are left out.
+    """
+    log, day = predictions.c, day_of(engine, predictions.c.at)
+    found: dict[int, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    query = _true_classes(wanted, log.version, day, log[PROBABILITIES])
+    for number, when, chances, label in _streamed(engine, query):
+        if (loss := _log_loss(chances, label)) is not None:
+            found[number][int(when)].append(loss)
+    rows = {number: sum(map(len, days.values())) for number, days in found.items()}
+    return {
+        number: {when: ErrorSums.of(np.array(losses)) for when, losses in found[number].items()}
+        for number in sorted(found, key=lambda number: (-rows[number], number))
+    }
+
+
+def class_pairs_by_day(engine: Engine, wanted: Wanted) -> dict[tuple[int, int], dict[int, Pairs]]:
+    """Add up log losses of rows that a shadow has predicted; see `shadowed_by_day`."""
+    log, day = predictions.c, day_of(engine, predictions.c.at)
+    shadow, own = log[f"shadow_{PROBABILITIES}"], log[PROBABILITIES]
+    versions = (log.shadow_version, log.version)
+    known = (*wanted, log.shadow_version.is_not(None), shadow.is_not(None))
+    found: dict[tuple[int, int], dict[int, list[tuple[float, float]]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for first, second, when, theirs, ours, label in _streamed(
+        engine, _true_classes(known, *versions, day, shadow, own)
+    ):
+        losses = _log_loss(theirs, label), _log_loss(ours, label)
+        if losses[0] is not None and losses[1] is not None:
+            found[first, second][int(when)].append((losses[0], losses[1]))
+    return {
+        versions: {when: _pairs(np.array(losses)) for when, losses in days.items()}
+        for versions, days in sorted(found.items())
+    }
+
+
+def _pairs(losses: Floats) -> Pairs:
+    difference = losses[:, 0] - losses[:, 1]
+    return Pairs(
+        ErrorSums.of(losses[:, 0]),
+        float(losses[:, 1].sum()),
+        float(difference.sum()),
+        float(np.square(difference).sum()),
+    )
+
+
+def _true_classes(wanted: Wanted, *columns: ColumnElement[Any]) -> Select[Any]:
+    """Select columns of predictions whose true class is known, and its label as the last."""
+    label = feedback.c[ACTUAL_LABEL]
+    return (
+        select(*columns, label)
+        .join(feedback, feedback.c.prediction_id == predictions.c.prediction_id)
+        .where(*wanted, label.is_not(None))
+    )
+
+
+def _streamed(engine: Engine, query: Select[Any]) -> Iterator[tuple[Any, ...]]:
+    """Yield rows without holding all of them: not every database knows a logarithm, or JSON."""
+    with engine.connect() as connection:
+        for row in connection.execution_options(yield_per=_ROWS).execute(query):
+            yield tuple(row)
+
+
+def _log_loss(chances: str | None, label: str) -> float | None:
+    """Return the log loss of a row; None where the probability of its class is not known."""
+    chance = None if chances is None else msgspec.json.decode(chances).get(label)
+    return None if chance is None else -math.log(max(chance, sys.float_info.epsilon))
 
 
 def units_logged(engine: Engine, service: str) -> dict[int, str]:

@@ -30,6 +30,8 @@ from model_loop.serving.comparison.day_sums import (
     Pairs,
     Wanted,
     answered_by_day,
+    class_losses_by_day,
+    class_pairs_by_day,
     shadowed_by_day,
     units_logged,
 )
@@ -60,6 +62,9 @@ class Judged(Protocol):
 class VersionErrors(MeasuredErrors):
     """Errors of a version, on predictions whose true value is known.
 
+    Of classes they are log losses: the mean absolute error is their mean, and the others say no
+    more.
+
     Parameters
     ----------
     version
@@ -82,9 +87,9 @@ class VersionComparison:
         Compared versions; the second has the most predictions, or has answered where the first is
         its shadow.
     difference, interval
-        Mean over days of the mean absolute error of the first less that of the second, and its
-        confidence sequence: it holds on all days at once, so that it may be read every day. None
-        while there are too few days.
+        Mean over days of the mean absolute error (of classes, the log loss) of the first less that
+        of the second, and its confidence sequence: it holds on all days at once, so that it may be
+        read every day. None while there are too few days.
     e_value
         Evidence that they differ; 1 is none, and `1 / (1 - confidence)` decides.
     decided
@@ -176,7 +181,8 @@ def ab_report(
 ) -> AbReport:
     """Compare versions on the predictions of the log whose true value is known.
 
-    The same predictions count as for monitoring. The database adds up; no row leaves it.
+    The same predictions count as for monitoring. The database adds up; no row leaves it, but those
+    of classes, whose log losses stand in the place of absolute errors.
     Comparisons begin with the first day that both versions have, whatever *since* says: a beginning
     that moves along would be one more choice for each reading.
 
@@ -198,14 +204,15 @@ def ab_report(
     dataset, now = dataset_of_variant(service), time.time() if now is None else now
     wanted = _wanted(dataset, service, judged)
     recent = (*wanted, predictions.c.at >= since)
+    answers, pairs_of = _sums_of(dataset)
     answered, shadowed = (
-        answered_by_day(engine, wanted),
-        _of_one_moment(shadowed_by_day(engine, wanted), moment_of),
+        answers(engine, wanted),
+        _of_one_moment(pairs_of(engine, wanted), moment_of),
     )
     by_shadow: dict[int, dict[int, ErrorSums]] = defaultdict(dict)
     seen = shadowed
     if since:
-        seen = _of_one_moment(shadowed_by_day(engine, recent), moment_of)
+        seen = _of_one_moment(pairs_of(engine, recent), moment_of)
     for (shadow, _), pairs in seen.items():
         for day, pair in pairs.items():
             by_shadow[shadow][day] = by_shadow[shadow].get(day, ErrorSums()) + pair.shadow
@@ -213,7 +220,7 @@ def ab_report(
     samples, unchecked = _samples(engine, service, moves, moment_of, now)
     units = _Units(dataset, units_logged(engine, service), unit_of)
     return AbReport(
-        _errors(answered_by_day(engine, recent) if since else answered, moment_of),
+        _errors(answers(engine, recent) if since else answered, moment_of),
         tuple(
             units.refuse_mixed(
                 _readable(
@@ -253,10 +260,24 @@ def compare_canary(
     dataset = dataset_of_variant(service)
     log = predictions.c
     wanted = (*_wanted(dataset, service, judged), log.at >= since, log.version.in_(versions))
-    canary, champion = (answered_by_day(engine, wanted).get(one, {}) for one in versions)
+    answers, _ = _sums_of(dataset)
+    sums = answers(engine, wanted)
+    canary, champion = (sums.get(one, {}) for one in versions)
     days = _days_apart(canary, champion)
     units = _Units(dataset, units_logged(engine, service), lambda _: None)
     return units.refuse_mixed(_compare(versions, days, _last_closed(dataset, now)))
+
+
+def _sums_of(
+    dataset: Dataset,
+) -> tuple[
+    Callable[[Engine, Wanted], dict[int, dict[int, ErrorSums]]],
+    Callable[[Engine, Wanted], dict[tuple[int, int], dict[int, Pairs]]],
+]:
+    """Return the functions that add up errors of numbers, or log losses of classes, by day."""
+    if dataset.target.is_classified:
+        return class_losses_by_day, class_pairs_by_day
+    return answered_by_day, shadowed_by_day
 
 
 def _wanted(dataset: Dataset, service: str, judged: Judged | None) -> Wanted:

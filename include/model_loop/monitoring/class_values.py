@@ -11,7 +11,7 @@ import pandas as pd
 
 from model_loop.datasets.classes import text_of_label
 from model_loop.datasets.dataset import Dataset, Target
-from model_loop.training_set.labels import label_texts
+from model_loop.partitions.labels import label_texts
 from model_loop.training_set.matrices import Targets
 
 

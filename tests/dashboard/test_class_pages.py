@@ -33,6 +33,7 @@ from model_loop.datasets.declaration import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.models.groups import as_records, rates_by_group
+from model_loop.serving.comparison.report import AbReport, VersionErrors
 from model_loop.tracking.deployments import Deployment
 
 CHROMIUM = shutil.which("chromium")
@@ -106,6 +107,15 @@ WINDOW = WindowRun(
         "prediction_drift.all": 0.01,
     },
 )
+#: Log losses stand in the place of absolute errors.
+LIVE = AbReport(
+    (
+        VersionErrors(
+            500, 0.413, 0.413, 0.5, None, (0.4, 0.42), None, 0.3, version=3, moment="request"
+        ),
+    ),
+    (),
+)
 REGISTRY = RegistryState(
     {"request": Deployment(champion=3)}, (VersionRow(3, RUN.run_id, RUN.family, 1.7e9),)
 )
@@ -141,10 +151,11 @@ def sources(make_sources: MakeSources) -> PageSources:
         partitions=(PARTITION,),
         registry=REGISTRY,
         windows=(WINDOW,),
+        live=LIVE,
     )
 
 
-@pytest.mark.parametrize("name", ["overview", "data", "models", "playground"])
+@pytest.mark.parametrize("name", ["overview", "data", "models", "playground", "monitoring"])
 def test_no_page_speaks_of_errors_of_numbers(sources: PageSources, name: str) -> None:
     """A class has no RMSE, no residual and no unit."""
     html = render(PAGES[name](sources, {}), Place(sources, "green", [sources.dataset]))
@@ -165,9 +176,8 @@ def test_the_overview_ranks_by_log_loss(sources: PageSources) -> None:
     assert [row[3] for row in charts["log_loss_over_time"].table.rows] == [0.5, 0.3456]
     assert page.choices[0].value == "test_log_loss"
     assert "test_roc_auc" in dict(page.choices[0].options)
-    live = cards["Log loss live"]
-    assert live.value == f"{0.3456 * 1.1:.3f}"
-    assert live.detail == "+10.0 % of that on the test rows · 2024-04"
+    assert cards["Log loss live"].value == "0.413"
+    assert "95 %: 0.400 to 0.420 · 500 rows with feedback" in cards["Log loss live"].detail
     other = PAGES["overview"](sources, {"metric": "test_roc_auc"})
     distribution = {chart.name: chart for chart in other.charts}["metric_distribution"]
     assert {row[1] for row in distribution.table.rows} == {0.91}
@@ -222,7 +232,7 @@ def test_monitoring_shows_scores_of_classes(sources: PageSources) -> None:
     """Log loss, calibration, precision, recall and shares of classes; no interval, no error."""
     page = PAGES["monitoring"](sources, {})
     cards = {card.label: card.value for card in page.cards}
-    assert cards["Live log loss"] == "+10.0 %"
+    assert cards["Live log loss"] == "0.413"
     charts = {chart.name: chart for chart in page.charts}
     for name, subject in (
         *(("log_loss", "all"), ("recall", "all"), ("class_drift", "all")),
@@ -231,18 +241,10 @@ def test_monitoring_shows_scores_of_classes(sources: PageSources) -> None:
         assert [row[2] for row in charts[name].table.rows] == [subject], name
     assert {"calibration", "precision", "label_shift", "slice_log_loss"} <= set(charts)
     assert not {"rmse", "mae", "bias", "interval_evidence"} & set(charts)
-
-
-def test_no_true_class_is_no_score(make_sources: MakeSources, sources: PageSources) -> None:
-    """Neither of a champion without windows, nor of one whose windows have no labels yet."""
-    assert sources.service == "tests_of_patients"
-    unlabelled = dataclasses.replace(WINDOW, metrics={"class_drift.all": 0.02})
-    for windows in ((), (unlabelled,)):
-        known = make_sources(
-            variant="tests_of_patients", families=(RUN,), registry=REGISTRY, windows=windows
-        )
-        cards = {card.label: card for card in PAGES["overview"](known, {}).cards}
-        assert cards["Log loss live"].detail == "No true class is known yet: send feedback."
+    versions = charts["ab_errors"].table
+    assert versions.columns == ("version", "moment", "rows", "log loss", "from", "to")
+    assert versions.rows == [(3, "request", 500, 0.413, 0.4, 0.42)]
+    assert "Difference of the log losses of versions" in charts["ab_comparison"].about
 
 
 def test_several_classes_have_a_share_each(make_sources: MakeSources) -> None:

@@ -21,7 +21,7 @@ def ab_charts(live: AbReport, registry: RegistryState, sources: PageSources) -> 
     feedback = _FEEDBACK.format(sources.predict.removesuffix("predict"))
     none = Empty(f"No prediction has feedback: {feedback}")
     return [
-        _errors(live, words, none),
+        _log_losses(live, words, none) if words.is_classified else _errors(live, words, none),
         _comparison(live, words, _nothing_to_compare(registry, feedback)),
         *([_shadows(live, words, none)] if live.paired else []),
     ]
@@ -77,10 +77,38 @@ def _errors(live: AbReport, words: Words, none: Empty) -> Chart:
     )
 
 
+def _log_losses(live: AbReport, words: Words, none: Empty) -> Chart:
+    rows = [
+        (
+            one.version,
+            one.moment or "not known",
+            one.rows,
+            one.mae,
+            *(one.mae_interval or (None, None)),
+        )
+        for one in live.versions
+    ]
+    drawn = [
+        (f"version {one.version}", one.mae, *one.mae_interval)
+        for one in live.versions
+        if one.mae_interval
+    ]
+    return Chart(
+        "ab_errors",
+        "Log losses of the versions that answer",
+        "",
+        f"On predicted {words.rows} whose true class is known, with intervals of 95 %.",
+        ChartTable(("version", "moment", words.rows, "log loss", "from", "to"), rows),
+        none,
+        figures.points({"log loss": drawn}, title="log loss"),
+    )
+
+
 def _comparison(live: AbReport, words: Words, none: Empty) -> Chart:
     text = (
-        "Difference of the mean absolute errors of versions of a moment, by day. It may be read "
-        "every day: of two equal versions, at most one comparison in twenty is ever decided."
+        f"Difference of the {'log losses' if words.is_classified else 'mean absolute errors'} of "
+        "versions of a moment, by day. It may be read every day: of two equal versions, at most "
+        "one comparison in twenty is ever decided."
     )
     if live.warnings:
         text = f"Do not compare these versions: {'; '.join(live.warnings)}."
@@ -118,8 +146,9 @@ def _shadows(live: AbReport, words: Words, none: Empty) -> Chart:
         "ab_shadow",
         f"The shadow on the same {words.rows}",
         "",
-        "Mean absolute error of the shadow less that of the version that answered, by day, on the "
-        "rows that both have predicted. It may be read every day.",
+        f"{'Log loss' if words.is_classified else 'Mean absolute error'} of the shadow less that "
+        "of the version that answered, by day, on the rows that both have predicted. It may be "
+        "read every day.",
         _table(live.paired, words),
         none,
     )

@@ -12,7 +12,7 @@ from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
 from model_loop.dashboard.pages.ab import ab_charts
 from model_loop.dashboard.pages.health import health_charts
 from model_loop.dashboard.pages.intervals import interval_charts
-from model_loop.dashboard.pages.overview import LIVE_LOSS, asked_at
+from model_loop.dashboard.pages.overview import asked_at, live_error
 from model_loop.dashboard.types import WindowRun
 from model_loop.monitoring.interval_days import INTERVAL_EVIDENCE
 from model_loop.monitoring.levels import ALL
@@ -261,16 +261,12 @@ def _cards(window: WindowRun, known: Known) -> list[Card]:
 
 
 def _live_card(window: WindowRun, known: Known) -> Card:
-    if known.sources.words.is_classified:
-        increase = window.metrics.get(LIVE_LOSS)
-        value = UNKNOWN if increase is None else f"{increase:+.1%}".replace("%", " %")
-        of = f"of that on the test {known.sources.words.rows}"
-        return Card("Live log loss", value, "no true class yet" if increase is None else of)
     live = next((one for one in known.live.versions if one.version == window.version), None)
+    words = known.sources.words
     return Card(
-        "Live RMSE",
-        known.sources.with_unit(live.rmse if live else None),
-        f"{live.rows:,} {known.sources.words.rows} with feedback" if live else "no feedback",
+        f"Live {words.error}",
+        words.score(live_error(live, words)[0] if live else None),
+        f"{live.rows:,} {words.rows} with feedback" if live else "no feedback",
     )
 
 

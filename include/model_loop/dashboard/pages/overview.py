@@ -22,13 +22,12 @@ from model_loop.dashboard.known import Known, PageSources
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
 from model_loop.dashboard.types import FamilyRun, WindowRun
 from model_loop.models.search import metric_title
+from model_loop.serving.comparison.report import VersionErrors
 from model_loop.tracking.deployments import Deployment
 
 _NO_RUNS = Empty("No model was trained yet.", "sklearn_training")
 TRAININGS = ("sklearn_training", "xgboost_training")
 
-#: Increase of the log loss in a window, as a share of that on the test rows.
-LIVE_LOSS = "log_loss.all"
 #: Metrics of a training run that can be compared, by what they are called; `metrics_of`.
 _METRICS = {
     "test_rmse": "RMSE on the test {rows}",
@@ -114,12 +113,7 @@ def _cards(known: Known) -> list[Card]:
             ["registry", "families"],
             _test_card,
         ),
-        *_by_moment(
-            known,
-            f"{words.capitalized} live",
-            ["registry", "windows" if words.is_classified else "live"],
-            _live_loss_card if words.is_classified else _live_card,
-        ),
+        *_by_moment(known, f"{words.capitalized} live", ["registry", "live"], _live_card),
         known.card("Last retraining", ["dags", "families"], _retraining_card),
         known.card("Open alarms", ["dags", "windows", "registry"], _alarms_card),
         known.card("Data until", ["partitions"], _age_card),
@@ -202,32 +196,20 @@ def _live_card(label: str, standing: Deployment, known: Known) -> Card:
     live = next((one for one in known.live.versions if one.version == standing.champion), None)
     if live is None:
         return Card(label, UNKNOWN, "No true value is known yet: send feedback.")
-    interval = live.rmse_interval
-    within = f"95 %: {interval[0]:.2f} to {interval[1]:.2f} · " if interval else ""
+    words, (error, interval) = known.sources.words, live_error(live, known.sources.words)
+    digits = 3 if words.is_classified else 2
+    within = f"95 %: {interval[0]:.{digits}f} to {interval[1]:.{digits}f} · " if interval else ""
     run = _run_of(known, standing.champion)
     of = f"{model_input(run)} · " if run else ""
-    count = f"{live.rows:,} {known.sources.words.rows} with feedback"
-    return Card(label, known.sources.with_unit(live.rmse), f"{of}{within}{count}")
+    count = f"{live.rows:,} {words.rows} with feedback"
+    return Card(label, words.score(error), f"{of}{within}{count}")
 
 
-def _live_loss_card(label: str, standing: Deployment, known: Known) -> Card:
-    """Return the log loss of the latest window whose true classes are known."""
-    windows = [
-        window
-        for window in known.windows
-        if window.version == standing.champion and LIVE_LOSS in window.metrics
-    ]
-    run = _run_of(known, standing.champion)
-    test = run.metrics.get("test_log_loss") if run else None
-    if not windows or test is None:
-        return Card(label, UNKNOWN, "No true class is known yet: send feedback.")
-    words, increase = known.sources.words, windows[-1].metrics[LIVE_LOSS]
-    share = f"{increase:+.1%}".replace("%", " %")
-    return Card(
-        label,
-        words.score(test * (1 + increase)),
-        f"{share} of that on the test {words.rows} · {windows[-1].label}",
-    )
+def live_error(live: VersionErrors, words: Words) -> tuple[float, tuple[float, float] | None]:
+    """Return the RMSE of a version with its interval; of classes the log loss."""
+    if words.is_classified:
+        return live.mae, live.mae_interval
+    return live.rmse, live.rmse_interval
 
 
 def _run_of(known: Known, number: int | None) -> FamilyRun | None:

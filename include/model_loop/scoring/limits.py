@@ -62,7 +62,7 @@ def read_level(given: object) -> float:
 
 def limit_names(taken: Collection[str]) -> tuple[str, str, str]:
     """Return the names of limits and level beside columns, which may have the same names."""
-    return _free(LOWER, taken), _free(UPPER, taken), _free(LEVEL, taken)
+    return free_name(LOWER, taken), free_name(UPPER, taken), free_name(LEVEL, taken)
 
 
 def class_names(taken: Collection[str], *, several: bool) -> tuple[str, str]:
@@ -73,11 +73,12 @@ def class_names(taken: Collection[str], *, several: bool) -> tuple[str, str]:
     several
         Whether there are more than two classes, and thus sets.
     """
-    return _free(PROBABILITIES, taken), _free(CLASSES if several else THRESHOLD, taken)
+    return free_name(PROBABILITIES, taken), free_name(CLASSES if several else THRESHOLD, taken)
 
 
-def _free(name: str, taken: Collection[str]) -> str:
-    return _free(f"predicted_{name}", taken) if name in taken else name
+def free_name(name: str, taken: Collection[str]) -> str:
+    """Return a name beside columns, which may have the same: ``predicted_classes`` then."""
+    return free_name(f"predicted_{name}", taken) if name in taken else name
 
 
 def limits_of_rows(

@@ -12,12 +12,12 @@ from sqlalchemy import Engine, func, select
 from upath import UPath
 
 from model_loop.datasets.columns import Column
-from model_loop.datasets.dataset import Dataset, Target
+from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.datasets.stored import dataset_of_text
 from model_loop.objects.files import atomic_write
 from model_loop.scoring.answers import ACTUAL, PREDICTION, actual_name, answered
-from model_loop.scoring.limits import LABEL, limit_names
+from model_loop.scoring.limits import LABEL, free_name, limit_names
 from model_loop.serving.request_log.inputs import columns_of_their_own, read_inputs
 from model_loop.serving.request_log.queries import PROBABILITY, STORED, logged_rows
 from model_loop.serving.request_log.tables import ACTUAL_LABEL, LIMITS, OF_CLASSES, predictions
@@ -105,24 +105,25 @@ def _named(dataset: Dataset, logged: pd.DataFrame) -> pd.DataFrame:
     plain = logged.drop(columns=[*own, *STORED, *LIMITS, *further])
     limits = zip(limit_names(dataset.columns.fields), LIMITS, strict=True)
     shadow = f"shadow_{target.former or PREDICTION}"
-    return plain.assign(
+    named = {
         **_inputs(dataset, logged),
         **answered(target, logged["minutes"], logged["version"]),
-        at=pd.to_datetime(logged["at"], unit="s", utc=True),
-        shadow_version=logged["shadow_version"].astype("Int64"),
+        "at": pd.to_datetime(logged["at"], unit="s", utc=True),
+        "shadow_version": logged["shadow_version"].astype("Int64"),
         # A whole column may be unknown, which leaves it without a type.
-        **{
-            shadow: logged["shadow_minutes"].astype("float64"),
-            actual_name(target): logged["actual_minutes"].astype("float64"),
-            **{name: logged[stored].astype("float64") for name, stored in limits},
-            **(_of_classes(target, logged) if target.is_classified else {}),
-        },
-    )
+        shadow: logged["shadow_minutes"].astype("float64"),
+        actual_name(target): logged["actual_minutes"].astype("float64"),
+        **{name: logged[stored].astype("float64") for name, stored in limits},
+    }
+    if target.is_classified:
+        named |= _of_classes(dataset, logged)
+    return plain.assign(**named)
 
 
-def _of_classes(target: Target, logged: pd.DataFrame) -> dict[str, pd.Series[Any]]:
+def _of_classes(dataset: Dataset, logged: pd.DataFrame) -> dict[str, pd.Series[Any]]:
     """Return what is logged of classes: `prediction` and `actual` are labels, whole or texts."""
-    labels = target.classes.labels if target.classes else ()
+    taken, classes = dataset.columns.fields, dataset.target.classes
+    labels = classes.labels if classes else ()
     whole = bool(labels) and all(isinstance(label, int) for label in labels)
 
     def typed(name: str) -> pd.Series[Any]:
@@ -131,8 +132,8 @@ def _of_classes(target: Target, logged: pd.DataFrame) -> dict[str, pd.Series[Any
 
     return {
         PREDICTION: typed(LABEL),
-        PROBABILITY: logged["minutes"].astype("float64"),
-        **{name: logged[name].astype("string") for name in OF_CLASSES[1:]},
+        free_name(PROBABILITY, taken): logged["minutes"].astype("float64"),
+        **{free_name(name, taken): logged[name].astype("string") for name in OF_CLASSES[1:]},
         ACTUAL: typed(ACTUAL_LABEL),
     }
 

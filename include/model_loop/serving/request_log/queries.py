@@ -13,7 +13,7 @@ from model_loop.datasets.classes import Classes, Label
 from model_loop.datasets.dataset import Dataset
 from model_loop.errors import ModelLoopError
 from model_loop.scoring.answers import ACTUAL, PREDICTION, actual_name, answered
-from model_loop.scoring.limits import LABEL, limit_names
+from model_loop.scoring.limits import LABEL, free_name, limit_names
 from model_loop.serving.request_log.inputs import (
     columns_of_their_own,
     dataset_of_logged,
@@ -126,11 +126,14 @@ def _of_classes(dataset: Dataset, row: Mapping[str, Any]) -> dict[str, Any]:
         classes = dataset.target.classes
         return text if text is None or classes is None else native_label(classes, text)
 
-    said = {name: row[name] for name in OF_CLASSES[1:]}
+    taken, said = dataset.columns.fields, {name: row[name] for name in OF_CLASSES[1:]}
     return {
         PREDICTION: label(row[LABEL]),
-        PROBABILITY: row["minutes"],
-        **{name: text and msgspec.json.decode(text) for name, text in said.items()},
+        free_name(PROBABILITY, taken): row["minutes"],
+        **{
+            free_name(name, taken): text and msgspec.json.decode(text)
+            for name, text in said.items()
+        },
         ACTUAL: label(row[ACTUAL_LABEL]),
     }
 

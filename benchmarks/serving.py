@@ -53,7 +53,10 @@ from model_loop.intervals.calibrated import Intervals
 from model_loop.intervals.residuals import Residuals
 from model_loop.models.calibrating import intervals_of
 from model_loop.models.catalogue import get_family
+from model_loop.models.classification.decision import Decision
+from model_loop.models.classification.finishing import finish_classifier
 from model_loop.models.estimators import make_booster
+from model_loop.models.outcomes import learned_target, predict_outcomes
 from model_loop.models.search import SearchRequest
 from model_loop.serving.http.server import make_app, serve, token_file
 from model_loop.settings import get_settings
@@ -85,11 +88,27 @@ async def nothing() -> dict[str, str]:
 
 def fit(training_set: TrainingSet, rounds: int) -> Pipeline:
     """A model."""
-    family = get_family("xgboost")
+    target = training_set.dataset.target
+    family = get_family("xgboost", target.kind)
     splits = training_set.layout_for(family.layout)
-    booster = make_booster(family, SETTINGS, SearchRequest(), rounds=rounds)
-    booster.fit(splits.train_validation, training_set.train_validation_target)
+    booster = make_booster(family, SETTINGS, SearchRequest(), rounds=rounds, target=target)
+    learned = learned_target(training_set.train_validation_target, target)
+    booster.fit(splits.train_validation, learned)
     return Pipeline([("encode", splits.encoder), ("estimate", booster)])
+
+
+def finished(model: Pipeline, training_set: TrainingSet) -> tuple[Pipeline, Decision | None]:
+    """A classifier with calibration and threshold, as training finishes it; others as they are."""
+    target, held = training_set.dataset.target, training_set.calibration_rows
+    if not target.is_classified:
+        return model, None
+    assert held is not None
+    predicted = predict_outcomes(model, held[[*training_set.recipe.columns]], target)
+    actual = held[target.name].to_numpy(np.float64)
+    residuals = Residuals("calibration", actual, predicted, (), "")
+    return finish_classifier(
+        model, residuals, training_set, get_family("xgboost", target.kind).layout
+    )
 
 
 @contextlib.contextmanager
@@ -235,15 +254,16 @@ def measure_dataset(file: Path) -> None:
         (Path(place) / f"{dataset.name}.toml").write_text(file.read_text())
         moment = dataset.recipe(recipe).moment
         promoter = Promoter(Tracker(tracking, "promotion"), variant.key, moment)
+        model, decision = finished(fit(training_set, ROUNDS), training_set)
         register_model(
             promoter.tracker,
             promoter.tracker.open_run("benchmark/dataset", "model", {}),
-            fit(training_set, ROUNDS),
+            model,
             name=promoter.name,
             example=training_set.example_rows,
             tags={"moment": moment, "recipe": recipe},
             dataset=training_set.dataset,
-            beside=Beside(training_set.learned),
+            beside=Beside(training_set.learned, decision=decision),
         )
         promoter.act(Action("promote", variant.key, 1), f"promote/{uuid.uuid4()}")
         rows = training_set.test_rows[list(dataset.recipe(recipe).columns)]

@@ -244,7 +244,7 @@ KNOWN: Mapping[str, Table] = {
     "serving declared": Table(
         tuple(
             row
-            for name in ("bikes", "flights")
+            for name in ("bikes", "flights", "diabetes")
             for row in (f"/{name}/predict", f"mlflow models serve, {name}")
         ),
         ("answers, requests/s", "p50, ms", "p99, ms", "/predict is faster, times"),

@@ -27,7 +27,6 @@ from model_loop.monitoring.windows import (
     declarations_within,
     read_request_log,
 )
-from model_loop.partitions.labels import label_texts
 from model_loop.scoring.answers import IDENTIFIER
 from model_loop.serving.request_log.queries import note_feedback
 from model_loop.tables.raw import read_raw

@@ -148,7 +148,8 @@ def leak_findings(
     related = {name for relation in found.relations for name in relation.columns}
     for name, reason in found.by_name.items():
         if name not in related and name not in without:
-            message = f"{_sentence(reason)}."
+            # A name stays as it is, also at the beginning.
+            message = f"{reason if reason.startswith(name) else _sentence(reason)}."
             yield Finding("leak_suspected", name, WHOLE, "warning", message, _LATER)
     if not {*found.ranked} <= {*settled}:
         columns = tuple(

@@ -11,13 +11,14 @@ from rich.console import Console
 
 from model_loop.datasets.declaration import read_declaration
 from model_loop.datasets.registration import add_dataset
-from model_loop.datasets.registry import dataset_names
+from model_loop.datasets.registry import dataset_names, get_dataset
 from model_loop.errors import InvalidInputError
 from model_loop.local.stack import LocalStack
 from model_loop.local.start import ensure_up
 
-#: Families where none are named: the quickest ones of each kind.
+#: Families where none are named, of a number and of a class: the quickest ones of each kind.
 _FAMILIES = ("linear_model.Lasso", "xgboost")
+_CLASSIFIERS = ("linear_model.LogisticRegression", "xgboost")
 
 
 def run_dataset(
@@ -51,10 +52,11 @@ def run_dataset(
     """
     name = _known(given, stack)
     ensure_up(stack, console)
+    usual = _CLASSIFIERS if get_dataset(name).target.is_classified else _FAMILIES
     command = [
         str(Path(sys.executable).with_name("model-loop")),
         *("run", name, "--evaluations", str(evaluations)),
-        *(word for family in families or _FAMILIES for word in ("--models", family)),
+        *(word for family in families or usual for word in ("--models", family)),
     ]
     return subprocess.run(command, env=stack.environment(), check=False).returncode  # noqa: S603 - our own command
 

@@ -9,7 +9,8 @@ import pytest
 
 from model_loop.datasets.changes import changes_between
 from model_loop.datasets.datapackage import from_datapackage, to_datapackage
-from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declaration import parse_declaration, read_declaration
+from model_loop.datasets.registry import datasets_folder
 from model_loop.drafting.text import toml_of
 from model_loop.errors import InvalidInputError
 
@@ -66,6 +67,14 @@ def test_a_declaration_comes_back_as_it_was() -> None:
     assert changes_between(declaration, again) == ()
     written = toml_of(again.model_dump(mode="json", exclude_defaults=True))
     assert changes_between(declaration, parse_declaration(written, "again.toml")) == ()
+
+
+@pytest.mark.parametrize("name", ["diabetes", "late"])
+def test_a_declaration_of_classes_comes_back_as_it_was(name: str) -> None:
+    """With its task, and the columns that are reported by group."""
+    declaration = read_declaration(datasets_folder() / f"{name}.toml")
+    text = json.dumps(to_datapackage(declaration))
+    assert from_datapackage(text, "datapackage.json", None) == declaration
 
 
 def test_the_package_has_the_words_of_frictionless() -> None:

@@ -238,6 +238,34 @@ def test_classes_that_a_condition_tells_apart_are_checked_as_yes_and_no(tmp_path
         checked(frame, text.replace("> 30", "> -300"), tmp_path)
 
 
+def test_the_positive_class_is_asked_for_with_its_share(tmp_path: Path) -> None:
+    """The default is the guess; an empty line takes it, and the other label is analysed anew."""
+    path = tmp_path / "asked.csv"
+    of_target(["no", "no", "yes"] * 200).to_csv(path, index=False)
+    read, analysis = analyse([str(path)], "y", folder=tmp_path)
+    asked = {each.field: each for each in questions(read, analysis, DraftAnswers())}
+    question = asked["positive_class"]
+    assert (question.default, question.option) == ("yes", "--positive-class")
+    assert "no (66.7%) or yes (33.3%)" in question.text
+    assert question.answered(DraftAnswers(), "").positive_class == "yes"
+    given = question.answered(DraftAnswers(), "no")
+    again = with_answers(analysis, given)
+    assert again.positive is not None
+    assert (again.positive.label, again.positive.rows) == ("no", 400)
+    assert "positive_class" not in {each.field for each in questions(read, again, given)}
+
+
+def test_some_patients_that_come_again_stay_together(tmp_path: Path) -> None:
+    """Few as they are: an id of patients of which none comes again splits nothing."""
+    ids = np.random.default_rng(0).permutation(np.arange(1_000_000, 1_000_600) * 7)
+    frame = of_target(["yes", "no"] * 300, PatientID=ids)
+    assert drafted(frame, tmp_path)[1].split.group_on is None
+    frame.loc[:19, "PatientID"] = frame.loc[20:39, "PatientID"].to_numpy()
+    made, declaration = drafted(frame, tmp_path)
+    assert declaration.split.group_on == "PatientID"
+    assert ("repeated_entities", "PatientID") in codes(made)
+
+
 def test_a_report_by_group_needs_a_column_that_forms_groups(tmp_path: Path) -> None:
     """One that the files have, of the right type, and not the target."""
     frame = of_target(["yes", "no"] * 300, shop=["a", "b", "c"] * 200, word=range(600))

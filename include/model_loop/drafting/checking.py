@@ -101,7 +101,7 @@ def check_dataset(declaration: Declaration, files: Sequence[str]) -> CheckedData
         *_about_constraints(declaration, table.frame),
         *_about_rules(declaration, table.frame),
         *about_task,
-        *_about_groups(declaration, table.frame),
+        *_about_groups(declaration),
         *about_target(analysis),
         *about_rows(analysis, declaration.split.group_on, analysis.table.columns.get(time or "")),
         *(each for each in about_columns(analysis) if each.code not in _DECLARED),
@@ -191,21 +191,15 @@ def _about_task(declaration: Declaration, frame: pd.DataFrame) -> Iterator[Findi
         )  # fmt: skip
 
 
-def _about_groups(declaration: Declaration, frame: pd.DataFrame) -> Iterator[Finding]:
+def _about_groups(declaration: Declaration) -> Iterator[Finding]:
     """Yield marks of group_report on columns by which rows cannot be told apart."""
     for name, column in declaration.columns.items():
-        if not column.group_report:
-            continue
-        key = f"columns.{name}.group_report"
-        if name not in frame:
+        is_target = name == declaration.target
+        if column.group_report and (is_target or column.type in _NO_GROUPS):
+            kind = "the target" if is_target else f"of the type {column.type}"
             yield _found(
-                "unknown_column", name, f"{key} is of a column that the files do not have.",
-                nearest(name, map(str, frame.columns)), "refused",
-            )  # fmt: skip
-        elif name == declaration.target or column.type in _NO_GROUPS:
-            kind = "the target" if name == declaration.target else f"of the type {column.type}"
-            yield _found(
-                "group_report", name, f"{key} is true, and {name} is {kind}: it forms no groups.",
+                "group_report", name,
+                f"columns.{name}.group_report is true, and {name} is {kind}: it forms no groups.",
                 "Mark a category, a number or a column of yes and no.", "refused",
             )  # fmt: skip
 

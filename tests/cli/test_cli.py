@@ -278,6 +278,26 @@ def test_bad_files(spoil: Callable[[Path], object], message: str, tmp_path: Path
         (("train", "--max-evaluations", "-3"), "max_evaluations = -3 is out of bounds"),
         (("tune", "--search-algorithm", "guess"), "guess"),
         (("tune", "--random-state", "4294967296"), "random_state = 4294967296 is out of bounds"),
+        (
+            ("tune", "--dataset", "diabetes", "--primary-metric", "rmse"),
+            "Primary metric 'rmse' is of numbers, and the target Diabetic is of classes",
+        ),
+        (
+            ("train", "--primary-metric", "roc_auc"),
+            "Primary metric 'roc_auc' is of classes, and the target duration is of numbers",
+        ),
+        (
+            ("run", "diabetes", "--primary-metric", "mae"),
+            "Primary metric 'mae' is of numbers, and the target Diabetic is of classes",
+        ),
+        (
+            ("tune", "--dataset", "diabetes", "--model", "linear_model.Lasso"),
+            "Model family 'linear_model.Lasso' learns numbers, and the target is a class",
+        ),
+        (
+            ("run", "bikes", "--models", "svm.LinearSVC"),
+            "Model family 'svm.LinearSVC' learns classes, and the target is a number",
+        ),
         (("sample", "months", "--trips", "0"), "trips = 0 is out of bounds"),
         (("prepare", "--nonsense"), "Unknown option"),
         (

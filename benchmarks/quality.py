@@ -7,7 +7,8 @@ Trips are measured by default: XGBoost of ours, FLAML (Wang et al., 2021) with a
 it has, and a random search of scikit-learn's `StackingRegressor` over forests and histogram
 boosting. Months come from MODEL_LOOP_TLC_FOLDER (green 2024-01 to 2024-03), or are generated. Names
 of recipes on the command line restrict it to those. Names or files of datasets measure these
-instead, ours and FLAML alone. Errors of these two are means of three seeds.
+instead, ours and FLAML alone: RMSE of numbers, log loss and ROC AUC of classes. Errors of these two
+are means of three seeds.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ from sklearn.linear_model import RidgeCV
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import datasets_folder
 from model_loop.models.catalogue import XGBOOST
-from model_loop.models.search import SearchRequest
+from model_loop.models.class_metrics import ClassMetrics
+from model_loop.models.evaluation import measure_outcomes
+from model_loop.models.outcomes import by_code
+from model_loop.models.search import Metrics, SearchRequest
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
 from model_loop.training_set.matrices import Targets
@@ -52,7 +56,7 @@ EVALUATIONS = 20
 SEED, SEEDS = 42, (1, 2, 3)
 THREADS = 2
 #: Those that come with the package.
-TABLES = ("bikes", "flights")
+TABLES = ("bikes", "flights", "diabetes", "late")
 
 
 def main() -> None:
@@ -69,7 +73,7 @@ def trips(recipes: list[str]) -> None:
     print("| Recipe | ours | FLAML | stacking, one seed | each had |")
     print("| --- | --- | --- | --- | --- |")
     for recipe in recipes:
-        own, theirs, seconds = compared(functools.partial(build, recipe))
+        (own, _), (theirs, _), seconds = compared(functools.partial(build, recipe))
         found = [own, theirs, stacking(build(recipe, SEED), seconds)]
         names = ("ours, min", "FLAML, min", "stacking, min")
         kept = {**dict(zip(names, found, strict=True)), "each had, s": seconds}
@@ -78,7 +82,11 @@ def trips(recipes: list[str]) -> None:
         print(f"| `{recipe}` | {cells} | {seconds:.0f} s |", flush=True)
 
 
-def compared(made: Callable[[int], TrainingSet]) -> tuple[float, float, float]:
+#: RMSE of numbers and nothing more; log loss and ROC AUC of classes.
+Errors = tuple[float, float]
+
+
+def compared(made: Callable[[int], TrainingSet]) -> tuple[Errors, Errors, float]:
     """Mean test errors of ours and of FLAML over the seeds, and the mean seconds that each had.
 
     They take turns, so that other processes of the machine slow both.
@@ -91,11 +99,11 @@ def compared(made: Callable[[int], TrainingSet]) -> tuple[float, float, float]:
     runs = []
     for seed in SEEDS:
         training_set = made(seed)
-        rmse, seconds = ours(training_set, seed)
-        runs.append((rmse, flaml(training_set, seconds, seed), seconds))
+        own, seconds = ours(training_set, seed)
+        runs.append((*own, *flaml(training_set, seconds, seed), seconds))
         print(f"seed {seed}: {runs[-1]}", file=sys.stderr, flush=True)
-    own, theirs, seconds = np.array(runs).mean(axis=0).tolist()
-    return own, theirs, seconds
+    error, auc, their_error, their_auc, seconds = np.array(runs).mean(axis=0).tolist()
+    return (error, auc), (their_error, their_auc), seconds
 
 
 def build(recipe: str, seed: int) -> TrainingSet:
@@ -116,28 +124,39 @@ def tables(named: list[str]) -> None:
         path = datasets_folder() / f"{name}.toml" if name in TABLES else Path(name)
         declaration = completed(path)
         for recipe in dataset_of(declaration).recipes:
-            own, theirs, seconds = compared(
+            (own, auc), (theirs, their_auc), seconds = compared(
                 functools.partial(table_training_set, declaration, recipe, SHARES)
             )
             row, worse = f"{declaration.name}, {recipe}", own / theirs - 1
+            kept = {"ours": own, "FLAML": theirs, "ours is higher, %": 100 * worse}
+            cells = (f"{own:.4g}", f"{theirs:.4g}", f"{worse:+.1%}")
+            if declaration.task.kind != "regression":
+                kept |= {"ours, ROC AUC": auc, "FLAML, ROC AUC": their_auc}
+                cells = (f"{own:.4f}, {auc:.4f}", f"{theirs:.4f}, {their_auc:.4f}", cells[-1])
             if name in TABLES:
-                kept = {"ours": own, "FLAML": theirs, "ours is higher, %": 100 * worse}
                 record("quality of tables", row, {**kept, "each had, s": seconds})
-            cells = (f"{own:.2f}", f"{theirs:.2f}", f"{worse:+.1%}")
             print(f"| {row} | {' | '.join(cells)} | {seconds:.0f} s |", flush=True)
 
 
-def ours(training_set: TrainingSet, seed: int) -> tuple[float, float]:
-    """Test RMSE of XGBoost, and the seconds of its search and last fit."""
+def ours(training_set: TrainingSet, seed: int) -> tuple[Errors, float]:
+    """Test errors of XGBoost, and the seconds of its search and last fit."""
     request = SearchRequest(max_evaluations=EVALUATIONS, random_state=seed, threads=THREADS)
+    request = request.for_target(training_set.target)
     trained = train(tune(XGBOOST, training_set, request), training_set, request)
     assert trained.test is not None
-    return trained.test.rmse, trained.tuned.seconds + trained.seconds
+    return errors_of(trained.test), trained.tuned.seconds + trained.seconds
 
 
-def flaml(training_set: TrainingSet, seconds: float, seed: int) -> float:
-    """Test RMSE of the best model that FLAML finds, fitted again on train and validation."""
-    dense = training_set.layouts["dense"]
+def errors_of(metrics: Metrics) -> Errors:
+    """RMSE of numbers; log loss and ROC AUC of classes."""
+    if isinstance(metrics, ClassMetrics):
+        return metrics.log_loss, metrics.roc_auc
+    return metrics.rmse, float("nan")
+
+
+def flaml(training_set: TrainingSet, seconds: float, seed: int) -> Errors:
+    """Test errors of the best model that FLAML finds, fitted again on train and validation."""
+    dense, target = training_set.layouts["dense"], training_set.target
     search = AutoML()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -146,8 +165,8 @@ def flaml(training_set: TrainingSet, seconds: float, seed: int) -> float:
             training_set.train_target,
             X_val=dense.validation,
             y_val=training_set.validation_target,
-            task="regression",
-            metric="rmse",
+            task=target.kind,
+            metric=target.main_metric,
             time_budget=seconds,
             n_jobs=THREADS,
             seed=seed,
@@ -155,9 +174,13 @@ def flaml(training_set: TrainingSet, seconds: float, seed: int) -> float:
             verbose=0,
         )
     # It keeps the encoding of the train part, in which it has chosen.
-    return error(
-        search.predict(features_of_test(training_set, final=False)), training_set.test_target
-    )
+    features = features_of_test(training_set, final=False)
+    if target.is_classified:
+        probabilities = search.predict_proba(features)
+        predicted = by_code(probabilities, search.classes_, target.labels)
+    else:
+        predicted = search.predict(features)
+    return errors_of(measure_outcomes(training_set.test_target, predicted, target))
 
 
 def stacking(training_set: TrainingSet, seconds: float) -> float:

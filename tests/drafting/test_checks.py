@@ -53,6 +53,8 @@ def test_entities_that_come_several_times_are_asked_for(tmp_path: Path) -> None:
     for name in ("patient", "Kundennr", "machine_id", "顧客"):
         column, declaration = repeated(tmp_path, {name: words})
         assert (column, declaration.split.group_on) == (name, name)
+        # No value of it is in two parts: as a feature it would be noise.
+        assert declaration.columns[name].type == "id"
     column, declaration = repeated(tmp_path, {"Filialnr": words})
     assert (column, declaration.split.group_on) == ("Filialnr", None)
     settled = np.random.default_rng(0).integers(0, 9, N // 8)[codes_of]

@@ -289,6 +289,9 @@ def test_reasons_that_cannot_be_given_are_refused(
     unknown = asked(server, "?explain=yes")
     assert unknown.status_code == 422
     assert "explain=yes" in unknown.text
+    passed_over = asked(server, "?level=80")
+    assert passed_over.status_code == 422
+    assert "'level' in the address is not read there" in passed_over.text
     many = asked(server, "?explain=true", {"inputs": [TRIP] * (EXPLAINED_ROWS + 1)})
     assert many.status_code == 413
     assert f"more than {EXPLAINED_ROWS} rows" in many.text

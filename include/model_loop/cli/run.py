@@ -304,13 +304,23 @@ def _learned(run: dict[str, Any], unit: str) -> str:
             f"{best['family']} has a {metric_title(metric)} of {_number(own)} on "
             f"{run['rows']['test']:,} test rows that no model has seen: {share:.0%} "
             f"{'less' if own < other else 'more'} than the best rule without a model, {name}, with "
-            f"{_number(other)}. Its answer is right in {best['test_accuracy']:.1%} of them, and "
-            f"that of the rule in {run['compared_with'][name]['test_accuracy']:.1%}."
+            f"{_number(other)}. {_at_threshold(best, run)}"
         )
     return (
         f"{best['family']} is off by {_number(own)}{in_unit} (RMSE on {run['rows']['test']:,} test "
         f"rows that no model has seen): {share:.0%} {'less' if own < other else 'more'} than the "
         f"best rule without a model, {name}, with {_number(other)}."
+    )
+
+
+def _at_threshold(best: dict[str, Any], run: dict[str, Any]) -> str:
+    """Say in a sentence how often the answers of a classifier are right."""
+    positive = run["positive"]
+    if positive is None:
+        return f"Its likeliest class is the right one in {best['test_accuracy']:.1%} of them."
+    return (
+        f"At its threshold it finds {best['test_recall']:.1%} of those that are {positive}, and "
+        f"{best['test_precision']:.1%} of those that it calls so are."
     )
 
 

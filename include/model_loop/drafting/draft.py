@@ -319,14 +319,19 @@ class _Drafting:
             ),
         }
 
+    @property
+    def _group(self) -> ColumnValues | None:
+        """Column of the entities whose rows stay together; None where the split has none."""
+        repeated = self.analysis.repeated
+        anew = self.time is None and repeated is not None and repeated.anew
+        grouped = not self.answers.shuffle and (anew or self.answers.group_on)
+        return self.entity if grouped else None
+
     def _split(self) -> dict[str, tuple[Value, str]]:
         if self.answers.shuffle:
             return {"shuffle": (True, "rows are split at random, as was declared")}
-        repeated = self.analysis.repeated
-        anew = self.time is None and repeated is not None and repeated.anew
-        grouped = self.entity is not None and (anew or self.answers.group_on)
-        if grouped and self.entity is not None:
-            return {"group_on": (self.entity.name, "rows of the same entity stay together")}
+        if self._group is not None:
+            return {"group_on": (self._group.name, "rows of the same entity stay together")}
         if self.time is not None:
             return {"time_on": (self.time.name, "the latest rows judge")}
         return {}
@@ -335,6 +340,9 @@ class _Drafting:
         keys: dict[str, Value] = {"type": column.kind}
         comments = [_described(column)]
         name = column.name
+        if column is self._group:
+            # No value of it is in two parts, so that nothing can be learned from it.
+            return DraftedColumn(name, {"type": "id"}, tuple(comments))
         if name in self.suspicions.scores:
             ranked, score = self.suspicions.ranked, self.suspicions.scores[name]
             asked = OPEN if name in self.open_columns else REQUEST

@@ -401,6 +401,7 @@ def _described(training_set: TrainingSet) -> dict[str, Any]:
     }
     return {
         "variant": training_set.variant,
+        "positive": classes.positive if (classes := training_set.target.classes) else None,
         "rows": parts,
         "split": training_set.request.split.in_words,
         "chosen_by": training_set.chosen_by,

@@ -185,7 +185,7 @@ def register_family(
     result = {
         "family": family.name,
         "loss": request.loss(tuned.validation),
-        **_shown(trained),
+        **_shown(trained, training_set.dataset.target),
         "naive_test": asdict(trained.evaluation.naive) if trained.evaluation else None,
         "evaluations": len(tuned.trials),
         "seconds": round(tuned.seconds + trained.seconds, 3),
@@ -201,19 +201,28 @@ def register_family(
 
 #: Metrics that results show, by the kind of the target; the first is the one that ranks.
 SHOWN_METRICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"regression": ("rmse", "mae"), "classes": ("log_loss", "roc_auc", "accuracy")}
+    {
+        "regression": ("rmse", "mae"),
+        # With few rows of a class, accuracy is high whatever a model knows.
+        "binary": ("log_loss", "roc_auc", "average_precision"),
+        "multiclass": ("log_loss", "roc_auc", "balanced_accuracy"),
+    }
 )
 
 
 def shown_metrics(target: Target) -> tuple[str, ...]:
     """Return the names of the metrics that results of a target show, the main one first."""
-    return SHOWN_METRICS["classes" if target.is_classified else "regression"]
+    return SHOWN_METRICS[target.kind]
 
 
-def _shown(trained: TrainedModel) -> dict[str, float | None]:
-    """Return the metrics that a result shows: ``validation_rmse``, ``test_rmse`` and so on."""
+def _shown(trained: TrainedModel, target: Target) -> dict[str, float | None]:
+    """Return the metrics that a result shows: ``validation_rmse``, ``test_rmse`` and so on.
+
+    Those of classes at the threshold are among them, for sentences.
+    """
     validation, test = trained.tuned.validation, trained.test
-    names = SHOWN_METRICS["classes" if isinstance(validation, ClassMetrics) else "regression"]
+    decided = ("accuracy", "precision", "recall") if target.is_classified else ()
+    names = (*shown_metrics(target), *decided)
     return {
         f"{part}_{name}": None if metrics is None else getattr(metrics, name)
         for part, metrics in (("validation", validation), ("test", test))

@@ -280,9 +280,18 @@ def read_explain(query: bytes) -> bool:
     Raises
     ------
     RequestRefusedError
-        If its value is neither true nor false (422).
+        If its value is neither true nor false, or the address holds anything else, which would be
+        passed over without a word (422).
     """
-    given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get(EXPLAIN, ["false"])[-1]
+    values = parse_qs(query.decode("latin-1"), keep_blank_values=True)
+    if strange := [name for name in values if name != EXPLAIN]:
+        raise RequestRefusedError(
+            422,
+            f"{strange[0][:20]!r} in the address",
+            "is not read there",
+            f"Give it in the body of the request; the address takes {EXPLAIN} alone.",
+        )
+    given = values.get(EXPLAIN, ["false"])[-1]
     if given not in {"true", "false"}:
         raise RequestRefusedError(
             422, f"{EXPLAIN}={given[:20]}", "is neither true nor false", f"Give {EXPLAIN}=true."

@@ -101,17 +101,20 @@ def classified() -> dict[str, Any]:
     rule = "share by the hour of the hour of the scheduled departure from one of three airports"
     scores = {"validation_log_loss": 0.4472, "test_roc_auc": 0.8607}
     return {
-        "metrics": ["log_loss", "roc_auc", "accuracy"],
+        "metrics": ["log_loss", "roc_auc", "average_precision"],
+        "positive": "yes",
         "families": [
             {
                 "family": "ensemble.RandomForestClassifier",
                 "version": 1,
                 "test_log_loss": 0.2,
-                "test_accuracy": 0.9,
+                "test_average_precision": 0.9,
+                "test_recall": 0.7,
+                "test_precision": 0.8,
                 **scores,
             }
         ],
-        "compared_with": {rule: {"test_log_loss": 0.4, "test_accuracy": 0.75, **scores}},
+        "compared_with": {rule: {"test_log_loss": 0.4, "test_average_precision": 0.75, **scores}},
         "variant": "late",
         "recipe": "sent",
         "moment": "sent",
@@ -133,10 +136,10 @@ def test_classes_are_shown_by_log_loss(
     monkeypatch.setenv("COLUMNS", "80")
     _print_run(classified(), {"unit": "", "target": "late"})
     shown = capsys.readouterr().out
-    for text in ("log loss", "ROC AUC", "accuracy", "0.4472", "0.2", "0.8607", "0.9", "0.75"):
+    for text in ("log loss", "ROC AUC", "average", "0.4472", "0.2", "0.8607", "0.9", "0.75"):
         assert text in shown
     assert "…" not in shown
     words = " ".join(shown.split())
     assert "has a log loss of 0.2 on 40 test rows that no model has seen: 50% less" in words
-    assert "Its answer is right in 90.0% of them, and that of the rule in 75.0%." in words
+    assert "it finds 70.0% of those that are yes, and 80.0% of those that it calls so are" in words
     assert "Champion at the moment sent: version 1" in words

@@ -36,6 +36,8 @@ Several = Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)]
 EVALUATIONS = 20
 #: Seconds until a tracking server that does not answer is taken for none.
 _PATIENCE = 3.0
+#: Characters of a heading beyond which it takes two lines.
+_LONG_HEADING = 12
 #: Findings that the last screen has room for.
 _MOST_SHOWN = 5
 
@@ -274,7 +276,9 @@ def _print_run(run: dict[str, Any], result: dict[str, Any]) -> None:
     # Names of several metrics have room below each other.
     between = " " if _metric(run) == "rmse" else "\n"
     for part, metric in shown:
-        table.add_column(f"{part}{between}{metric_title(metric)}", justify="right", no_wrap=True)
+        title = metric_title(metric)
+        title = title.replace(" ", between) if len(title) > _LONG_HEADING else title
+        table.add_column(f"{part}{between}{title}", justify="right", no_wrap=True)
     rows = [(family["family"], family) for family in run["families"]]
     for name, found in (*rows, *run["compared_with"].items()):
         table.add_row(name, *(_number(found.get(f"{part}_{metric}")) for part, metric in shown))

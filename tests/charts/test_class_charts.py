@@ -16,6 +16,7 @@ from model_loop.charts.chart import Chart
 from model_loop.charts.class_numbers import MOST_CLASSES, THRESHOLDS, class_numbers
 from model_loop.charts.classes import class_charts
 from model_loop.charts.document import document
+from model_loop.charts.explanations import feature_name
 from model_loop.charts.groups import FEW, group_charts, group_table
 from model_loop.charts.words import Words
 from model_loop.datasets.classes import Classes
@@ -219,6 +220,14 @@ def test_slices_have_their_scores() -> None:
 def test_a_run_without_numbers_has_empty_charts() -> None:
     """It has not ended."""
     assert not any(chart.table.rows for chart in class_charts({}, WORDS))
+
+
+def test_means_of_classes_are_named_by_their_labels() -> None:
+    """Of several classes; a column whose own name ends in a number keeps it otherwise."""
+    assert feature_name("mean__island_2.0", ("a", "b", "c")) == "share of c by island"
+    assert feature_name("mean__floor_7", ("a", "b", "c")) == "mean by floor_7"
+    assert feature_name("mean__floor_1", ("no", "yes")) == "mean by floor_1"
+    assert feature_name("category__floor_1", ("a", "b", "c")) == "floor_1"
 
 
 def groups() -> list[dict[str, Any]]:

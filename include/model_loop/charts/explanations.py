@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,8 @@ UNTOLD = Empty(
 #: Steps of encoders of declared tables, and the columns that say where values were missing.
 _STEPS = frozenset({"number", "category", "yes_no", "mean", "time"})
 _MISSING = "missingindicator_"
+#: Code of a class at the end of the name of its mean.
+_CODE, _TWO = re.compile(r"_(\d+)(?:\.0)?$"), 2
 _NO_TREES = Empty("SHAP values are kept of models that are made of trees.", "xgboost_training")
 
 
@@ -88,17 +91,30 @@ def _permutation(numbers: Mapping[str, Any] | None, words: Words) -> Chart:
 
 def _shap(numbers: Mapping[str, Any] | None) -> Mapping[str, Any]:
     found = (numbers or {}).get("shap")
-    return {**found, "columns": [*map(feature_name, found["columns"])]} if found else {}
+    classes = ((numbers or {}).get("test") or {}).get("classes", ())
+    names = [feature_name(column, classes) for column in found["columns"]] if found else []
+    return {**found, "columns": names} if found else {}
 
 
-def feature_name(column: str) -> str:
-    """Return the name of an encoded column without the names of the encoder's steps."""
+def feature_name(column: str, classes: Sequence[str] = ()) -> str:
+    """Return the name of an encoded column without the names of the encoder's steps.
+
+    Parameters
+    ----------
+    classes
+        Labels by their codes: of several, there is a mean of each.
+    """
     step, between, name = column.partition("__")
     if not between or step not in _STEPS:
         return column
     if name.startswith(_MISSING):
         return f"missing {name.removeprefix(_MISSING)}"
-    return f"mean by {name}" if step == "mean" else name
+    if step != "mean":
+        return name
+    of_class = _CODE.search(name)
+    if len(classes) > _TWO and of_class and int(of_class[1]) < len(classes):
+        return f"share of {classes[int(of_class[1])]} by {name[: of_class.start()]}"
+    return f"mean by {name}"
 
 
 def _shap_empty(numbers: Mapping[str, Any] | None) -> Empty:

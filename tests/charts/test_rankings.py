@@ -66,6 +66,12 @@ def test_corners_alone_are_kept() -> None:
     x, y = Ranking.of(positive, np.array([0.9, 0.8, 0.7, 0.6, 0.5])).roc()
     assert x.tolist() == [0, 0, 1, 1]
     assert y.tolist() == pytest.approx([0, 2 / 3, 2 / 3, 1])
+    # Scores of both classes together turn it, though as many positive rows are added each time.
+    ranking = Ranking.of(
+        np.array([True, True, False, False, True, False]),
+        np.array([0.9, 0.8, 0.8, 0.8, 0.7, 0.7]),
+    )
+    assert ranking.roc()[0].tolist() == pytest.approx([0, 0, 2 / 3, 1])
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.25, 0.3, 1.0, 1.5])

@@ -132,6 +132,8 @@ def test_numbers_are_those_of_the_evaluation(
     """Areas, counts and slices agree with the metrics; each partition has its classes."""
     assert trained.evaluation is not None
     metrics = trained.evaluation.metrics
+    assert trained.decision is not None
+    assert test_numbers["threshold"] == trained.decision.threshold
     (curve,) = test_numbers["curves"]
     assert curve["area"] == pytest.approx(metrics.roc_auc, abs=1e-4)
     assert curve["average_precision"] == pytest.approx(metrics.average_precision, abs=1e-4)

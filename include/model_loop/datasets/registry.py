@@ -172,7 +172,13 @@ def sound_datasets() -> Iterator[Dataset]:
         try:
             yield get_dataset(name)
         except ModelLoopError as error:
-            logger.warning("The dataset %s is left out: %s", name, error)
+            _warn_once(name, str(error))
+
+
+@functools.lru_cache(maxsize=1_000)
+def _warn_once(name: str, problem: str) -> None:
+    """Name a broken dataset in the log, however often datasets are looked through."""
+    logger.warning("The dataset %s is left out: %s", name, problem)
 
 
 def dataset_packages() -> tuple[str, ...]:

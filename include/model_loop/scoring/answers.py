@@ -280,7 +280,8 @@ def class_in_words(classes: Classes, answered: Mapping[str, Any]) -> str:
         )
     others = ""
     if (held := answered.get(CLASSES)) is not None:
-        others = f"; at {answered[LEVEL]:g} % one of {', '.join(map(str, held))}"
+        alone = "no other class" if len(held) == 1 else f"one of {', '.join(map(str, held))}"
+        others = f"; at {answered[LEVEL]:g} % {alone}"
     return f"{label} ({_percent(probabilities[str(label)])}{others})"
 
 

@@ -61,6 +61,7 @@ STACKS = {
     "tests/integration/test_maintenance.py": "a run of a minute",
     "tests/integration/test_monitoring.py": "a retraining on drift, on a stack of its own",
     "tests/integration/test_months.py": "backfills",
+    "tests/integration/test_patients.py": "the loop of a table of classes",
     "tests/integration/test_promotion.py": "approvals that are waited for",
     "tests/integration/test_retraining.py": "five retrainings on a stack of its own",
     "tests/integration/test_scoring.py": "batches",

@@ -117,3 +117,14 @@ def test_a_class_of_the_future_is_refused(tmp_path: Path) -> None:
     task = '[task]\nkind = "multiclass"\n[time]\ncolumn = "at"\n[split]\ntime_on = "at"\n'
     with pytest.raises(ContractError, match=r"no row has that is learned from: new \(10\)"):
         prepared(tmp_path, rows, task)
+
+
+@pytest.mark.parametrize("positive", ['"yes"', "true", "1", '"Yes"'])
+def test_a_target_of_yes_and_no_is_one_and_zero(positive: str, tmp_path: Path) -> None:
+    """Whatever the file writes, and however the declaration names yes."""
+    task = f'[task]\nkind = "binary"\npositive_class = {positive}\n[columns.y]\ntype = "yes_no"\n'
+    found = prepared(tmp_path, table(), task)
+    classes = found.target.labels
+    assert (classes.labels, classes.positive) == ((0, 1), 1)
+    assert np.array_equal(found.test_target, (found.test_rows["x"] >= 0.5).to_numpy(dtype=float))
+    assert [classes.code(each) for each in (True, "yes", 1, "1", False, "no")] == [1, 1, 1, 1, 0, 0]

@@ -81,7 +81,10 @@ class Classes:
         InvalidInputError
             If no class has it.
         """
-        code = self.codes.get(text_of_label(value))
+        text = text_of_label(value)
+        if text not in self.codes and {*self.codes} == {"0", "1"}:
+            text = yes_as_number(text)
+        code = self.codes.get(text)
         if code is None:
             raise InvalidInputError(f"Class {value!r}", "is unknown", self.remedy)
         return code
@@ -113,6 +116,11 @@ def text_of_label(value: Any) -> str:  # noqa: ANN401 - a value of a frame, a fi
     if type(value).__name__ in {"bool", "bool_"}:
         return "true" if value else "false"
     return str(value).strip()
+
+
+def yes_as_number(text: str) -> str:
+    """Return 1 and 0 for words of yes and no, as columns of them are read; others as they are."""
+    return {"true": "1", "yes": "1", "false": "0", "no": "0"}.get(text.casefold(), text)
 
 
 def in_order(texts: Iterable[str], positive: str | None = None) -> tuple[Label, ...]:

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
-from model_loop.datasets.classes import Classes, in_order, text_of_label
+from model_loop.datasets.classes import Classes, in_order, text_of_label, yes_as_number
 from model_loop.datasets.columns import Column, Columns, Kind
 from model_loop.datasets.dataset import Dataset, Recipe, Target, Variant
 from model_loop.datasets.declaration import (
@@ -117,7 +117,7 @@ def positive_label(declaration: Declaration) -> str | None:
     text, column = text_of_label(positive), declaration.columns.get(declaration.target)
     answers_yes_no = column is not None and column.type == "yes_no"
     if answers_yes_no and declaration.task.positive_when is None:
-        return {"true": "1", "yes": "1", "false": "0", "no": "0"}.get(text.casefold(), text)
+        return yes_as_number(text)
     return text
 
 

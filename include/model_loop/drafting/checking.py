@@ -23,6 +23,7 @@ from model_loop.datasets.declaration import (
     nearest,
 )
 from model_loop.datasets.declared import positive_label
+from model_loop.datasets.label_values import texts_of_labels
 from model_loop.drafting.analysis import LEAST_ROWS, Analysis, RefusedTableError, analyse_table
 from model_loop.drafting.checks import about_columns, about_rows, about_target
 from model_loop.drafting.kinds import declared_values
@@ -164,7 +165,7 @@ def _about_task(declaration: Declaration, frame: pd.DataFrame) -> Iterator[Findi
         return
     if task.positive_when is not None:
         return
-    counts = frame[target].dropna().map(text_of_label).value_counts()
+    counts = texts_of_labels(frame[target].dropna()).value_counts()
     labels = [*map(str, counts.index)]
     listed = ", ".join(labels[:_EXAMPLES]) + (" …" if len(labels) > _EXAMPLES else "")
     positive, declared = positive_label(declaration), [*map(text_of_label, task.classes)]

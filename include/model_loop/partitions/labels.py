@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from model_loop.datasets.classes import text_of_label
 from model_loop.datasets.declaration import Declaration, class_condition
 from model_loop.datasets.declared import positive_label
+from model_loop.datasets.label_values import texts_of_labels
 
 
 def label_texts(declaration: Declaration, rows: pd.DataFrame) -> pd.Series[Any]:
@@ -22,8 +22,7 @@ def label_texts(declaration: Declaration, rows: pd.DataFrame) -> pd.Series[Any]:
     """
     condition = class_condition(declaration)
     if condition is None:
-        values = rows[declaration.target]
-        return values.map(text_of_label, na_action="ignore").astype(object)
+        return texts_of_labels(rows[declaration.target])
     answers = condition.answers_of(rows)
     # A row of which nothing is known has no class, whatever the condition makes of it.
     answers[rows[declaration.target].isna().to_numpy(dtype=bool)] = np.nan

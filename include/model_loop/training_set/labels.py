@@ -39,7 +39,11 @@ def with_classes(request: TableRequest, learned: pd.DataFrame) -> TableRequest:
         _require_declared(declaration, declared, texts)
         texts = [*declared.texts]
     _require_classes(declaration, texts, positive)
-    task = declaration.task.model_copy(update={"classes": in_order(texts, positive)})
+    found: dict[str, Any] = {"classes": in_order(texts, positive)}
+    if positive is not None:
+        # As the rows have it: of a column of yes and no, 1.
+        found["positive_class"] = found["classes"][-1]
+    task = declaration.task.model_copy(update=found)
     completed = text_of_declaration(declaration.model_copy(update={"task": task}))
     return dataclasses.replace(request, declaration=completed)
 

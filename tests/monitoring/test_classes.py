@@ -367,3 +367,16 @@ def test_scored_files_hold_outcomes(late: TrainingSet) -> None:
     assert found.predicted.tolist() == [0.75, 0.1]
     with pytest.raises(InvalidInputError, match="without probabilities"):
         of_scored([scored.drop(columns="probabilities")], window, late.recipe.columns)
+
+
+def test_labels_of_a_condition_are_values_or_classes(tmp_path: Path, late: TrainingSet) -> None:
+    """Days are compared as the declaration says; words are the classes themselves."""
+    file = tmp_path / "labels.csv"
+    for written in ("9.5,2,", "late,in time,"):
+        first, second, third = written.split(",")
+        file.write_text(f"prediction_id,days\na,{first}\nb,{second}\nc,{third}\n")
+        frame = read_labels([str(file)], late.dataset)
+        np.testing.assert_array_equal(frame["days"], [1, 0, np.nan])
+    file.write_text("prediction_id,days\na,9.5\nb,soon\n")
+    with pytest.raises(InvalidInputError, match=r"Class 'soon'.*in time, late"):
+        read_labels([str(file)], late.dataset)

@@ -18,9 +18,10 @@ import pandas as pd
 from sqlalchemy import Engine
 
 from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.declaration import class_condition
 from model_loop.datasets.stored import dataset_of_text
 from model_loop.errors import InvalidInputError
-from model_loop.monitoring.class_values import true_values
+from model_loop.monitoring.class_values import codes_of_labels, true_values
 from model_loop.monitoring.windows import (
     Window,
     WindowRows,
@@ -137,20 +138,39 @@ def read_labels(files: Sequence[str], dataset: Dataset) -> pd.DataFrame:
 
 
 def _coded(frame: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
-    """Return labels whose target is the code of a class; other classes than the known are refused.
+    """Return labels whose target is the code of a class; others than the learned are refused.
+
+    The target holds the labels of classes or, where a condition makes them, values of its column.
 
     Raises
     ------
     InvalidInputError
-        If a row has a class that the dataset has not.
+        If a row has a class that the version has not learned, or the condition needs a further
+        column.
     """
-    name, codes = dataset.target.name, true_values(frame, dataset)
-    strange = frame[name][np.isnan(codes) & frame[name].notna().to_numpy()]
-    if len(strange) and dataset.target.classes is not None:
+    name, classes, declared = dataset.target.name, dataset.target.classes, dataset.declaration
+    if classes is None or declared is None:
+        return frame
+    texts, codes = frame[name], codes_of_labels(frame[name], dataset.target)
+    condition = class_condition(declared)
+    if condition is not None and np.isnan(codes[texts.notna()]).any():
+        if further := condition.columns - {name}:
+            raise InvalidInputError(
+                f"Labels of {name}",
+                f"are no classes, and the condition {condition.text!r} also reads "
+                f"{', '.join(sorted(further))}",
+                classes.remedy,
+            )
+        values = texts
+        if declared.columns[name].type == "number":
+            values = pd.to_numeric(texts, errors="coerce")
+        codes = true_values(frame.assign(**{name: values}), dataset)
+    strange = texts[np.isnan(codes) & texts.notna().to_numpy()]
+    if len(strange):
         raise InvalidInputError(
             f"Class {strange.iloc[0]!r} of {len(strange):,} labels",
             "is none that the version has learned",
-            dataset.target.classes.remedy,
+            classes.remedy,
         )
     return frame.assign(**{name: codes})
 

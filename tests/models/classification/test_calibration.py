@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import FixedThresholdClassifier
 
 from model_loop.models.class_metrics import log_losses
+from model_loop.models.classification import calibration
 from model_loop.models.classification.calibration import (
     apply_map,
     around,
@@ -160,6 +161,15 @@ def test_groups_that_come_often_are_no_evidence() -> None:
     clusters = Clusters("groups", np.repeat(np.arange(150), 40))
     assert choose_calibration(*many, clusters, decides=True).method == "none"
     assert choose_calibration(*many, Clusters.of_rows(6_000), decides=True).method != "none"
+
+
+def test_a_gain_that_noise_explains_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log loss falls in cross-validation, and by no more than the rows of a sample vary."""
+    actual, predicted = drawn(400, 1.3, seed=1)
+    clusters = Clusters.of_rows(400)
+    assert choose_calibration(actual, predicted, clusters, decides=True).method == "none"
+    monkeypatch.setattr(calibration, "_CHANCE", 1.1)
+    assert choose_calibration(actual, predicted, clusters, decides=True).method == "sigmoid"
 
 
 def test_few_positive_rows_mend_nothing() -> None:

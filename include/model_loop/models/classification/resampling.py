@@ -18,7 +18,8 @@ import numpy.typing as npt
 from model_loop.models.class_metrics import log_losses
 from model_loop.models.classification.clusters import Clusters, Codes, Numbers
 
-RESAMPLINGS = 500
+#: Most resamplings, the fewest, and rows that all of them draw together.
+RESAMPLINGS, _FEWEST, _DRAWN = 500, 200, 10_000_000
 CONFIDENCE = 0.95
 #: Share of the resamplings in which a metric has to be defined.
 _DEFINED = 0.95
@@ -33,7 +34,7 @@ def metric_intervals(
     *,
     threshold: float = 0.5,
     confidence: float = CONFIDENCE,
-    resamplings: int = RESAMPLINGS,
+    resamplings: int | None = None,
     seed: int = 42,
 ) -> dict[str, Interval]:
     """Return the interval of each class metric, by its name.
@@ -49,7 +50,11 @@ def metric_intervals(
         Probability of the positive class, shape (rows,), or of each class, shape (rows, classes).
     threshold
         Probability from which on a row is called positive.
+    resamplings
+        Number of resamplings: 500 by default, and of more than 20,000 rows fewer.
     """
+    if resamplings is None:
+        resamplings = max(min(RESAMPLINGS, _DRAWN // max(len(actual), 1)), _FEWEST)
     weighted, random = WeightedMetrics(actual, predicted, threshold), np.random.default_rng(seed)
     drawn: dict[str, list[float]] = {}
     for _ in range(resamplings):

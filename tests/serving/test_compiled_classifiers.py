@@ -325,7 +325,9 @@ def _column(form: CompiledModel, **changes: Any) -> CompiledModel:
 
 ONES, POINTS = np.ones(3), np.linspace(0, 1, 4)
 DAMAGE: dict[str, Callable[[CompiledModel], CompiledModel]] = {
-    "fewer columns": lambda form: _scores(form, columns=form.columns[:2]),
+    "fewer columns": lambda form: dataclasses.replace(
+        _scores(form, columns=form.columns[:2]), covers=form.covers[:0]
+    ),
     "more columns": lambda form: _scores(form, columns=form.columns * 2),
     "no column": lambda form: _scores(form, columns=form.columns[:1]),
     "another unit": lambda form: _scores(form, unit="minutes"),

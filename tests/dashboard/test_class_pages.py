@@ -198,7 +198,7 @@ def test_the_models_page_tells_classes_apart(sources: PageSources) -> None:
     ranked = charts["comparison"].table
     assert [row[0] for row in ranked.rows] == ["RandomForest", "LogisticRegression"]
     assert ranked.columns[5:9] == (
-        *("validation log loss", "test log loss", "test ROC AUC", "test accuracy"),
+        *("validation log loss", "test log loss", "test ROC AUC", "test average precision"),
     )
     assert charts["trials"].table.columns[-2] == "validation log loss"
     sections = {section.heading: section for section in page.sections}

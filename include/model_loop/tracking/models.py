@@ -88,6 +88,8 @@ def _write_explanation(folder: Path, explanation: Explanation) -> None:
         added, columns = explanation.shap.added, explanation.shap.columns
         table = pd.concat([added, columns.add_prefix("column ")], axis=1)
         table.assign(base=explanation.shap.base).to_parquet(folder / "shap.parquet", index=False)
+        if explanation.shap.by_class is not None:
+            explanation.shap.by_class.to_csv(folder / "shap_by_class.csv", index=False)
 
 
 def log_comparison(

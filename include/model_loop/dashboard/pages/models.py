@@ -219,7 +219,9 @@ def _class_cards(metrics: Mapping[str, float], test: Mapping[str, Any], words: W
 #: Columns of the comparison by metric, the first of which ranks.
 _COMPARED_BY = {
     "rmse": ("validation_rmse", "test_rmse", "test_mae", "test_r2"),
-    "log_loss": (*("validation_log_loss", "test_log_loss", "test_roc_auc", "test_accuracy"),),
+    "log_loss": (
+        *("validation_log_loss", "test_log_loss", "test_roc_auc", "test_average_precision"),
+    ),
 }
 
 

@@ -74,6 +74,22 @@ def test_labels_are_those_of_the_file(tmp_path: Path) -> None:
     assert (declaration.columns["y"].type, declaration.task.positive_class) == ("category", "Yes")
 
 
+def test_a_class_that_is_called_none_is_told(tmp_path: Path) -> None:
+    """It is a word for a missing value; with a list of its own, the column has it as a class."""
+    frame = of_target(["none", "mild", "severe"] * 200)
+    made, _ = drafted(frame, tmp_path)
+    (said,) = (each for each in made.findings if each.code == "missing_label")
+    assert said.message == "200 rows have 'none' as y, which is read as a missing value."
+    text = DECLARED.replace('binary"\npositive_class = "yes"', 'multiclass"')
+    text += '[columns.y]\ntype = "category"\nmissing_values = [""]\n'
+    assert refusals(frame, text, tmp_path) == []
+    listed = text.replace('multiclass"', 'multiclass"\nclasses = ["mild", "severe"]')
+    (refused,) = refusals(frame, listed, tmp_path)
+    assert refused.startswith("200 rows of y have a class that task.classes does not list")
+    made, _ = drafted(of_target(["", "mild", "severe"] * 200), tmp_path)
+    assert ("missing_label", "y") not in codes(made)
+
+
 def test_few_whole_numbers_may_be_classes_and_are_asked_about(tmp_path: Path) -> None:
     """With a default by their number and name; the answer is analysed anew."""
     draw = np.random.default_rng(3)

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 
 from model_loop.datasets.words import MISSING_WORDS
 from model_loop.drafting import structure
@@ -18,6 +19,8 @@ from model_loop.drafting.text import number_text
 from model_loop.drafting.values import ColumnValues, levels_of
 from model_loop.drafting.words import names
 from model_loop.findings import Finding
+from model_loop.tables.raw import RawTable
+from model_loop.tables.values import is_text
 
 #: Share of the rows that judge.
 _JUDGED = 0.2
@@ -73,6 +76,23 @@ def about_target(analysis: Analysis, answers: DraftAnswers | None = None) -> Ite
             f"{target.name} has a long tail: half of its values are at {side} "
             f"{number_text(float(np.median(known)))}, and the {end} is {number_text(float(last))}.",
             f"Look at the {end} values; if they are errors, add a rule that sets them aside.",
+        )  # fmt: skip
+
+
+def about_missing_labels(analysis: Analysis, raw: RawTable) -> Iterator[Finding]:
+    """Yield words of a class that are read as a missing value: ``none`` may be a class."""
+    target = analysis.target
+    column = raw.columns[target.name]
+    if not analysis.classes or not target.missing or not is_text(column.type):
+        return
+    words = target.read_as.missing - {""}
+    texts = pd.Series(column.to_pandas()).str.strip()
+    for word, rows in texts[texts.isin(words)].value_counts().items():
+        yield _finding(
+            "missing_label", target.name,
+            f"{rows:,} rows have {str(word)!r} as {target.name}, which is read as a missing value.",
+            'If it is a class, set missing_values = [""] in the table of the column, and correct '
+            "task.kind: the draft knows the other classes alone.",
         )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from model_loop.drafting.answers import NONE, DraftAnswers
 from model_loop.drafting.checks import (
     about_clocks,
     about_columns,
+    about_missing_labels,
     about_offsets,
     about_rows,
     about_target,
@@ -194,6 +195,7 @@ class _Drafting:
         findings = (
             *reading_findings(raw, partitions_of(raw.files, self.files.pattern.partition)),
             *about_target(analysis, answers),
+            *about_missing_labels(analysis, raw),
             *about_rows(
                 analysis, self.answers.group_on, self.time, kept="group_on" in self._split()
             ),

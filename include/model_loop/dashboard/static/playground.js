@@ -27,7 +27,7 @@
 
   const amount = (value, own = unit) => `${number(value)} ${own}`.trim();
 
-  const percent = (share) => `${(100 * share).toLocaleString("en", { maximumSignificantDigits: 3 })} %`;
+  const percent = (share) => `${(100 * share).toLocaleString("en", { maximumSignificantDigits: 3 })}\u00a0%`;
 
   /** What is predicted, in words: an amount, or a class with its probability. */
   function answered(one) {

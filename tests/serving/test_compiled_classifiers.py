@@ -45,6 +45,7 @@ from model_loop.serving.compiled.links import (
 )
 from model_loop.serving.compiled.model import CompiledModel, NotCompiledError
 from model_loop.tracking.registry import LoadedModel
+from model_loop.training_set.encoders.tables import table_encoder
 from model_loop.training_set.encodings import Layout
 
 #: What is learned here need not be learned to its end.
@@ -184,6 +185,26 @@ def test_machine_code_does_too(family: str, kind: str, layout: Layout) -> None:
     """Of sparse and of dense columns."""
     model = model_of(family, CLASSES[kind], layout=layout)
     require_equal(model, CLASSES[kind], machine_code=True)
+
+
+@pytest.mark.parametrize("machine_code", [True, False])
+def test_categories_that_are_the_share_of_each_class_are_read(*, machine_code: bool) -> None:
+    """As encoders of several classes make them: a column for each category and class."""
+    classes, learned = CLASSES["three texts"], rows()
+    chosen = [one for one in FLIGHTS.columns if one.name in COLUMNS]
+    encoder = table_encoder(
+        chosen, "dense", rows=len(learned), dated=["time_hour"], kind="multiclass"
+    )
+    labels = labels_of(learned["arr_delay"], classes)
+    codes = np.array([classes.code(label) for label in labels], dtype=np.float64)
+    matrix = encoder.fit_transform(learned[list(COLUMNS)], codes)
+    names = [*encoder.get_feature_names_out()]
+    assert sum("carrier" in name for name in names) >= len(classes.labels)
+    estimator = FAMILIES["forest"]().fit(matrix, labels)
+    model = Pipeline([("encode", encoder), ("estimate", estimator)])
+    require_equal(model, classes, machine_code=machine_code)
+    found = explainer_of(form_of(model, classes))(asked_rows(110))
+    assert (found.added[:, FLIGHTS.columns.places["carrier"]] != 0).any()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -50,7 +50,7 @@ def test_validation_has_the_best_f1() -> None:
     assert threshold not in PREDICTED
 
 
-@pytest.mark.parametrize("positive", [0, 29])
+@pytest.mark.parametrize("positive", [0, 9])
 def test_few_positive_rows_choose_nothing(positive: int) -> None:
     """One half is left, and the number that is needed is said."""
     actual = np.zeros(800)
@@ -58,4 +58,16 @@ def test_few_positive_rows_choose_nothing(positive: int) -> None:
     chosen = choose_threshold(actual, PREDICTED, noun="patients")
     assert (chosen.value, chosen.origin) == (0.5, "default")
     assert f"{positive} positive patients" in chosen.reason
-    assert "30 of each class" in chosen.reason
+    assert "10 of each class" in chosen.reason
+
+
+def test_rare_positive_rows_are_called() -> None:
+    """Where one row in a hundred is positive, validation chooses far less than one half."""
+    random = np.random.default_rng(2)
+    predicted = random.beta(0.3, 29.7, 1_500)
+    actual = (random.random(1_500) < predicted).astype(np.float64)
+    chosen = choose_threshold(actual, predicted)
+    assert 10 <= actual.sum() < 30
+    assert chosen.origin == "validation"
+    assert chosen.value < 0.3
+    assert (actual[predicted >= chosen.value] > 0).any()

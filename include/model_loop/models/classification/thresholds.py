@@ -9,8 +9,9 @@ import numpy as np
 from model_loop.models.classification.clusters import Numbers
 from model_loop.models.classification.decision import Origin
 
-#: Positive rows below which their best threshold is chance.
-LEAST_POSITIVE = 30
+#: Positive rows below which their best threshold is chance. A rough one is better than one half
+#: where one row in a hundred is positive, which then none is called.
+LEAST_POSITIVE = 10
 DEFAULT_THRESHOLD = 0.5
 
 

@@ -355,15 +355,18 @@ def ab_report(
     if as_json:
         print(json.dumps(asdict(report)))  # noqa: T201 - the command's answer
         return
-    table = Table(
-        "version", "moment", rows, "MAE", "95 % interval", "RMSE", "bias", box=box.SIMPLE_HEAD
+    classified = dataset.target.is_classified
+    heads = (
+        ("log loss", "95 % interval") if classified else ("MAE", "95 % interval", "RMSE", "bias")
     )
+    table = Table("version", "moment", rows, *heads, box=box.SIMPLE_HEAD)
     shown = [(str(one.version), one) for one in report.versions]
     shown += [(f"{one.version} (shadow)", one) for one in report.shadows]
     for name, one in shown:
         between = "" if one.mae_interval is None else "{:.3f} to {:.3f}".format(*one.mae_interval)
         figures = (f"{one.mae:.3f}", between, f"{one.rmse:.3f}", f"{one.bias:+.3f}")
-        table.add_row(name, one.moment or "not known", f"{one.rows:,}", *figures)
+        told = figures[: len(heads)]
+        table.add_row(name, one.moment or "not known", f"{one.rows:,}", *told)
     out = console()
     out.print(table)
     for warning in report.warnings:

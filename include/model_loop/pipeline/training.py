@@ -6,6 +6,7 @@ A run is found again by its identity: begun anew after a kill, it goes on with w
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -186,7 +187,9 @@ def register_family(
         "family": family.name,
         "loss": request.loss(tuned.validation),
         **_shown(trained, training_set.dataset.target),
-        "naive_test": asdict(trained.evaluation.naive) if trained.evaluation else None,
+        "naive_test": as_json_numbers(asdict(trained.evaluation.naive))
+        if trained.evaluation
+        else None,
         "evaluations": len(tuned.trials),
         "seconds": round(tuned.seconds + trained.seconds, 3),
         "settings": dict(tuned.best.settings),
@@ -223,10 +226,23 @@ def _shown(trained: TrainedModel, target: Target) -> dict[str, float | None]:
     validation, test = trained.tuned.validation, trained.test
     decided = ("accuracy", "precision", "recall") if target.is_classified else ()
     names = (*shown_metrics(target), *decided)
+    return as_json_numbers(
+        {
+            f"{part}_{name}": None if metrics is None else getattr(metrics, name)
+            for part, metrics in (("validation", validation), ("test", test))
+            for name in names
+        }
+    )
+
+
+def as_json_numbers(values: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Return numbers as JSON has them: none in the place of one that is not finite.
+
+    The ROC AUC is none where a class is missing among the rows.
+    """
     return {
-        f"{part}_{name}": None if metrics is None else getattr(metrics, name)
-        for part, metrics in (("validation", validation), ("test", test))
-        for name in names
+        name: value if value is not None and math.isfinite(value) else None
+        for name, value in values.items()
     }
 
 
@@ -253,9 +269,12 @@ def collect_results(
     # It is the same for all: the median of the same rows on the same rows.
     errors, *_ = [family.pop("naive_test", None) for family in ranked]
     kind = ClassMetrics if target.is_classified else ErrorMetrics
-    naive = (
-        {title_of("share" if target.is_classified else "median"): kind(**errors)} if errors else {}
-    )
+    constant = title_of("share" if target.is_classified else "median")
+    naive = {}
+    if errors:
+        naive[constant] = kind(
+            **{name: math.nan if value is None else value for name, value in errors.items()}
+        )
     champion = ChampionErrors()
     rule = baseline_errors(training_set) if errors else {}
     with optional("The comparison with the champion"):
@@ -279,8 +298,10 @@ def collect_results(
         "families": ranked,
         "compared_with": {
             name: {
-                **(on_validation[name].named("validation") if name in on_validation else {}),
-                **found.named("test"),
+                **as_json_numbers(
+                    on_validation[name].named("validation") if name in on_validation else {}
+                ),
+                **as_json_numbers(found.named("test")),
             }
             for name, found in others.items()
         },

@@ -40,7 +40,7 @@ def build_late(folder: Path, rows: int = 3_000, task: str = LATE) -> TrainingSet
     """Build a training set of parcels with the question whether they are late."""
     source = write_parcels(folder / "late.csv", rows)
     changes = {'unit = "d"\n': task}
-    return build_parcels(folder, declared(source, "late", **changes))
+    return build_parcels(folder, declared(source, "late_parcels", **changes))
 
 
 def build_letters(folder: Path, rows: int = 2_000) -> TrainingSet:

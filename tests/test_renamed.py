@@ -28,6 +28,8 @@ def test_classes_that_stored_models_name_are_those_of_today(name: str) -> None:
 def test_every_class_of_ours_is_trusted_under_its_former_name() -> None:
     """Models of before are loaded, whatever their family and encoding."""
     ours = {name for name in TRUSTED if name.startswith("model_loop.")}
+    # Versions of before have learned numbers alone.
+    ours.remove("model_loop.models.boosting.BoosterClassifier")
     encoders = {
         "trip_duration.training_set.encoders.dense.DenseTripEncoder",
         "trip_duration.training_set.encoders.one_hot.OneHotTripEncoder",

@@ -47,7 +47,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     both, known = {version: told(version) for version in NOISE}, {}
     for number, (version, day) in enumerate(zip(VERSIONS.tolist(), WHEN.tolist(), strict=True)):
         one, chance = f"{number:032d}", float(both[version][number])
-        about = (DAY * (day + 0.5), "late", version, "champion", "me", None)
+        about = (DAY * (day + 0.5), "late_parcels", version, "champion", "me", None)
         entry = Entry(one, *about, chance, 1.0, ())
         label = "late" if chance > 0.5 else "in time"
         log.record(entry._replace(label=label, probabilities=shares(chance)))
@@ -77,7 +77,7 @@ def sent(_version: int) -> str:
 
 def test_versions_are_compared_by_their_log_losses(engine: Engine) -> None:
     """The day means are those of the log losses; the better version is decided for."""
-    report = ab_report(engine, "late", sent)
+    report = ab_report(engine, "late_parcels", sent)
     (pair,) = report.comparisons
     differences = daily(2, VERSIONS == 2) - daily(1, VERSIONS == 1)
     evidence = evidence_of(differences)
@@ -94,7 +94,7 @@ def test_versions_are_compared_by_their_log_losses(engine: Engine) -> None:
 
 def test_a_shadow_is_compared_on_the_same_rows(engine: Engine) -> None:
     """Its probabilities of the true class are those that the log holds beside the answer's."""
-    (pair,) = ab_report(engine, "late", sent).paired
+    (pair,) = ab_report(engine, "late_parcels", sent).paired
     rows = VERSIONS == 1
     differences = daily(2, rows) - daily(1, rows)
     assert (pair.version, pair.against, pair.paired) == (2, 1, True)
@@ -104,7 +104,7 @@ def test_a_shadow_is_compared_on_the_same_rows(engine: Engine) -> None:
 
 def test_a_canary_is_compared_from_its_beginning(engine: Engine) -> None:
     """Earlier days do not count."""
-    pair = compare_canary(engine, "late", (2, 1), 10 * DAY, 100 * DAY)
+    pair = compare_canary(engine, "late_parcels", (2, 1), 10 * DAY, 100 * DAY)
     differences = daily(2, VERSIONS == 2)[10:] - daily(1, VERSIONS == 1)[10:]
     assert pair.days == 10
     assert pair.difference == pytest.approx(differences.mean())
@@ -112,9 +112,9 @@ def test_a_canary_is_compared_from_its_beginning(engine: Engine) -> None:
 
 def test_a_class_that_a_version_does_not_know_is_left_out(engine: Engine) -> None:
     """Its log loss would be infinite, by a label of another declaration."""
-    before = {one.version: one.rows for one in ab_report(engine, "late", sent).versions}
+    before = {one.version: one.rows for one in ab_report(engine, "late_parcels", sent).versions}
     with engine.begin() as connection:
         named = predictions.c.prediction_id == f"{0:032d}"
         connection.execute(update(predictions).where(named).values(probabilities='{"soon": 1.0}'))
-    after = {one.version: one.rows for one in ab_report(engine, "late", sent).versions}
+    after = {one.version: one.rows for one in ab_report(engine, "late_parcels", sent).versions}
     assert after == {**before, 1: before[1] - 1}

@@ -67,7 +67,9 @@ def test_the_reference_is_the_error_on_the_test_months(
         dict(zip(zip(large["slice"], large["value"], strict=True), large["rmse"], strict=True))
     )
     assert find_reference(promoter.tracker, promoter.name, 2) == ReferenceErrors(2)
-    assert find_reference(promoter.tracker, promoter.name, 3) == ReferenceErrors(3, 5.0, 3.0)
+    assert find_reference(promoter.tracker, promoter.name, 3) == ReferenceErrors(
+        3, 5.0, 3.0, metrics={"test_rmse": 5.0, "test_mae": 3.0}
+    )
 
 
 def test_the_age_of_the_champion_and_of_its_data(promoter: Promoter) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.registry import get_dataset
 from model_loop.datasets.stubs import is_stub
-from model_loop.models.catalogue import FAMILIES
+from model_loop.models.catalogue import CLASSIFIERS, FAMILIES, ModelFamily
 from model_loop.orchestration.names import job_of
 from model_loop.settings import ENVIRONMENT_PREFIX, all_settings
 
@@ -136,6 +136,16 @@ def _recipes() -> str:
 
 
 def _families() -> str:
+    scale = (
+        "`s` is the power of ten next to a tenth of the standard deviation of the train targets: "
+        "1 for a deviation of about 10, 1,000 for one of 8,000. Bounds with it follow the unit of "
+        "the target, which therefore does not matter."
+    )
+    numbers, classes = _families_of(FAMILIES), _families_of(CLASSIFIERS)
+    return f"## Model families\n\n{scale}\n\n{numbers}\n### Classifiers\n\n{classes}"
+
+
+def _families_of(families: Mapping[str, ModelFamily]) -> str:
     rows = (
         (
             f"`{family.name}`",
@@ -144,15 +154,10 @@ def _families() -> str:
             "<br>".join(f"`{name}`: {value}" for name, value in family.fixed.items()),
             str(family.resource or "none: nothing shows before the end"),
         )
-        for family in FAMILIES.values()
+        for family in families.values()
     )
     headings = ("Family", "What it is", "Searched", "Fixed", "Interval of the learning curve")
-    scale = (
-        "`s` is the power of ten next to a tenth of the standard deviation of the train targets: "
-        "1 for a deviation of about 10, 1,000 for one of 8,000. Bounds with it follow the unit of "
-        "the target, which therefore does not matter."
-    )
-    return f"## Model families\n\n{scale}\n\n{_table(headings, rows)}"
+    return _table(headings, rows)
 
 
 def _settings() -> str:

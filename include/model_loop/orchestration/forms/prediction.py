@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from airflow.sdk import Param
 
+from model_loop.datasets.classes import TaskKind
 from model_loop.datasets.columns import Column
 from model_loop.datasets.dataset import Dataset
 from model_loop.intervals.grid import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
@@ -22,6 +24,18 @@ from model_loop.scoring.limits import LEVEL
 
 #: Name of the field that asks for reasons.
 EXPLAIN = "explain"
+#: Title and description of the level, by the kind of the target.
+_LEVEL_WORDS: Mapping[TaskKind, tuple[str, str]] = {
+    "regression": (
+        "Level of the intervals (%)",
+        "How many of a hundred true values lie between lower and upper limit.",
+    ),
+    "multiclass": (
+        "Level of the sets of classes (%)",
+        "How many of a hundred true classes are among the `classes` of an answer.",
+    ),
+    "binary": ("Level (%)", "Answers with one of two classes have a probability in its place."),
+}
 #: Fields that are no columns.
 _OTHERS = frozenset({"version", "moment", "inputs", LEVEL, EXPLAIN})
 
@@ -56,7 +70,7 @@ def prediction_form(dataset: Dataset) -> FormFields:
 
 
 def version_form(dataset: Dataset) -> FormFields:
-    """Return the fields that say which model predicts, and how wide its intervals are."""
+    """Return the fields that say which model predicts, and at which level."""
     order = dataset.moments.index
     recipes = sorted(dataset.recipes.values(), key=lambda recipe: order(recipe.moment))
     asked = dict.fromkeys(recipe.asked for recipe in recipes)
@@ -75,8 +89,8 @@ def version_form(dataset: Dataset) -> FormFields:
             type="number",
             minimum=LOWEST_LEVEL,
             maximum=HIGHEST_LEVEL,
-            title="Level of the intervals (%)",
-            description="How many of a hundred true values lie between lower and upper limit.",
+            title=_LEVEL_WORDS[dataset.target.kind][0],
+            description=_LEVEL_WORDS[dataset.target.kind][1],
             section=Section.MODEL,
         ),
         EXPLAIN: Param(

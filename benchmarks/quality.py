@@ -134,7 +134,8 @@ def tables(named: list[str]) -> None:
                 kept |= {"ours, ROC AUC": auc, "FLAML, ROC AUC": their_auc}
                 cells = (f"{own:.4f}, {auc:.4f}", f"{theirs:.4f}, {their_auc:.4f}", cells[-1])
             if name in TABLES:
-                record("quality of tables", row, {**kept, "each had, s": seconds})
+                of = "tables" if declaration.task.kind == "regression" else "classes"
+                record(f"quality of {of}", row, {**kept, "each had, s": seconds})
             print(f"| {row} | {' | '.join(cells)} | {seconds:.0f} s |", flush=True)
 
 

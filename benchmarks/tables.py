@@ -231,8 +231,8 @@ KNOWN: Mapping[str, Table] = {
     "quality of classes": Table(
         ("diabetes, request", "late, planned", "late, departed"),
         (
-            "ours",
-            "FLAML",
+            "ours, log loss",
+            "FLAML, log loss",
             "ours is higher, %",
             "ours, ROC AUC",
             "FLAML, ROC AUC",

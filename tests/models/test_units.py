@@ -12,7 +12,7 @@ from tests.parcels import build_parcels, declared, write_parcels
 
 from model_loop.models.catalogue import FAMILIES, XGBOOST, get_family, suited, target_scale
 from model_loop.models.search import SearchRequest
-from model_loop.models.spaces import Real
+from model_loop.models.spaces import Integer, Real
 from model_loop.models.training import TrainedModel, train
 from model_loop.models.tuning import tune
 from model_loop.training_set.types import TrainingSet
@@ -117,3 +117,13 @@ def test_families_have_the_same_order(unit: float, models: Models) -> None:
         return sorted(FAMILIES, key=lambda name: models(name, unit).tuned.validation.rmse)
 
     assert order(unit) == order(1.0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "low", "high"),
+    [(10_000, 200, 1_000), (60_000, 200, 1_000), (200_000, 200, 300), (1_000_000, 100, 100)],
+)
+def test_a_large_table_gets_fewer_iterations(rows: int, low: int, high: int) -> None:
+    """Rows times iterations of a linear fit are bounded; a hundred iterations it has anyway."""
+    space = suited(get_family("svm.LinearSVR"), rows, 10.0).space
+    assert space["max_iter"] == Integer(low, high)

@@ -62,7 +62,7 @@ def named(charts: list[Chart], name: str) -> Chart:
 
 
 def test_numbers_stay_small() -> None:
-    """Whatever the number of rows and classes."""
+    """Any number of rows and classes."""
     draw = np.random.default_rng(0)
     many = Classes(tuple(f"class {number}" for number in range(30)))
     probabilities = draw.dirichlet(np.ones(30), 5_000)

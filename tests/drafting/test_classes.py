@@ -241,7 +241,7 @@ def test_a_declaration_whose_classes_are_not_those_of_the_rows_is_refused(tmp_pa
 
 
 def test_classes_that_a_condition_tells_apart_are_checked_as_yes_and_no(tmp_path: Path) -> None:
-    """What the condition reads is the outcome, and gives nothing away; the rest is judged by it."""
+    """Columns that the condition reads are the outcome, and give nothing away."""
     draw = np.random.default_rng(6)
     delay = draw.normal(5, 10, N).round(1)
     frame = of_target(delay, N, told=np.where(delay > 30, "A", "B"))

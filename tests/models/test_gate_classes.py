@@ -1,4 +1,4 @@
-"""What a challenger has to show that predicts classes."""
+"""Tests of the gate for challengers that predict classes."""
 
 from __future__ import annotations
 

@@ -297,7 +297,7 @@ def _numbers(row: Mapping[str, str]) -> dict[str, Any]:
     return {name: value(text) for name, text in row.items()}
 
 
-#: What every entrance says of a row.
+#: Fields of the answer of every entrance.
 Said = tuple[float, float, float, float]
 
 

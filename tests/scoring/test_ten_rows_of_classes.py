@@ -237,7 +237,7 @@ def objects_of(loop: Loop, name: str) -> list[dict[str, Any]]:
     ]
 
 
-#: What every entrance says of a row.
+#: Fields of the answer of every entrance.
 Said = tuple[Any, ...]
 
 

@@ -149,7 +149,7 @@ def test_a_label_that_is_gone_is_still_read(tmp_path: Path) -> None:
 
 
 def test_nothing_of_classes_is_said_of_numbers(server: Server) -> None:
-    """What the log tells of a number, and its export, are as they were."""
+    """Log and export of numbers are as they were."""
     (answer,) = server.predict(TRIP)
     assert {"probabilities", "threshold", "classes"}.isdisjoint(answer)
     found = server.ask("GET", f"/predictions/{answer['prediction_id']}").json()

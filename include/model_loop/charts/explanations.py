@@ -28,7 +28,7 @@ def explanation_charts(numbers: Mapping[str, Any] | None, words: Words) -> list[
     """Draw the columns that a model needs and what each adds, by the figures of its run."""
     known = words.renewed(numbers)
     shap = (known or {}).get("shap") or {}
-    # What columns add to the answer of a classifier is in a scale of its own.
+    # Contributions to the answer of a classifier have a scale of their own.
     scaled = replace(words, unit=shap["scale"]) if shap.get("scale") else words
     charts = [
         _permutation(known, words),

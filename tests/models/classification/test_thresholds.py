@@ -62,7 +62,7 @@ def test_few_positive_rows_choose_nothing(positive: int) -> None:
 
 
 def test_rare_positive_rows_are_called() -> None:
-    """Where one row in a hundred is positive, validation chooses far less than one half."""
+    """Of one positive row in a hundred, validation chooses far less than one half."""
     random = np.random.default_rng(2)
     predicted = random.beta(0.3, 29.7, 1_500)
     actual = (random.random(1_500) < predicted).astype(np.float64)

@@ -54,7 +54,7 @@ _MEANINGS = {
 _LEVELS_TOLD = (
     f"{DEFAULT_LEVEL:g}, or the `level` of the request, from {LOWEST_LEVEL:g} to {HIGHEST_LEVEL:g}"
 )
-#: What stands around a prediction, by the kind of the target.
+#: Words around a prediction, by the kind of the target.
 _AROUND: Mapping[TaskKind, str] = MappingProxyType(
     {
         "regression": "`lower` and `upper` are the limits of an interval that holds `level` % of "

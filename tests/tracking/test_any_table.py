@@ -114,6 +114,17 @@ def test_the_same_split_has_the_same_test_rows(parcels: TrainingSet) -> None:
     )
 
 
+def test_strata_of_a_table_that_has_grown_are_other_rows(parcels: TrainingSet) -> None:
+    """Shares of each stratum move with its rows: nobody knows what was learned from then."""
+    split = dataclasses.replace(parcels.request.split, rule="identity", stratify_on="carrier")
+    request = dataclasses.replace(parcels.request, split=split)
+    stratified = dataclasses.replace(parcels, request=request)
+    same = learned(stratified)
+    assert "not known" not in judged(stratified, same)[2]
+    other = dataclasses.replace(same, digests=frozenset({"fewer rows"}))
+    assert "not known whether version 1 has learned" in judged(stratified, other)[2]
+
+
 def test_rows_that_were_learned_from_are_left_out(parcels: TrainingSet) -> None:
     """A version whose calibration reached further has learned from the first test rows."""
     times = np.sort(parcels.test_rows.sent_at.to_numpy())

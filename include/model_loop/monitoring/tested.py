@@ -57,7 +57,7 @@ def _threshold(tracker: Tracker, name: str, version: int) -> float:
     except StoredObjectError as error:
         logger.warning("The threshold is not known: %s", error)
         return HALF
-    return HALF if decision is None or decision.threshold is None else decision.threshold
+    return HALF if decision is None else decision.threshold_in_force
 
 
 def _profile(tracker: Tracker, name: str, version: int) -> VersionProfile | None:

@@ -399,7 +399,7 @@ def _contender(
         seconds.append(time.perf_counter() - started)
     # The fastest: what else the machine does only adds to the others.
     milliseconds = 1_000 * min(seconds)
-    threshold = HALF if loaded.decision is None else loaded.decision.threshold or HALF
+    threshold = HALF if loaded.decision is None else loaded.decision.threshold_in_force
     return Contender(
         version, predicted, loaded.inputs, milliseconds, loaded.megabytes, threshold=threshold
     )

@@ -170,7 +170,8 @@ def champion_errors(
         return ChampionErrors(notes={title: f"not compared: {why}"})
     columns = rows[list(champion.inputs)] if champion.inputs else training_set.test_inputs
     predicted = predict_outcomes(champion.model, columns, trained.target)
-    found = measure_outcomes(training_set.test_target, predicted, dataset.target)
+    threshold = None if champion.decision is None else champion.decision.threshold_in_force
+    found = measure_outcomes(training_set.test_target, predicted, dataset.target, threshold)
     unknown = {title: f"not known whether it has learned from the test {dataset.rows[0]}"}
     return ChampionErrors({title: found}, {} if learned.known else unknown)
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from model_loop.datasets.classes import HALF
 from model_loop.models.classification.class_sets import Numbers, sets_at
 
 #: Maps of probabilities.
@@ -61,6 +62,11 @@ class Decision:
     digest: str = ""
     set_scores: tuple[float, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def threshold_in_force(self) -> float:
+        """Probability from which on a row is called positive: a half where none was chosen."""
+        return HALF if self.threshold is None else self.threshold
 
     def classes_at(self, level: float, predicted: Numbers) -> list[list[str | int]]:
         """Return the conformal set of each row, the most probable class first.

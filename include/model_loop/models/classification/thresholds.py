@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model_loop.datasets.classes import HALF
 from model_loop.models.classification.clusters import Numbers
 from model_loop.models.classification.decision import Origin
 
 #: Positive rows below which their best threshold is chance. A rough one is better than one half
 #: where one row in a hundred is positive, which then none is called.
 LEAST_POSITIVE = 10
-DEFAULT_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def choose_threshold(
     positive = int((actual > 0).sum())
     if min(positive, len(actual) - positive) < LEAST_POSITIVE:
         return Threshold(
-            DEFAULT_THRESHOLD,
+            HALF,
             "default",
             f"{positive:,} positive {noun} of {len(actual):,} in validation say too little to "
             f"choose by: {LEAST_POSITIVE} of each class are needed",

@@ -97,14 +97,19 @@ class Classes:
 
     @property
     def cost_threshold(self) -> float | None:
-        """Probability from which a positive answer costs less; None where no cost is declared.
-
-        A false alarm costs its price times one less the probability, a miss its price times the
-        probability (Elkan, "The foundations of cost-sensitive learning", 2001).
-        """
+        """Probability from which a positive answer costs less; None where no cost is declared."""
         if self.false_alarm is None or self.miss is None:
             return None
-        return self.false_alarm / (self.false_alarm + self.miss)
+        return cheapest_threshold(self.false_alarm, self.miss)
+
+
+def cheapest_threshold(false_alarm: float, miss: float) -> float:
+    """Return the probability from which on a positive answer costs less than a negative one.
+
+    A false alarm costs its price times one less the probability, a miss its price times the
+    probability (Elkan, "The foundations of cost-sensitive learning", 2001).
+    """
+    return false_alarm / (false_alarm + miss)
 
 
 def text_of_label(value: Any) -> str:  # noqa: ANN401 - a value of a frame, a file or a request

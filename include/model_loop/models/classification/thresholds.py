@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model_loop.datasets.classes import HALF
+from model_loop.datasets.classes import HALF, cheapest_threshold
 from model_loop.models.classification.clusters import Numbers
 from model_loop.models.classification.decision import Origin
 
@@ -60,7 +60,7 @@ def choose_threshold(
     if cost is not None:
         false_alarm, miss = cost
         return Threshold(
-            false_alarm / (false_alarm + miss),
+            cheapest_threshold(false_alarm, miss),
             "cost",
             f"a false alarm costs {false_alarm:g} and a miss {miss:g}: from this probability on "
             f"an alarm is the cheaper of the two",

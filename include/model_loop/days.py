@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     # The forms of DAGs are read without NumPy.
     from typing import Any
 
+    import numpy as np
     import numpy.typing as npt
 
 HOURS_PER_DAY = 24
@@ -19,6 +20,12 @@ HOUR, WEEKDAY = "hour", "weekday"
 FIRST_WEEKDAY = 3
 
 _Days = TypeVar("_Days", "int", "npt.NDArray[Any]")
+
+
+def days_of(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Return days since 1970 of times in seconds since 1970, shape (rows,)."""
+    days: npt.NDArray[np.int64] = (seconds // SECONDS_PER_DAY).astype("int64")
+    return days
 
 
 def weekday_of(day: _Days) -> _Days:

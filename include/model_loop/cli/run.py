@@ -283,6 +283,9 @@ def _print_run(run: dict[str, Any], result: dict[str, Any]) -> None:
     for name, found in (*rows, *run["compared_with"].items()):
         table.add_row(name, *(_number(found.get(f"{part}_{metric}")) for part, metric in shown))
     out.print(table)
+    for family in run["families"]:
+        if note := family.get("note"):
+            out.print(f"{family['family']}: {note}")
     out.print("")
     out.print(_learned(run, unit))
     _print_standing(run)

@@ -103,7 +103,9 @@ def residuals_of(
     actual = np.concatenate([fold.validation_target for fold in folds]) if folds else validation
     handed = _of_the_search(tuned, actual, training_set.target)
     if handed is None:
-        data = prepare(family, FitData.of(training_set, family, request), request)
+        most = request.finalist_rows(family)
+        found = FitData.of(training_set, family, request, train_rows=most, columns=tuned.columns)
+        data = prepare(family, found, request)
         fit = Fit(family, tuned.best.settings, data, request)
         fit.advance()
         handed = fit.fitted().predicted

@@ -106,6 +106,11 @@ class ModelFamily:
         """Class of scikit-learn by module and name."""
         return self.estimator or self.name
 
+    @property
+    def is_sampled(self) -> bool:
+        """Return whether it is fitted on a sample of a large table, as it holds all in memory."""
+        return self.resource is not None and self.resource.grows in {"trees", "stages"}
+
     def require_readable(self, encoding: Encoding) -> None:
         """Check that the family can learn from what an encoding makes.
 

@@ -28,6 +28,7 @@ from model_loop.models.search import MAXIMUM_ROUNDS, SearchRequest
 from model_loop.models.selection import score_columns, selector
 from model_loop.models.spaces import Settings
 from model_loop.training_set.matrices import Matrix, Targets
+from model_loop.training_set.sampling import rows_of, train_sample, validation_sample
 from model_loop.training_set.types import TrainingSet
 
 
@@ -67,8 +68,25 @@ class FitData:
         return np.concatenate([each.validation_target for each in self.folds or (self,)])
 
     @classmethod
-    def of(cls, training_set: TrainingSet, family: ModelFamily, request: SearchRequest) -> Self:
+    def of(
+        cls,
+        training_set: TrainingSet,
+        family: ModelFamily,
+        request: SearchRequest,
+        *,
+        train_rows: int = 0,
+        judged_rows: int = 0,
+        columns: pd.DataFrame | None = None,
+    ) -> Self:
         """The part of a training set that suits a family, with the columns that are asked for.
+
+        Parameters
+        ----------
+        train_rows, judged_rows
+            Most train and validation rows, drawn evenly from each day and class; 0 for all. Folds
+            are of few rows, and are taken whole.
+        columns
+            Scores of the columns, where they have been chosen before.
 
         Raises
         ------
@@ -76,17 +94,19 @@ class FitData:
             If the family cannot learn from what the training set's encoding makes.
         """
         family.require_readable(training_set.request.encoding)
-        splits = training_set.layout_for(family.layout)
+        splits, seed = training_set.layout_for(family.layout), request.random_state
+        learned = train_sample(training_set, train_rows, seed)
+        judged = validation_sample(training_set, judged_rows, seed)
         whole = cls(
-            splits.train,
-            training_set.train_target,
-            splits.validation,
-            training_set.validation_target,
+            rows_of(splits.train, learned),
+            rows_of(training_set.train_target, learned),
+            rows_of(splits.validation, judged),
+            rows_of(training_set.validation_target, judged),
             target=training_set.dataset.target,
         )
         folds = training_set.folds.get(family.layout, ())
         return dataclasses.replace(
-            whole.selected(request, splits.train_encoder.get_feature_names_out()),
+            whole.selected(request, splits.train_encoder.get_feature_names_out(), columns),
             folds=tuple(
                 cls(
                     fold.train,
@@ -99,10 +119,16 @@ class FitData:
             ),
         )
 
-    def selected(self, request: SearchRequest, names: npt.NDArray[np.object_]) -> Self:
+    def selected(
+        self,
+        request: SearchRequest,
+        names: npt.NDArray[np.object_],
+        columns: pd.DataFrame | None = None,
+    ) -> Self:
         """Return the data with the columns that are asked for, by the train rows alone."""
         rule, seed = request.feature_selection, request.random_state
-        columns = score_columns(rule, self.train, self.train_target, names, seed)
+        if columns is None:
+            columns = score_columns(rule, self.train, self.train_target, names, seed)
         if columns is None:
             return self
         keep = selector(columns, names)

@@ -50,6 +50,8 @@ class TrialJournal:
     family, training_set, request
         Family, data (their digest) and method of the search. Trials of another search in the same
         store are not taken for trials of this one.
+    stage
+        Stage of the search that has a journal of its own; see `of_finalists`.
 
     Attributes
     ----------
@@ -59,16 +61,29 @@ class TrialJournal:
     """
 
     def __init__(
-        self, store: KeyValueStore, family: str, training_set: str, request: SearchRequest
+        self,
+        store: KeyValueStore,
+        family: str,
+        training_set: str,
+        request: SearchRequest,
+        *,
+        stage: str = "",
     ) -> None:
-        self.store = store
+        self.store, self._of = store, (family, training_set, request)
         search = {name: value for name, value in asdict(request).items() if name not in _ENDS}
-        what = json.dumps([SEARCH_VERSION, family, training_set, search], sort_keys=True)
+        what = json.dumps(
+            [SEARCH_VERSION, family, training_set, search, *([stage] if stage else [])],
+            sort_keys=True,
+        )
         self._search = hashlib.sha256(what.encode()).hexdigest()[:12]
         # A store may be a server: one question tells that there is nothing to ask for.
         self.begun = store.get(self._key("begun")) is not None
         self._marked, self._asked = self.begun, False
         self.clock = SearchClock()
+
+    def of_finalists(self) -> TrialJournal:
+        """Return the journal of trials of this search that are judged again, with its own clock."""
+        return TrialJournal(self.store, *self._of, stage="finalists")
 
     def ended(self, number: int) -> Trial | None:
         """The trial of this number, if it has ended."""

@@ -56,6 +56,8 @@ _LOWER_IS_BETTER = frozenset({"rmse", "mse", "mae", "rae", "rse", "log_loss", "b
 Direction = Literal["minimize", "maximize"]
 SelectionMethod = Literal["none", "correlation", "chi2", "mutual_information", "permutation"]
 
+#: Times as many rows as trials have seen, on which the best are judged again.
+AGAIN = 10
 #: The most boosting rounds of one XGBoost fit; early stopping ends nearly all of them sooner.
 MAXIMUM_ROUNDS = 3_000
 
@@ -146,6 +148,14 @@ class SearchRequest:
         "limit. A search that runs out of time is not repeatable.",
         ge=0,
     )
+    sample_rows: int = option(
+        2_000_000,
+        "Sample rows",
+        "Most rows that trials learn from, drawn evenly from each day and class; the best three "
+        "are judged again on ten times as many. Forests and gradient boosting of scikit-learn "
+        "are fitted on no more in the end. 0 takes all rows.",
+        ge=0,
+    )
     patience_evaluations: int = option(
         0,
         "Patience (evaluations)",
@@ -172,6 +182,10 @@ class SearchRequest:
         if self.primary_metric in CLASS_METRICS:
             return "log_loss"
         return "mae" if self.primary_metric in {"mae", "rae"} else "rmse"
+
+    def finalist_rows(self, family: ModelFamily) -> int:
+        """Return the most train rows that the best trials are judged again on; 0 for all."""
+        return self.sample_rows if family.is_sampled else AGAIN * self.sample_rows
 
     def loss(self, metrics: Metrics) -> float:
         """The primary metric as a number that is better when it is lower."""
@@ -322,6 +336,30 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class SampledSearch:
+    """A search whose trials have seen a sample of the rows.
+
+    Parameters
+    ----------
+    train_rows, judged_rows
+        Rows that trials have learned from, and validation rows that they were judged by.
+    again_rows
+        Rows that the best were fitted on again; all validation rows judge them then.
+    finalists
+        The best trials of the sample in their order there, as they were judged again.
+    regret
+        Loss of the best trial of the sample less that of the best finalist, both judged again: what
+        a choice by the sample alone would have cost. In the unit of the primary metric.
+    """
+
+    train_rows: int
+    judged_rows: int
+    again_rows: int
+    finalists: tuple[Trial, ...]
+    regret: float
+
+
+@dataclass(frozen=True)
 class TuningResult:
     """Result of a search for one family.
 
@@ -344,6 +382,8 @@ class TuningResult:
         Predictions of the best trial for the rows that it was judged by, shape (rows,): its fit has
         learned from the train rows alone. None where another process has fitted it, and of searches
         of earlier versions.
+    sampled
+        Rows that the trials have seen, where they are not all.
     """
 
     family: str
@@ -353,6 +393,7 @@ class TuningResult:
     columns: pd.DataFrame | None = None
     fixed: Settings | None = None
     predicted: Targets | None = field(default=None, compare=False, repr=False)
+    sampled: SampledSearch | None = None
 
     def family_of(self, family: ModelFamily) -> ModelFamily:
         """Return the family as it was searched."""

@@ -31,6 +31,7 @@ from model_loop.models.search import (
     metric_title,
 )
 from model_loop.models.selection import selector
+from model_loop.training_set.sampling import learned_sample, rows_of
 from model_loop.training_set.types import TrainingSet
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,8 @@ class TrainedModel:
         Intervals; None where they could not be made, and of models of earlier versions.
     decision
         Calibration, threshold and class sets of a classifier; None of a regressor.
+    rows
+        Number of rows that it was fitted on; None of models of earlier versions.
     """
 
     tuned: TuningResult
@@ -66,6 +69,7 @@ class TrainedModel:
     explanation: Explanation | None
     calibration: Calibration | None = None
     decision: Decision | None = None
+    rows: int | None = None
 
     @property
     def test(self) -> Metrics | None:
@@ -98,7 +102,10 @@ def train(
     family = tuned.family_of(family or get_family(tuned.family, target.kind))
     started = time.monotonic()
     splits = training_set.layout_for(family.layout)
-    matrix, steps = splits.train_validation, [("encode", splits.encoder)]
+    sample = None
+    if family.is_sampled:
+        sample = learned_sample(training_set, request.sample_rows, request.random_state)
+    matrix, steps = rows_of(splits.train_validation, sample), [("encode", splits.encoder)]
     if tuned.columns is not None:
         keep = selector(tuned.columns, splits.encoder.get_feature_names_out())
         matrix = keep.transform(matrix)
@@ -107,11 +114,13 @@ def train(
     rows, columns = matrix.shape
     dataset = training_set.dataset
     noun = dataset.rows[0]
-    fitting = f"{family.name}: fitting on {rows:,} {noun}, {columns:,} columns"
+    drawn = "" if sample is None else f" (a sample of {training_set.rows['all']:,})"
+    fitting = f"{family.name}: fitting on {rows:,} {noun}{drawn}, {columns:,} columns"
     with step(fitting), warnings.catch_warnings():
         # As in tuning, a fit need not converge: validation has chosen the number of iterations.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        estimator.fit(matrix, learned_target(training_set.train_validation_target, target))
+        learned = rows_of(training_set.train_validation_target, sample)
+        estimator.fit(matrix, learned_target(learned, target))
     seconds = time.monotonic() - started
     fitted = model = Pipeline([*steps, ("estimate", estimator)])
     decision = None
@@ -138,7 +147,7 @@ def train(
     if calibrated and not target.is_classified:
         with optional("The intervals"), step(f"{family.name}: calibrating intervals"):
             calibration = calibrate_model(model, tuned, training_set, request, family)
-    return TrainedModel(tuned, model, seconds, evaluation, explanation, calibration, decision)
+    return TrainedModel(tuned, model, seconds, evaluation, explanation, calibration, decision, rows)
 
 
 def _estimator(

@@ -18,7 +18,7 @@ from model_loop.models.catalogue import ModelFamily, get_family, suited
 from model_loop.models.evaluation import measure_outcomes
 from model_loop.models.journal import ForgetfulStore, TrialJournal
 from model_loop.models.proposals import is_small, known_in_advance, propose
-from model_loop.models.search import SearchRequest, Trial, TuningResult
+from model_loop.models.search import SampledSearch, SearchRequest, Trial, TuningResult
 from model_loop.models.spaces import Settings
 from model_loop.models.termination import Terminator
 from model_loop.training_set.matrices import Targets
@@ -30,6 +30,8 @@ OnTrial = Callable[[Trial], None]
 
 #: Most trials that are compared with each other at their first look; their fits wait in memory.
 COHORT = 20
+#: Best trials of a sample that are fitted again on more rows.
+FINALISTS = 3
 #: A trial that was being fitted when its process was killed so often is not begun again.
 DEADLY = 2
 
@@ -82,6 +84,7 @@ def tune(
         journal = TrialJournal(ForgetfulStore(), known.name, training_set.digest, request)
     search = _Search(known, training_set, request, on_trial, journal)
     search.run()
+    search.judge_again()
     return TuningResult(
         family=known.name,
         best=search.best(),
@@ -90,6 +93,7 @@ def tune(
         columns=search.columns,
         fixed=known.fixed,
         predicted=search.predicted,
+        sampled=search.sampled,
     )
 
 
@@ -138,9 +142,10 @@ class _Search:
         self._best_fit: tuple[Trial, Targets] | None = None
         projected = family.resource is not None and family.resource.projected
         self._terminator = Terminator(request.early_termination, projected=projected)
-        self._data = fitting.prepare(
-            family, fitting.FitData.of(training_set, family, request), request
-        )
+        self._training_set = training_set
+        #: The best trials as judged again, and what that has told.
+        self.sampled: SampledSearch | None = None
+        self._data = self._data_of(request.sample_rows, request.sample_rows)
         self._out_of_time = False
         # Preparing the matrices does not count towards the time of the trials.
         journal.clock.set(0.0)
@@ -156,14 +161,74 @@ class _Search:
             propose(space, request, self._loss, request.max_evaluations, self._is_over)
         self.trials.sort(key=lambda trial: trial.number)
 
+    def judge_again(self) -> None:
+        """Fit the best trials of a sample on more rows, and judge them by all validation rows.
+
+        Nothing is done where the trials have seen what they would see.
+        """
+        sample, rows = self._data, self._training_set.rows
+        wanted = self.request.finalist_rows(self.family) or rows["train"]
+        again = min(wanted, rows["train"])
+        seen = len(sample.train_target), len(sample.validation_target)
+        if sample.folds or seen == (again, rows["validation"]):
+            return
+        finished = [trial for trial in self.trials if trial.finished]
+        finalists = sorted(finished, key=self._rank)[:FINALISTS]
+        if not finalists:
+            return
+        logger.info(
+            "%s: judging the best %d trials again, fitted on %s rows instead of %s",
+            self.family.name,
+            len(finalists),
+            f"{again:,}",
+            f"{seen[0]:,}",
+        )
+        self._data, self._best_fit = self._data_of(again, 0, sample.columns), None
+        self.journal = self.journal.of_finalists()
+        judged = tuple(map(self._judge_again, finalists))
+        sound = [trial for trial in judged if trial.finished]
+        if not sound:
+            raise NoTrialSucceededError(
+                f"Every one of the best {len(judged)} trials of {self.family.name}",
+                f"failed on {again:,} rows; the last with: {judged[-1].error}",
+                "Give it more memory, or set fewer sample rows.",
+            )
+        best = min(sound, key=self._rank)
+        regret = self._rank(sound[0])[0] - self._rank(best)[0]
+        self.sampled = SampledSearch(*seen, again, judged, regret)
+
+    def _judge_again(self, trial: Trial) -> Trial:
+        known = self.journal.ended(trial.number)
+        if known is not None:
+            return known
+        blank = Trial(trial.number, trial.settings, None, time.time(), 0.0)
+        judged, _ = self._evaluate(_Waiting(blank, None), fitting.never)
+        self.journal.record(judged)
+        return judged
+
+    def _data_of(
+        self, train_rows: int, judged_rows: int, columns: pd.DataFrame | None = None
+    ) -> fitting.FitData:
+        """Return the data of fits on so many rows at most, 0 for all."""
+        data = fitting.FitData.of(
+            self._training_set,
+            self.family,
+            self.request,
+            train_rows=train_rows,
+            judged_rows=judged_rows,
+            columns=columns,
+        )
+        return fitting.prepare(self.family, data, self.request)
+
     @property
     def columns(self) -> pd.DataFrame | None:
         """Scores of the columns and which were kept; None where all are."""
         return self._data.columns
 
     def best(self) -> Trial:
-        """The trial with the best primary metric."""
-        finished = [trial for trial in self.trials if trial.finished]
+        """The trial with the best primary metric, judged again where trials saw a sample."""
+        judged = self.sampled.finalists if self.sampled else self.trials
+        finished = [trial for trial in judged if trial.finished]
         if not finished:
             raise NoTrialSucceededError(
                 f"Every one of {len(self.trials)} trials of {self.family.name}",
@@ -244,7 +309,7 @@ class _Search:
         if paused is not None:
             reached = _Waiting(paused, None)
         else:
-            reached = _Waiting(*self._evaluate(one, rung))
+            reached = _Waiting(*self._evaluate(one, self._decide(number, rung), rung))
             if reached.fit is None or reached.fit.ended or rung is None:
                 self.journal.record(reached.trial)
                 self._end(reached.trial)
@@ -253,7 +318,9 @@ class _Search:
         self._terminator.add(number, reached.trial.outlook)
         return [reached]
 
-    def _evaluate(self, one: _Waiting, rung: int | None) -> tuple[Trial, fitting.Fit | None]:
+    def _evaluate(
+        self, one: _Waiting, decide: fitting.Decide, rung: int | None = None
+    ) -> tuple[Trial, fitting.Fit | None]:
         """Fit a trial up to a rung, and return it with its fit; no fit if it failed."""
         trial, clock = one.trial, time.monotonic()
         killed = self.journal.resumed(trial)
@@ -262,7 +329,7 @@ class _Search:
             return dataclasses.replace(trial, metrics=None, error=error), None
         try:
             fit = one.fit or self._fit_again(trial)
-            fit.advance(self._decide(trial.number, rung), pause_at=rung)
+            fit.advance(decide, pause_at=rung)
             fitted = fit.fitted()
             metrics = measure_outcomes(
                 self._data.judged_target, fitted.predicted, self._data.target

@@ -77,6 +77,7 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "partition_verdict/1": "history.tables:PartitionVerdict",
         "period/1": "training_set.types:Period",
         "resource/1": "models.catalogue:Resource",
+        "sampled_search/1": "models.search:SampledSearch",
         "search_request/1": "models.search:SearchRequest",
         "shap_values/2": "models.explanation:ShapValues",
         "shap_profile/2": "monitoring.profile:ShapProfile",

@@ -105,11 +105,22 @@ def tune_family(
         journal = TrialJournal(store, family.name, training_set.digest, request)
         tuned = tune(family, training_set, request, progress.then(log_trial), journal)
     rounds = {} if tuned.best.rounds is None else {"rounds": tuned.best.rounds}
+    sampled = {}
+    if tuned.sampled:
+        sampled = {
+            "trial_rows": tuned.sampled.train_rows,
+            "finalist_rows": tuned.sampled.again_rows,
+            "sample_regret": tuned.sampled.regret,
+        }
     run.tracker.log(
         run_id,
         # With these anybody can fit the same model: what was searched, what is fixed, how long.
         params={**(tuned.fixed or {}), **tuned.best.settings, **rounds},
-        metrics={**tuned.validation.named("validation"), "tuning_seconds": tuned.seconds},
+        metrics={
+            **tuned.validation.named("validation"),
+            "tuning_seconds": tuned.seconds,
+            **sampled,
+        },
     )
     return tuned
 
@@ -142,7 +153,9 @@ def register_family(
             "Tune it again: clear its task.",
         )
     run_id = found.info.run_id
-    metrics = {"training_seconds": trained.seconds}
+    metrics: dict[str, float] = {"training_seconds": trained.seconds}
+    if trained.rows is not None:
+        metrics["fitted_rows"] = trained.rows
     if trained.test:
         metrics |= trained.test.named("test")
     if trained.evaluation:
@@ -194,12 +207,24 @@ def register_family(
         "seconds": round(tuned.seconds + trained.seconds, 3),
         "settings": dict(tuned.best.settings),
         "rounds": tuned.best.rounds,
+        "note": _sample_note(trained, training_set),
         "model_uri": registered.uri,
         "version": registered.version,
         "run_id": run_id,
     }
     tracker.close_run(run_id)
     return result
+
+
+def _sample_note(trained: TrainedModel, training_set: TrainingSet) -> str:
+    """Say which rows of a large table were taken; nothing where all were."""
+    counts, sampled, said = training_set.rows, trained.tuned.sampled, []
+    if trained.rows is not None and trained.rows < counts["all"]:
+        said.append(f"fitted on {trained.rows:,} of {counts['all']:,}")
+    if sampled:
+        said.append(f"trials on {sampled.train_rows:,} of {counts['train']:,}")
+        said.append(f"the best again on {sampled.again_rows:,}")
+    return f"{training_set.dataset.rows[0]}: {', '.join(said)}" if said else ""
 
 
 #: Metrics that results show, by the kind of the target; the first is the one that ranks.

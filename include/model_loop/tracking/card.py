@@ -364,14 +364,29 @@ def _findings(training_set: TrainingSet) -> Iterator[str]:
 
 
 def _fit(trained: TrainedModel, training_set: TrainingSet, words: Words) -> Iterator[str]:
-    best = trained.tuned.best
+    best, sampled = trained.tuned.best, trained.tuned.sampled
     settings = json.dumps(dict(best.settings), sort_keys=True)
+    rows, counts = trained.rows, training_set.rows
+    number, drawn = f"{counts['all']:,}", ""
+    if rows is not None and rows < counts["all"]:
+        evenly = "drawn evenly" if training_set.train_days is None else "drawn evenly from each day"
+        number, drawn = f"{rows:,} of {number}", f", {evenly}"
     yield (
-        f"## Fit\n\nFitted in {trained.seconds:.1f} s on {training_set.rows['all']:,} "
-        f"{words.rows} (train and validation), with the best of "
+        f"## Fit\n\nFitted in {trained.seconds:.1f} s on {number} "
+        f"{words.rows} (train and validation{drawn}), with the best of "
         f"{len(trained.tuned.trials):,} trials: `{settings}`"
         f"{f', {best.rounds} rounds' if best.rounds else ''}."
     )
+    if sampled:
+        more = len(sampled.finalists) > 1
+        best_ones = f"The best {len(sampled.finalists)} were" if more else "The best was"
+        cost = f"{sampled.regret:.4g} of the loss" if sampled.regret else "nothing"
+        yield (
+            f"Trials learned from {sampled.train_rows:,} train {words.rows} and were judged by "
+            f"{sampled.judged_rows:,}. {best_ones} fitted again on {sampled.again_rows:,} and "
+            f"judged by all {counts['validation']:,} validation {words.rows}"
+            + (f": the choice by the sample alone would have cost {cost}." if more else ".")
+        )
 
 
 def _loading(training_set: TrainingSet, run_id: str) -> Iterator[str]:

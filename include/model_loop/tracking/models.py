@@ -116,7 +116,9 @@ def log_comparison(
     """
     shown = [f"{part}_{name}" for part in ("validation", "test") for name in metrics]
     columns = ("family", *shown, "seconds")
-    rows = [[*(family[column] for column in columns), ""] for family in families]
+    rows = [
+        [*(family[column] for column in columns), family.get("note", "")] for family in families
+    ]
     for name in dict.fromkeys((*others, *notes)):
         found = others.get(name)
         errors = [getattr(found, metric) if found else None for metric in metrics]

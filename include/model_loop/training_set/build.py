@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.compose import ColumnTransformer
 
@@ -14,6 +15,7 @@ from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.declaration import Declaration
 from model_loop.datasets.holidays import dated_columns, holidays_of
 from model_loop.datasets.stored import declaration_of_text
+from model_loop.days import days_of
 from model_loop.errors import ContractError, InvalidInputError
 from model_loop.findings import Finding
 from model_loop.partitions.contract import KeptRows
@@ -137,6 +139,7 @@ def encode_table(
         ),
         folds=MappingProxyType(folds),
         validation_times=_times(dataset, parts["validation"]),
+        train_days=_days(dataset, parts["train"]),
         learned=learned_values(dataset.columns, columns, (parts["train"], parts["validation"])),
     )
 
@@ -147,6 +150,12 @@ def _times(dataset: Dataset, rows: pd.DataFrame) -> Targets | None:
         return None
     times = as_numbers(rows[dataset.time])
     return times if np.isfinite(times).all() else None
+
+
+def _days(dataset: Dataset, rows: pd.DataFrame) -> npt.NDArray[np.int32] | None:
+    """Return the days of rows since 1970; None where a row has no time."""
+    times = _times(dataset, rows)
+    return None if times is None else days_of(times).astype(np.int32)
 
 
 def _beside(dataset: Dataset) -> list[str]:

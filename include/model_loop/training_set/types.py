@@ -15,6 +15,7 @@ import pandas as pd
 
 from model_loop.datasets.dataset import Dataset, Recipe, Target
 from model_loop.datasets.learned import LearnedValues
+from model_loop.days import days_of
 from model_loop.findings import Finding
 from model_loop.sources.origin import data_source_of
 from model_loop.training_set.encodings import Layout
@@ -140,6 +141,9 @@ class TrainingSet:
     learned
         Values of the train and validation rows, column by column: what answers call unlike them.
         None in training sets of earlier versions, and of datasets in Python.
+    train_days
+        Days of the train rows since 1970 on the clocks of the table, shape (rows,); None where
+        some have none, and in training sets of earlier versions.
     """
 
     #: `PreparationRequest`; code of the dataset knows which.
@@ -166,6 +170,7 @@ class TrainingSet:
     )
     validation_times: npt.NDArray[np.float64] | None = None
     learned: LearnedValues | None = None
+    train_days: npt.NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         """Make the arrays read-only: many tasks and trials share them."""
@@ -227,6 +232,12 @@ class TrainingSet:
                 f"each judged by a model of the {noun} {others}"
             )
         return f"{len(self.validation_target):,} validation {noun}"
+
+    @property
+    def validation_days(self) -> npt.NDArray[np.int32] | None:
+        """Days of the validation rows; see `train_days`."""
+        times = self.validation_times
+        return None if times is None else days_of(times).astype(np.int32)
 
     @property
     def train_validation_target(self) -> Targets:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
+from model_loop.days import days_of
 from model_loop.errors import InvalidInputError
 from model_loop.findings import Finding
 from model_loop.training_set.encodings import Layout
@@ -147,7 +148,10 @@ def _training_set(
     learned = learned_values(TRIP_COLUMNS, columns, (split.train, split.validation))
     minutes = {"train": _minutes(split.train), "validation": _minutes(split.validation)}
     example = split.validation[columns].head(EXAMPLE_TRIPS).copy()
-    times = as_numbers(split.validation[PICKUP_TIME]) if PICKUP_TIME in columns else None
+    times, days = None, None
+    if PICKUP_TIME in columns:
+        times = as_numbers(split.validation[PICKUP_TIME])
+        days = days_of(as_numbers(split.train[PICKUP_TIME])).astype(np.int32)
     layouts = {layout: _encode(split, request, layout) for layout in _layouts(request)}
     return TrainingSet(
         request=request,
@@ -163,6 +167,7 @@ def _training_set(
         reference_rows=reference,
         findings=tuple(findings),
         validation_times=times,
+        train_days=days,
         learned=learned,
     )
 

@@ -18,6 +18,7 @@ FLOW = (
     "errors",
     "background_cache",
     "days",
+    "client",
     "findings",
     "settings",
     "options",

@@ -8,22 +8,25 @@ import shlex
 
 import pytest
 
-from model_loop.serving.http.client_code import client_code
+from model_loop.client.code import request_code
+from model_loop.serving.http.openapi import example_row
 from trip_duration.dataset import TRIPS
+
+ROW = example_row(TRIPS)
 
 URL = """http://127.0.0.1:9/it's/"quoted"/$(echo run)/`echo run`"""
 
 
 def test_curl() -> None:
     """The shell reads the address as one word."""
-    words = shlex.split(client_code("curl", URL, TRIPS))
+    words = shlex.split(request_code("curl", URL, ROW))
     assert f"{URL}/predict" in words
     json.loads(words[words.index("--data") + 1])
 
 
 def test_python() -> None:
     """The address is one text."""
-    tree = ast.parse(client_code("python", URL, TRIPS))
+    tree = ast.parse(request_code("python", URL, ROW))
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
     assert f"{URL}/predict" in texts
 
@@ -31,6 +34,6 @@ def test_python() -> None:
 @pytest.mark.parametrize("url", [URL, "http://127.0.0.1:8090", "http://127.0.0.1:8090/"])
 def test_javascript(url: str) -> None:
     """JSON's texts are JavaScript's."""
-    code = client_code("javascript", url, TRIPS)
+    code = request_code("javascript", url, ROW)
     text, _ = json.JSONDecoder().raw_decode(code.removeprefix("fetch("))
     assert text == f"{url.rstrip('/')}/predict"

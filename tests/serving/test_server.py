@@ -27,7 +27,8 @@ from tests.commands import run_command
 from tests.servers import free_port, mlflow_server, wait_for
 from tests.serving.conftest import TRIP, fit
 
-from model_loop.serving.http.client_code import LANGUAGES, TOKEN_VARIABLE, client_code
+from model_loop.client.code import LANGUAGES, TOKEN_VARIABLE, request_code
+from model_loop.serving.http.openapi import example_row
 from model_loop.serving.request_log.tables import open_log, predictions
 from model_loop.tracking.actions import Action
 from model_loop.tracking.promotion import Promoter
@@ -160,7 +161,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_client_code(running: Running, language: str) -> None:
     """The code that is printed runs as it is, and gets a prediction."""
-    code = client_code(language, running.url, TRIPS)
+    code = request_code(language, running.url, example_row(TRIPS))
     programs = {
         "curl": ("sh", "-c"),
         "python": (sys.executable, "-c"),
@@ -192,7 +193,7 @@ def test_client_code(running: Running, language: str) -> None:
 def test_commands(running: Running) -> None:
     """What the commands print is what the library gives, and what they move is moved."""
     printed = running.command("client-code", "curl", "--url", running.url)
-    assert printed == client_code("curl", running.url, TRIPS)
+    assert printed == request_code("curl", running.url, example_row(TRIPS))
     moved = running.command("traffic", "canary", "2", "--share", "0.25", "--why", "a test")
     assert json.loads(moved)["challenger"] == 2
     assert running.promoter.history()[0].why == "a test"

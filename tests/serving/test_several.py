@@ -17,6 +17,7 @@ from sqlalchemy import inspect
 from tests.serving.conftest import TRIP, MemoryRegistry, Server
 from tests.serving.flights import fitted, flights
 
+from model_loop.client.code import request_code
 from model_loop.datasets import registry
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.registry import use_dataset
@@ -25,7 +26,7 @@ from model_loop.scoring.columns import check_rows
 from model_loop.serving.compiled.compiler import make_predictor
 from model_loop.serving.http.app import create_app
 from model_loop.serving.http.bearer import BearerTokens
-from model_loop.serving.http.client_code import client_code
+from model_loop.serving.http.openapi import example_row
 from model_loop.serving.http.server import make_services
 from model_loop.serving.http.tokens import KnownTokens
 from model_loop.serving.models.loading import RegistryError
@@ -299,7 +300,7 @@ def test_the_description_names_each_datasets_fields(several: Several) -> None:
 
 def test_client_code_asks_with_the_fields_of_its_dataset(dataset: Dataset) -> None:
     """And below its path."""
-    code = client_code("curl", "http://server/flights", dataset)
+    code = request_code("curl", "http://server/flights", example_row(dataset))
     assert "http://server/flights/predict" in code
     assert '"carrier"' in code
 

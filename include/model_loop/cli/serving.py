@@ -194,13 +194,15 @@ def client_code(
     variant
         Variant whose rows are asked; a dataset, if it has one variant alone.
     """
+    from model_loop.client.code import request_code
     from model_loop.datasets.registry import choose_variant
-    from model_loop.serving.http.client_code import client_code as code
+    from model_loop.serving.http.openapi import example_row
     from model_loop.serving.http.server import paths_of
 
     dataset, chosen = choose_variant(variant)
     path = "" if chosen.key == _settings.variant else paths_of(chosen.key)[0]
-    print(code(language, f"{url.rstrip('/')}{path}", dataset), end="")  # noqa: T201 - the command's answer
+    address = f"{url.rstrip('/')}{path}"
+    print(request_code(language, address, example_row(dataset)), end="")  # noqa: T201 - the command's answer
 
 
 def traffic(

@@ -6,11 +6,9 @@ import json
 import shlex
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from model_loop.datasets.dataset import Dataset
 from model_loop.errors import look_up
-from model_loop.serving.http.openapi import example_row
 
 Language = Literal["curl", "python", "javascript"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -19,22 +17,22 @@ LANGUAGES: tuple[Language, ...] = get_args(Language)
 TOKEN_VARIABLE = "MODEL_LOOP_TOKEN"  # noqa: S105 - the name of a variable
 
 
-def client_code(language: str, url: str, dataset: Dataset) -> str:
+def request_code(language: str, url: str, row: Mapping[str, Any]) -> str:
     """Return code that asks the server at *url* for a prediction and prints the answer.
 
     Parameters
     ----------
     url
         Address of the server, with the path of the variant where it is not the default one.
-    dataset
-        Dataset whose rows are asked.
+    row
+        The row that is asked, by fields of requests.
 
     Raises
     ------
     InvalidInputError
         If there is none for this language.
     """
-    body = json.dumps({"inputs": [example_row(dataset)], "key": "customer-17", "level": 90})
+    body = json.dumps({"inputs": [row], "key": "customer-17", "level": 90})
     return look_up("Language", language, _CODE)(f"{url.rstrip('/')}/predict", body)
 
 

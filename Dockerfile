@@ -27,6 +27,7 @@ RUN apt-get update \
     && install -d -o 10001 -g 0 -m 0770 \
         /var/lib/model-loop \
         /var/lib/model-loop/airflow \
+        /var/lib/model-loop/batches \
         /var/lib/model-loop/logs \
         /var/lib/model-loop/scrape \
         /var/lib/model-loop/serving \

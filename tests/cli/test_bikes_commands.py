@@ -3,65 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 import requests
-from tests.commands import COMMAND, run_command
-from tests.servers import free_port, tracking_database, wait_for
+from tests.bikes import LAST, ROWS, Bikes
 
-from model_loop.datasets.registry import datasets_folder
-
-#: Months that are learned from and judged by; rows of the last one are asked for.
-FIRST, LAST = "2012-01", "2012-06"
-LATER = ["instant", "casual", "registered", "cnt"]
-ROWS = 40
 SEARCH = ("--model", "linear_model.LinearRegression", "--max-evaluations", "1")
-
-
-class Bikes:
-    """A folder with half a year of bikes, and the commands in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.environment = {
-            **os.environ,
-            "MODEL_LOOP_STATE": str(folder / "state"),
-            "MODEL_LOOP_VARIANT": "bikes",
-            "MODEL_LOOP_DATASETS_FOLDER": str(folder),
-            "MODEL_LOOP_TRACKING_URI": tracking_database(folder / "mlflow.db"),
-            "MODEL_LOOP_SERVING_PORT": str(self.port),
-            "MODEL_LOOP_SERVING_REFRESH_SECONDS": "0.3",
-            "MODEL_LOOP_REQUEST_LOG_FLUSH_SECONDS": "0.2",
-            "MODEL_LOOP_XGBOOST_THREADS": "1",
-        }
-        (folder / "data").mkdir()
-        text = (datasets_folder() / "bikes.toml").read_text()
-        (folder / "bikes.toml").write_text(text)
-        table = pd.read_csv(datasets_folder() / "data" / "bikes_hourly.csv.gz")
-        self.table = table[table["dteday"].between(f"{FIRST}-01", f"{LAST}-31")]
-        self.table.to_csv(folder / "data" / "bikes_hourly.csv.gz", index=False)
-        self.asked = self.table.tail(ROWS).drop(columns=LATER)
-        self.asked.to_csv(folder / "asked.csv", index=False)
-
-    def run(self, *arguments: str, code: int = 0) -> str:
-        """Return what a command prints; it ends with an exit code."""
-        done = run_command(*arguments, folder=self.folder, environment=self.environment)
-        assert done.returncode == code, (arguments, done.stdout, done.stderr)
-        return done.stdout
-
-    def read(self, *arguments: str, code: int = 0) -> Any:
-        """Return the JSON of a command."""
-        return json.loads(self.run(*arguments, "--json", code=code))
 
 
 @pytest.fixture(scope="module")
@@ -82,19 +32,9 @@ def token(bikes: Bikes) -> str:
 @pytest.fixture(scope="module")
 def served(bikes: Bikes, token: str) -> Iterator[requests.Session]:
     """A session with the server of the command."""
-    log = bikes.folder / "serve.log"
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            [COMMAND, "serve"], cwd=bikes.folder, env=bikes.environment, stdout=out, stderr=out
-        )
-    try:
-        wait_for(f"{bikes.url}/readyz", process, log)
-        with requests.Session() as session:
-            session.headers["Authorization"] = f"Bearer {token}"
-            yield session
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
+    with bikes.serving(), requests.Session() as session:
+        session.headers["Authorization"] = f"Bearer {token}"
+        yield session
 
 
 def test_training_sets_are_kept_listed_and_pruned(bikes: Bikes) -> None:

@@ -15,14 +15,13 @@ from model_loop.cli.codes import ExitCode
 from model_loop.cli.console import console, print_error
 from model_loop.cli.options import AsJson, Variant, trained_variant
 from model_loop.datasets.reading import RefusedRowsError
-from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import InvalidInputError
 from model_loop.intervals.grid import DEFAULT_LEVEL, check_level
 from model_loop.objects.strict_json import decode
 from model_loop.settings import get_settings
 
 if TYPE_CHECKING:
-    from model_loop.datasets.dataset import Dataset, Moment
+    from model_loop.datasets.dataset import Dataset
     from model_loop.datasets.reading import Row
     from model_loop.scoring.batch.job import Chunk, JobResult
     from model_loop.scoring.batch.planning import BatchRequest
@@ -79,37 +78,10 @@ class ScoreOptions:
         InvalidInputError
             If there is none.
         """
+        from model_loop.scoring.choosing import choose_predictor
+
         key = trained_variant(self.variant, self.tracking_uri)[1].key
-        return _choose(key, given, self.model, self.moment, self.tracking_uri)[0]
-
-
-def _choose(
-    key: str,
-    given: Callable[[Dataset], Collection[str]],
-    model: str | None,
-    moment: str | None,
-    tracking_uri: str,
-) -> tuple[Predictor, Moment]:
-    """Return the version that is to answer rows, and its moment; see `find_predictor`.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is none.
-    """
-    from model_loop.scoring.predictor import find_predictor, parse_model
-    from model_loop.tracking.experiments import tracker_of
-    from model_loop.tracking.versions import ModelVersions
-
-    asked = None if moment is None else dataset_of_variant(key).check_moment(moment)
-    named = None if model is None else parse_model(model, key)
-    service = named.service if named else key
-    dataset = dataset_of_variant(service)
-    tracker = tracker_of(dataset, tracking_uri, _settings.experiment, "promotion")
-    versions = ModelVersions(tracker, service)
-    number = named.number(versions) if named else None
-    predictor = find_predictor(versions, given, number=number, moment=asked)
-    return predictor, versions.moment(predictor.version.number)
+        return choose_predictor(key, given, self.tracking_uri, self.model, self.moment)[0]
 
 
 _OPTIONS = ScoreOptions()
@@ -172,7 +144,7 @@ def score(
 
 def _score(request: BatchRequest, chunks: Sequence[Chunk], predictor: Predictor) -> list[JobResult]:
     from model_loop.scoring.batch.planning import by_job
-    from model_loop.scoring.batch.scoring import is_scored, join, score_chunk
+    from model_loop.scoring.batch.scoring import join, score_chunks
     from model_loop.serving.compiled.compiler import explainer_for
 
     explain = explainer_for(predictor) if request.explain else None
@@ -181,11 +153,7 @@ def _score(request: BatchRequest, chunks: Sequence[Chunk], predictor: Predictor)
         rows = progress.add_task(
             f"Rows, by version {request.version.number}", total=sum(one.rows for one in chunks)
         )
-        for chunk in chunks:
-            if is_scored(chunk):
-                progress.advance(rows, chunk.rows)
-            else:
-                score_chunk(chunk, predictor, lambda done: progress.advance(rows, done), explain)
+        score_chunks(chunks, predictor, lambda done: progress.advance(rows, done), explain)
         files = progress.add_task("Files", total=len(request.files))
         results = []
         for job, parts in by_job(chunks):
@@ -255,15 +223,16 @@ def predict(
     check_level(level)
     table, variant = trained_variant(dataset, tracking_uri)
     texts = {1: json.dumps(_record(table, values))} if values else _lines(table)
+    from model_loop.scoring.choosing import choose_predictor
     from model_loop.scoring.questions import answer, given_columns, in_words
     from model_loop.serving.compiled.compiler import explainer_for
 
-    predictor, at = _choose(
+    predictor, at = choose_predictor(
         variant.key,
         lambda dataset: given_columns(dataset, list(_read(dataset, texts, as_json)[0].values())),
+        tracking_uri,
         model,
         moment,
-        tracking_uri,
     )
     trained = _require_dataset(predictor.version, table)
     numbered, refused = _read(trained, texts, as_json)

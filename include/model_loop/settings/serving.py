@@ -15,6 +15,10 @@ def _default_serving_folder(known: dict[str, Any]) -> Path:
     return Path(known["state"]).resolve() / "serving"
 
 
+def _default_batches_folder(known: dict[str, Any]) -> Path:
+    return Path(known["serving_folder"]).resolve() / "batches"
+
+
 #: A scheme, a host and perhaps a port; no path, and nothing that stands for several.
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 
@@ -138,6 +142,71 @@ class ServingSettings(Part):
         ge=0,
         title="Requests per second",
         description="Limit for each token without a rate of its own; 0 sets no limit.",
+    )
+    batches_folder: Path = Field(
+        default_factory=_default_batches_folder,
+        title="Folder of batches",
+        description="Folder of the files that were sent to be scored, and of their results. "
+        "Servers that stand beside one another share it, and so do Airflow's workers where the "
+        "files are scored by runs.",
+    )
+    batches_folders: str = Field(
+        default="",
+        title="Files that requests may name",
+        description="Folders and s3:// addresses, separated by commas, below which a request may "
+        "name a file to be scored, instead of sending it. Every token that may predict can have "
+        "all of them. Empty for none.",
+    )
+    batches_max_bytes: int = Field(
+        default=268_435_456,
+        ge=1_024,
+        title="Largest file",
+        description="Bytes of a file that is sent; larger ones are refused.",
+    )
+    batches_unpacked_bytes: int = Field(
+        default=4_294_967_296,
+        ge=1_024,
+        title="Largest file, unpacked",
+        description="Bytes of a file that is sent when it is unpacked; of Parquet, as its footer "
+        "says.",
+    )
+    batches_max_rows: int = Field(
+        default=20_000_000,
+        ge=1,
+        title="Most rows of a file",
+        description="Rows of a file that is sent; of texts, lines.",
+    )
+    batches_per_token: int = Field(
+        default=20,
+        ge=1,
+        title="Batches of a token",
+        description="Files that are there at once for one token, finished ones among them; "
+        "further ones are answered by 429.",
+    )
+    batches_days: float = Field(
+        default=7.0,
+        gt=0,
+        title="Days of a batch",
+        description="Days after which a finished batch is removed, with its file and results.",
+    )
+    batches_read_seconds: float = Field(
+        default=600.0,
+        gt=0,
+        title="Time for a file",
+        description="Seconds in which a file that is sent has to arrive.",
+    )
+    batches_memory_bytes: int = Field(
+        default=4_294_967_296,
+        ge=268_435_456,
+        title="Memory of a batch",
+        description="Bytes that the process may take that scores batches beside the server.",
+    )
+    batches_airflow_url: str = Field(
+        default="",
+        title="Airflow that scores batches",
+        description="Address of Airflow's api-server, such as http://airflow-api-server:8080, "
+        "whose DAG batch_scoring scores the files. Empty: a process beside the server does. The "
+        "login is in AIRFLOW_USERNAME and AIRFLOW_PASSWORD.",
     )
     canary_failures: float = Field(
         default=0.01,

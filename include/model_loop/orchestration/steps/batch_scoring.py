@@ -177,7 +177,8 @@ def _files(params: Mapping[str, Any]) -> list[tuple[UPath, UPath]]:
 def readable_roots() -> list[str]:
     """Under which files may be read and written for a caller."""
     settings = get_settings()
-    return [settings.storage_root, *split_list(settings.scoring_folders)]
+    batches = str(settings.batches_folder)
+    return [settings.storage_root, batches, *split_list(settings.scoring_folders)]
 
 
 def _partition(key: str, params: Mapping[str, Any]) -> list[UPath]:

@@ -20,6 +20,7 @@ from model_loop.orchestration.alerts.notifications import announce
 from model_loop.orchestration.steps.old_logs import old_logs, remove_log
 from model_loop.orchestration.steps.orphans import orphaned_objects, remove_empty_folders
 from model_loop.orchestration.xcom import results_root
+from model_loop.serving.batches.store import BatchStore
 from model_loop.settings import get_settings
 from model_loop.training_set.retention import plan_pruning, prune
 from model_loop.training_set.retention_rules import Retention
@@ -67,11 +68,16 @@ def remove_orphaned_results(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def remove_leftovers(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove what killed writers have left; say what."""
-    removed = [] if params["only_look"] else remove(UPath(get_settings().storage_root))
+    """Remove what killed writers have left, and batches that are too old; say what."""
+    settings = get_settings()
+    removed = [] if params["only_look"] else remove(UPath(settings.storage_root))
     for path in removed:
         logger.info("Left by a killed writer: %s", path)
-    return {"files": len(removed)}
+    batches = 0
+    if not params["only_look"] and settings.batches_folder.exists():
+        batches = BatchStore(settings.batches_folder).remove_expired(settings.batches_days)
+        logger.info("%d batches were older than they are kept", batches)
+    return {"files": len(removed), "batches": batches}
 
 
 def tell_of_unreadable(params: Mapping[str, Any]) -> dict[str, Any]:

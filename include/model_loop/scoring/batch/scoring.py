@@ -83,6 +83,39 @@ def score_chunk(
     return result
 
 
+def score_chunks(
+    chunks: Sequence[Chunk],
+    predictor: Predictor,
+    on_rows: Callable[[int], None],
+    explain: Explain | None = None,
+    on_chunk: Callable[[ChunkResult], None] | None = None,
+) -> None:
+    """Score chunks one after another; what was scored before stays.
+
+    Parameters
+    ----------
+    on_rows
+        Is told of every few rows that are done, those of before among them.
+    explain
+        See `score_chunk`.
+    on_chunk
+        Is told of each chunk that is done.
+
+    Raises
+    ------
+    InvalidInputError
+        See `score_chunk`.
+    """
+    for chunk in chunks:
+        if is_scored(chunk):
+            on_rows(chunk.rows)
+            result = chunk.finished()
+        else:
+            result = score_chunk(chunk, predictor, on_rows, explain)
+        if on_chunk is not None and result is not None:
+            on_chunk(result)
+
+
 def join(job: Job, chunks: Sequence[Chunk]) -> JobResult:
     """Make the output appear, when every chunk of the job is scored.
 

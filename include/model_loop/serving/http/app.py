@@ -28,6 +28,8 @@ from model_loop.scoring.answers import Make, answering
 from model_loop.scoring.assumptions import tell_assumed
 from model_loop.scoring.limits import CLASSES, LEVEL, LOWER, PROBABILITIES, THRESHOLD, UPPER
 from model_loop.scoring.outcomes import Outcome
+from model_loop.serving.batches.routes import Batches, BatchRoutes
+from model_loop.serving.batches.runner import BatchRunner
 from model_loop.serving.comparison.report import ab_report
 from model_loop.serving.http.asgi import (
     Authenticate,
@@ -101,6 +103,7 @@ def create_app(
     others: Mapping[str, PredictionService | ModelLoopError] = MappingProxyType({}),
     extensions: Sequence[Extension] = (),
     mounts: Mapping[str, ASGIApp] = MappingProxyType({}),
+    batches: Batches | None = None,
 ) -> Guard:
     """The application.
 
@@ -120,30 +123,30 @@ def create_app(
         Routes besides our own, behind the same guard.
     mounts
         Applications for people below these paths, behind the same guard; they are not described.
+    batches
+        Files that are scored; None where no files are taken.
     """
     there = {path: one for path, one in others.items() if isinstance(one, PredictionService)}
 
+    parts: list[PredictionService | BatchRunner] = [service, *there.values()]
+    if batches is not None:
+        parts.append(batches.runner)
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        for one in (service, *there.values()):
+        for one in parts:
             one.start()
         yield
-        for one in (*there.values(), service):
+        for one in reversed(parts):
             await asyncio.to_thread(one.stop)
 
     served = [(path, one) for path, one in {"": service, **there}.items()]
-    pools = Pools()
-    handled: list[tuple[Operation, Handler, frozenset[str]]] = []
-    for path, one in served:
-        routes = Routes(one, max_rows, pools)
-        handled += [
-            (operation, getattr(routes, operation.name), names_of(one))
-            for operation in Described(one.dataset, path).operations()
-        ]
+    handled = [*_handled(served, max_rows, batches)]
     handled += [
         (extension.operation, extension.handler, names_of(service)) for extension in extensions
     ]
-    shared = SharedRoutes(served, [extension.operation for extension in extensions])
+    further = [extension.operation for extension in extensions]
+    shared = SharedRoutes(served, further, batches=batches is not None)
     handled += [(operation, getattr(shared, operation.name), ANY) for operation in SHARED]
     straight: dict[tuple[str, str], ASGIApp] = {}
     below: list[Route | Mount] = []
@@ -170,6 +173,21 @@ def create_app(
     api = Starlette(routes=below, lifespan=lifespan, exception_handlers={HTTPException: _refused})
     api.router.redirect_slashes = False
     return Guard(api, authenticate, service.metrics, straight)
+
+
+def _handled(
+    served: Sequence[tuple[str, PredictionService]], max_rows: int, batches: Batches | None
+) -> Iterator[tuple[Operation, Handler, frozenset[str]]]:
+    """Yield the operations of each variant, with their handlers and the names that they ask."""
+    pools = Pools()
+    for path, one in served:
+        routes: list[Routes | BatchRoutes] = [Routes(one, max_rows, pools)]
+        if batches is not None:
+            routes.append(BatchRoutes(one.service, one.dataset, batches))
+        for operation in Described(one.dataset, path, batches is not None).operations():
+            name = operation.name
+            handler = next(getattr(some, name) for some in routes if hasattr(some, name))
+            yield operation, handler, names_of(one)
 
 
 def _refused(request: Request, error: Exception) -> Response:
@@ -224,13 +242,19 @@ class SharedRoutes:
         The variants with the beginnings of their paths, the default one first.
     operations
         Further routes, of the default variant.
+    batches
+        Whether files are scored.
     """
 
     def __init__(
-        self, served: Sequence[tuple[str, PredictionService]], operations: Sequence[Operation]
+        self,
+        served: Sequence[tuple[str, PredictionService]],
+        operations: Sequence[Operation],
+        *,
+        batches: bool = False,
     ) -> None:
         self._metrics = served[0][1].metrics
-        self._served, self._operations = served, operations
+        self._served, self._operations, self._batches = served, operations, batches
         #: The last descriptions, with the datasets that they are of.
         self._documents: dict[frozenset[str] | None, tuple[list[Dataset], Mapping[str, Any]]] = {}
 
@@ -277,7 +301,7 @@ class SharedRoutes:
         made = self._documents.get(datasets)
         if made is None or any(a is not b for a, b in zip(made[0], answering, strict=True)):
             described = [
-                Described(dataset, path)
+                Described(dataset, path, self._batches)
                 for dataset, (path, _) in zip(answering, may_ask, strict=True)
             ]
             own = [operation for one in described for operation in one.operations()]

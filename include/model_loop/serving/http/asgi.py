@@ -6,11 +6,13 @@ prediction (see docs/measured.md).
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
@@ -30,6 +32,13 @@ _FORBIDDEN = 403
 #: Name in the metrics for the route of refused callers, whichever they requested.
 _REFUSED = "refused"
 
+#: What a request may call to be given more seconds to arrive in; see `bounds`.
+MORE_TIME = "model_loop.more_time"
+#: Right of operators.
+_OPERATOR = "admin"
+#: Bytes of a file that are sent at once.
+_PIECE = 2**18
+
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
@@ -46,12 +55,13 @@ class Refusal(msgspec.Struct):
 
 
 class Reply(NamedTuple):
-    """Response to a request."""
+    """Response to a request; an open file is sent in place of the body, and closed."""
 
     body: bytes
     status: int = 200
     content_type: bytes = JSON
     headers: Headers = ()
+    file: IO[bytes] | None = None
 
 
 @dataclass(slots=True)
@@ -84,6 +94,12 @@ class Call:
         """Names of the datasets and variants that the caller may ask; None for all."""
         known: Caller | None = self.scope.get(_CALLER)
         return known.datasets if known else None
+
+    @property
+    def is_operator(self) -> bool:
+        """True if the token is good for everything."""
+        known: Caller | None = self.scope.get(_CALLER)
+        return bool(known and known.scopes and _OPERATOR in known.scopes)
 
     def header(self, name: bytes) -> str:
         """A header, empty if there is none; *name* in lower case."""
@@ -281,10 +297,15 @@ _HEADERS: dict[int, Headers] = {
 
 async def send_reply(send: Send, reply: Reply) -> None:
     """Send a reply."""
+    size = len(reply.body) if reply.file is None else os.fstat(reply.file.fileno()).st_size
     headers = [
         (b"content-type", reply.content_type),
-        (b"content-length", str(len(reply.body)).encode()),
+        (b"content-length", str(size).encode()),
         *reply.headers,
     ]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    if reply.file is not None:
+        with reply.file as file:
+            while data := await asyncio.to_thread(file.read, _PIECE):
+                await send({"type": "http.response.body", "body": data, "more_body": True})
     await send({"type": "http.response.body", "body": reply.body})

@@ -13,6 +13,8 @@ from asyncio import TimerHandle
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from model_loop.serving.http.asgi import MORE_TIME
+
 #: Bytes that may come without a request getting further: headers, and what may stand between and
 #: behind the parts of a body. The piece in which it began comes in addition.
 HEADER_BYTES = 65_536
@@ -103,6 +105,8 @@ class BoundedHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Note that the request has got further, unless its address is none."""
         super().on_headers_complete()
+        # Handlers are given the same mapping, once the parser is done with this piece.
+        self.scope[MORE_TIME] = self._give_time  # type: ignore[literal-required]  # a further key
         self._moves += 1
         self._in_headers = False
 
@@ -123,8 +127,14 @@ class BoundedHttp(HttpToolsProtocol):
         else:
             super().send_400_response(msg)
 
-    def _set_deadline(self) -> None:
-        self._deadline = self.loop.call_later(self.read_seconds, self._end_late)
+    def _set_deadline(self, seconds: float | None = None) -> None:
+        self._deadline = self.loop.call_later(seconds or self.read_seconds, self._end_late)
+
+    def _give_time(self, seconds: float) -> None:
+        """Give the request that is coming so many seconds from now."""
+        if self._deadline is not None:
+            self._end_deadline()
+            self._set_deadline(seconds)
 
     def _end_deadline(self) -> None:
         if self._deadline is not None:

@@ -36,6 +36,8 @@ from model_loop.serving.http.requests import (
 from model_loop.serving.http.tokens import Right
 
 TITLE = "Model loop"
+#: Statuses that are no refusals.
+_ANSWERS = ("200", "202")
 _REFERENCE = "#/components/schemas/{name}"
 _ID = "018e0000000070008000000000000000"
 
@@ -44,7 +46,8 @@ _MEANINGS = {
     400: "The body cannot be read.",
     401: "No known credentials.",
     403: "The role, or the scopes of the token, do not allow it.",
-    404: "It is not in the log.",
+    404: "There is none of this id.",
+    409: "It is not in a state in which this can be done, or the key was sent with something else.",
     413: "Too many bytes or rows.",
     415: "The content type is not known.",
     422: "A value breaks a rule; the answer says which.",
@@ -130,6 +133,8 @@ def _time_zone(dataset: Dataset) -> str:
     return time.stored_in if time else dataset.time_zone
 
 
+#: Parts of a path that differ from request to request.
+_PARTS = re.compile(r"{(\w+)}")
 #: Word between a variant and its dataset.
 _OF = "of"
 #: Words that stay apart in every spelling: `a_b` becomes `AB`, and that `ab` in file names.
@@ -176,6 +181,8 @@ class Operation:
         Needed by a token, unless the route is open.
     asks
         Parameters of the address, as OpenAPI's.
+    answers
+        Status of an answer that is no refusal.
     """
 
     name: str
@@ -187,6 +194,7 @@ class Operation:
     refuses: tuple[int, ...] = ()
     scope: Right = "read"
     asks: tuple[Mapping[str, Any], ...] = ()
+    answers: int = 200
 
     @property
     def identifier(self) -> str:
@@ -199,7 +207,7 @@ class Operation:
         is_open = self.path in OPEN_PATHS
         statuses = [*self.refuses, *(() if is_open else (401, 403, 429))]
         responses: dict[str, Any] = {
-            "200": {"description": "Answered.", "content": dict(self.gives)},
+            str(self.answers): {"description": "Answered.", "content": dict(self.gives)},
             **{
                 str(status): {
                     "description": _MEANINGS[status],
@@ -220,10 +228,10 @@ class Operation:
         if self.takes:
             told["requestBody"] = {"required": True, "content": dict(self.takes)}
         parameters = [dict(one) for one in self.asks]
-        if "{prediction_id}" in self.path:
-            parameters.append(
-                {"name": "prediction_id", "in": "path", "required": True, "schema": _TEXT}
-            )
+        parameters += [
+            {"name": name, "in": "path", "required": True, "schema": _TEXT}
+            for name in _PARTS.findall(self.path)
+        ]
         if parameters:
             told["parameters"] = parameters
         return told
@@ -252,6 +260,59 @@ _EXPLAIN: Mapping[str, Any] = MappingProxyType(
         "schema": {"type": "boolean", "default": False},
     }
 )
+_BINARY: Mapping[str, Any] = MappingProxyType({"type": "string", "format": "binary"})
+#: Content types of files that are sent.
+_FILE_TYPES = ("application/octet-stream", "text/csv", "application/vnd.apache.parquet")
+_ADDRESS: Mapping[str, Any] = MappingProxyType(
+    {
+        "type": "object",
+        "properties": {"address": _TEXT},
+        "required": ["address"],
+        "additionalProperties": False,
+    }
+)
+_BATCH: Mapping[str, Any] = MappingProxyType(
+    {
+        "type": "object",
+        "properties": {
+            "id": _TEXT,
+            "state": {"enum": ["waiting", "running", "done", "failed", "cancelled"]},
+            "name": _TEXT,
+            "bytes": {"type": "integer"},
+            "rows": {"type": ["integer", "null"]},
+            **{name: {"type": "integer"} for name in ("read", "predicted", "rejected")},
+            "model_version": {"type": ["integer", "null"]},
+            **{name: {"type": "number"} for name in ("created", "expires")},
+            "error": {"type": ["object", "null"]},
+        },
+    }
+)
+_BATCHES: Mapping[str, Any] = MappingProxyType(
+    {"type": "object", "properties": {"batches": {"type": "array", "items": dict(_BATCH)}}}
+)
+_BATCH_EXAMPLE: Mapping[str, Any] = MappingProxyType(
+    {
+        "id": _ID,
+        "state": "running",
+        "name": "rows.csv",
+        "bytes": 40_960,
+        "rows": 500,
+        "read": 250,
+        "predicted": 248,
+        "rejected": 2,
+        "model_version": 3,
+        "created": 1_700_000_000.0,
+        "expires": 1_700_604_800.0,
+        "error": None,
+    }
+)
+
+
+def _query(name: str, about: str, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return a parameter of the address that may be left out."""
+    return {"name": name, "in": "query", "description": about, "schema": {**(schema or _TEXT)}}
+
+
 #: Parameters of MLflow's protocol.
 _PARAMS = {"type": "object", "properties": {LEVEL: _LEVEL}, "additionalProperties": False}
 
@@ -266,10 +327,13 @@ class Described:
         Dataset of the variant.
     path
         Beginning of the paths of its routes; empty for the default one.
+    batches
+        Whether files are scored.
     """
 
     dataset: Dataset
     path: str = ""
+    batches: bool = False
 
     def schema(self, name: str) -> str:
         """Return the name of a schema: ``Row``, or ``FlightsRow`` of another than the default."""
@@ -447,6 +511,105 @@ class Described:
                 "not, the last known version goes on answering.",
                 _json(_OBJECT),
             ),
+            *(self._of_batches() if self.batches else ()),
+        )
+
+    def _of_batches(self) -> tuple[Operation, ...]:
+        """Return the routes by which files are scored."""
+        all_of_them, rows = f"{self.path}/batches", self.dataset.rows[0]
+        single = f"{all_of_them}/{{batch_id}}"
+        binary = {"application/octet-stream": {"schema": _BINARY}}
+        moments = {"type": "string", "enum": list(self.dataset.moments)}
+        return (
+            Operation(
+                "send_batch",
+                all_of_them,
+                "POST",
+                f"Have the {rows} of a file predicted. The body is the file: CSV, JSON lines, "
+                "Parquet or Arrow, texts perhaps packed by gzip or zip; or JSON with the `address` "
+                "of one that requests may name. The answer comes as soon as the file is kept, and "
+                "`Location` leads to its state. The same `Idempotency-Key` with the same file and "
+                "options gives the same batch.",
+                _json(_BATCH, answer=_BATCH_EXAMPLE),
+                {
+                    **{kind: {"schema": _BINARY} for kind in _FILE_TYPES},
+                    **_json(_ADDRESS, named={"address": "s3://bucket/rows.parquet"}),
+                },
+                (400, 409, 413, 415, 422, 503),
+                "predict",
+                (
+                    _query("name", "Name of the file: its ending is compared with the bytes."),
+                    _query(LEVEL, "As of `/predict`.", {**_LEVEL, "type": "number"}),
+                    _query("moment", "As of `/predict`.", moments),
+                    _query(EXPLAIN, "Give reasons in a column.", {"type": "boolean"}),
+                    {
+                        **_query("Idempotency-Key", "Name of the request, as a UUID."),
+                        "in": "header",
+                    },
+                ),
+                answers=202,
+            ),
+            Operation(
+                "batches",
+                all_of_them,
+                "GET",
+                "List the batches of the token. The newest first; operators see those of all.",
+                _json(
+                    {
+                        "type": "object",
+                        "properties": {"batches": {"type": "array", "items": _BATCH}},
+                    }
+                ),
+                refuses=(503,),
+                scope="predict",
+            ),
+            Operation(
+                "batch",
+                single,
+                "GET",
+                "Say how far a batch is. `state` is waiting, running, done, failed or cancelled; "
+                "`error` says why it has failed.",
+                _json(_BATCH, answer=_BATCH_EXAMPLE),
+                refuses=(404, 503),
+                scope="predict",
+            ),
+            Operation(
+                "batch_result",
+                f"{single}/result",
+                "GET",
+                "Give the file with its predictions. In its own format, unpacked; Arrow as "
+                "Parquet.",
+                binary,
+                refuses=(404, 409, 503),
+                scope="predict",
+            ),
+            Operation(
+                "batch_rejected",
+                f"{single}/rejected",
+                "GET",
+                f"Give the {rows} that could not be predicted. Each with the reason.",
+                binary,
+                refuses=(404, 409, 503),
+                scope="predict",
+            ),
+            Operation(
+                "cancel_batch",
+                f"{single}/cancel",
+                "POST",
+                "End a batch that is not done. Its file is removed.",
+                _json(_BATCH, answer={**_BATCH_EXAMPLE, "state": "cancelled"}),
+                refuses=(404, 409, 503),
+                scope="predict",
+            ),
+            Operation(
+                "remove_batch",
+                single,
+                "DELETE",
+                "Remove a batch with its file and results. One that runs is ended.",
+                _json(_OBJECT, answer={"id": _ID, "removed": True}),
+                refuses=(404, 503),
+                scope="predict",
+            ),
         )
 
 
@@ -546,11 +709,12 @@ def docs_page(document: Mapping[str, Any]) -> str:
             if scope := operation.get("x-scope"):
                 parts.append(f"<p>scope of the token: <code>{scope}</code></p>")
             parts += _examples("takes", operation.get("requestBody", {}).get("content", {}))
-            parts += _examples("gives", operation["responses"]["200"]["content"])
+            (answer,) = (one for one in operation["responses"] if one in _ANSWERS)
+            parts += _examples("gives", operation["responses"][answer]["content"])
             refusals = [
                 f"{status}: {html.escape(told['description'])}"
                 for status, told in operation["responses"].items()
-                if status != "200"
+                if status != answer
             ]
             parts.append(f"<p>{'<br>'.join(refusals)}</p>")
     schemas = json.dumps(document["components"]["schemas"], indent=1)

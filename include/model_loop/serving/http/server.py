@@ -18,6 +18,11 @@ from upath import UPath
 from model_loop.alerts.outbox import Outbox
 from model_loop.datasets.registry import dataset_names, find_variant, get_dataset, variants
 from model_loop.errors import ModelLoopError
+from model_loop.serving.batches.airflow import AirflowRuns
+from model_loop.serving.batches.limits import FileBounds
+from model_loop.serving.batches.routes import Batches, BatchRules
+from model_loop.serving.batches.runner import BatchRunner, WorkerProcess
+from model_loop.serving.batches.store import BatchStore
 from model_loop.serving.http.app import create_app, names_of
 from model_loop.serving.http.bearer import BearerTokens
 from model_loop.serving.http.bounds import bounded
@@ -240,8 +245,28 @@ def make_app(settings: Settings) -> ASGIApp:
         max_bytes=settings.serving_max_bytes,
         max_rows=settings.serving_max_rows,
         others=services.others,
+        batches=make_batches(settings),
     )
     return let_pages_ask(app, split_list(settings.serving_cors_origins))
+
+
+def make_batches(settings: Settings) -> Batches:
+    """Make the batches of the settings; nothing runs yet."""
+    store = BatchStore(settings.batches_folder)
+    url = settings.batches_airflow_url
+    airflow = AirflowRuns(store, url) if url else None
+    return Batches(
+        store,
+        BatchRules(
+            FileBounds.of(settings),
+            settings.batches_per_token,
+            settings.batches_days,
+            settings.batches_read_seconds,
+            split_list(settings.batches_folders),
+        ),
+        BatchRunner(store, airflow or WorkerProcess(store), settings.batches_days),
+        airflow,
+    )
 
 
 def let_pages_ask(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
@@ -254,8 +279,10 @@ def let_pages_ask(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
     return CORSMiddleware(
         app,
         allow_origins=origins,
-        allow_methods=("GET", "POST"),
-        allow_headers=("Authorization", "Content-Type", "X-Request-Key", "X-Moment"),
+        allow_methods=("GET", "POST", "DELETE"),
+        allow_headers=(
+            *("Authorization", "Content-Type", "Idempotency-Key", "X-Request-Key", "X-Moment"),
+        ),
     )
 
 

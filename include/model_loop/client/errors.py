@@ -69,7 +69,7 @@ class UnreachableServerError(ClientError):
 
 
 class ClientTimeoutError(ClientError):
-    """What was waited for has not happened in time."""
+    """Something that was waited for has not happened in time."""
 
 
 class BatchFailedError(ClientError):

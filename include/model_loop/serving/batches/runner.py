@@ -30,7 +30,7 @@ class Begins(Protocol):
         """End what runs; what is not done waits for the next server."""
 
 
-class WorkerProcess:
+class ScoringProcess:
     """Scores batches by a process of its own, started while something waits.
 
     Parameters

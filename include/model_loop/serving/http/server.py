@@ -21,7 +21,7 @@ from model_loop.errors import ModelLoopError
 from model_loop.serving.batches.airflow import AirflowRuns
 from model_loop.serving.batches.limits import FileBounds
 from model_loop.serving.batches.routes import Batches, BatchRules
-from model_loop.serving.batches.runner import BatchRunner, WorkerProcess
+from model_loop.serving.batches.runner import BatchRunner, ScoringProcess
 from model_loop.serving.batches.store import BatchStore
 from model_loop.serving.http.app import create_app, names_of
 from model_loop.serving.http.bearer import BearerTokens
@@ -264,7 +264,7 @@ def make_batches(settings: Settings) -> Batches:
             settings.batches_read_seconds,
             split_list(settings.batches_folders),
         ),
-        BatchRunner(store, airflow or WorkerProcess(store), settings.batches_days),
+        BatchRunner(store, airflow or ScoringProcess(store), settings.batches_days),
         airflow,
     )
 

@@ -83,7 +83,8 @@ OWN_COMMANDS = {
 SKIPS = {
     "needs whole published months": "tests of the figures of whole months need their folder in "
     "MODEL_LOOP_TLC_FOLDER",
-    "needs the programs of Postgres": "tests of the request log in Postgres need its programs",
+    "needs the programs of Postgres": "tests of the request log and of tables in Postgres need its "
+    "programs",
     "Helm is not installed": "tests of the chart need Helm, which is made for Linux on x86-64",
     "Chromium is not installed": "tests of the pages in a browser need Chromium",
     "mounts a small disk": "a test of a full disk needs root",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import requests
 from mlflow import MlflowClient
 
@@ -42,6 +45,53 @@ def tracking_database(path: Path) -> str:
     """
     path.write_bytes(_empty_database())
     return f"sqlite:///{path}"
+
+
+#: Postgres refuses to run as root.
+POSTGRES_USER = "nobody" if os.geteuid() == 0 else None
+
+
+@contextlib.contextmanager
+def postgres_server(auth: str = "trust") -> Iterator[int]:
+    """The port of an empty server of Postgres; the test is skipped where it is not installed.
+
+    Parameters
+    ----------
+    auth
+        The way in which users log in: `trust`, or `scram-sha-256` with the password *secret word*.
+    """
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdb = str(found[-1]) if found else shutil.which("initdb")
+    if not initdb:
+        pytest.skip("needs the programs of Postgres")
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "word").write_text("secret word")
+        for path in (folder, f"{folder}/word"):
+            shutil.chown(path, POSTGRES_USER or os.geteuid())
+        place = f"{folder}/data"
+        quiet = {
+            "stdout": subprocess.DEVNULL,
+            "stderr": subprocess.DEVNULL,
+            "user": POSTGRES_USER,
+        }
+        command = [initdb, "-D", place, "-U", "tests", f"--auth={auth}", "--no-sync"]
+        command += ["-E", "UTF8", f"--pwfile={folder}/word"]
+        subprocess.run(command, check=True, cwd=folder, **quiet)  # type: ignore[call-overload]  # by name
+        program = str(Path(initdb).with_name("postgres"))
+        command = [program, "-D", place, "-p", str(port), "-k", folder, "-h", "127.0.0.1"]
+        server = subprocess.Popen(command, cwd=folder, **quiet)  # type: ignore[call-overload]  # by name
+        try:
+            ready = [str(Path(initdb).with_name("pg_isready")), "-h", "127.0.0.1", "-p", str(port)]
+            deadline = time.monotonic() + START_SECONDS
+            while subprocess.run(ready, check=False, **quiet).returncode:  # type: ignore[call-overload]  # by name
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            yield port
+        finally:
+            # At once, whoever is still connected.
+            server.send_signal(signal.SIGINT)
+            server.wait(timeout=30)
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ FLOW = (
     "objects",
     "datasets",
     "tables",
+    "databases",
     "drafting",
     "partitions",
     "alerts",

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from model_loop.datasets.declaration import (
-    RESERVED,
     ColumnDeclaration,
+    DatabaseSource,
     Declaration,
     parse_declaration,
     read_declaration,
     seconds_of,
 )
+from model_loop.datasets.stored import declaration_of_text, text_of_declaration
 from model_loop.errors import InvalidInputError
 
 COST = "cost = {false_alarm = 1, miss = 2}"
@@ -251,8 +252,37 @@ def test_a_group_report_is_of_classifiers() -> None:
         parse(f"{SMALLEST}[columns.a]\ngroup_report = true\n")
 
 
-def test_a_table_of_a_database_is_reserved() -> None:
-    """A source is an address today."""
-    with pytest.raises(InvalidInputError, match=r"source.connection is reserved"):
-        parse(SMALLEST.replace('"flights.csv"', '{connection = "a", table = "b"}'))
-    assert "source.table" in RESERVED
+OF_DATABASE = SMALLEST.replace(
+    '"flights.csv"', '{connection = "warehouse", table = "public.flights"}'
+)
+
+
+def test_a_source_may_be_a_table_of_a_database() -> None:
+    """It is stored and read again as it is, and its address names no login and no query."""
+    found = parse(OF_DATABASE)
+    assert isinstance(found.source, DatabaseSource)
+    assert str(found.source) == "database://warehouse/public.flights"
+    assert declaration_of_text(text_of_declaration(found)) == found
+    query = parse(OF_DATABASE.replace("table = ", "query = "))
+    assert str(query.source).startswith("database://warehouse/query-")
+    assert "flights" not in str(query.source)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('table = "', 'tabel = "', r"source\.tabel is unknown.*Did you mean table"),
+        (', table = "public.flights"', "", r"has both of table and query, or none"),
+        (', table = "', ', query = "SELECT 1", table = "', r"has both of table and query"),
+        ('"warehouse"', '"ware house"', r"source\.connection"),
+        ("{connection", "5 #{connection", r"source = 5 is no table of keys"),
+        ("target", 'partition = "month"\ntarget', r"Add \[time\] with its column\."),
+        ("{connection", '"database://a/b" #', r"Write a table instead: \[source\]"),
+        ("target", 'variants.a.source = "a.csv"\ntarget', r"variants have files, and tables"),
+    ],
+)
+def test_a_table_of_a_database_that_is_none(before: str, after: str, said: str) -> None:
+    """Each mistake is named with its key."""
+    assert before in OF_DATABASE
+    with pytest.raises(InvalidInputError, match=said):
+        parse(OF_DATABASE.replace(before, after, 1))

@@ -71,7 +71,11 @@ def blocks() -> Iterator[Block]:
 
 BLOCKS = list(blocks())
 #: Followed in folders of their own, by `test_your_own_table`.
-FOLLOWED = ("docs/how-to/your-own-table.md", "docs/how-to/classification.md")
+FOLLOWED = (
+    "docs/how-to/your-own-table.md",
+    "docs/how-to/classification.md",
+    "docs/how-to/databases.md",
+)
 #: Those without Airflow are run by `test_examples`.
 RUN = [
     one

@@ -86,6 +86,22 @@ def test_the_page_about_classes_leads_to_a_champion(tmp_path: Path) -> None:
     assert "Champion at the moment request: version" in printed
 
 
+@pytest.mark.integration
+def test_the_page_about_databases_leads_to_a_champion(tmp_path: Path) -> None:
+    """Each command does what the page says of it; what it installs is installed."""
+    text = (PAGE.parent / "databases.md").read_text(encoding="utf-8")
+    make, connect, draft, run = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    follow(re.sub(r"^pip .*$", "", make, flags=re.MULTILINE), tmp_path)
+    assert "6,000 of 6,000 rows of database://warehouse/visits" in follow(connect + draft, tmp_path)
+    assert read_declaration(tmp_path / "visits.toml").status == "ready"
+    assert "Champion at the moment request: version" in follow(connect + run, tmp_path)
+    (shown,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "shown.toml").write_text(shown)
+    assert str(read_declaration(tmp_path / "shown.toml").source) == (
+        "database://warehouse/visits"
+    )
+
+
 @pytest.mark.parametrize("part", re.findall(r"```toml\n(.*?)```", CLASSES, re.DOTALL))
 def test_parts_of_declarations_about_classes_are_read(part: str, tmp_path: Path) -> None:
     """Each of them, in a declaration of a table that has such a target."""

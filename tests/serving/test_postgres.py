@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import os
-import shutil
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import OperationalError
-from tests.servers import free_port
+from tests.servers import postgres_server
 from tests.serving.test_log import entry, rows
 
 from model_loop.serving.comparison.report import ab_report
@@ -27,44 +21,18 @@ from model_loop.serving.request_log.writer import LogWriter
 
 pytestmark = pytest.mark.integration
 
-#: Postgres refuses to run as root.
-USER = "nobody" if os.geteuid() == 0 else None
-
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """Address of an empty database on a server of its own."""
     pytest.importorskip("psycopg")
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    initdb = str(found[-1]) if found else shutil.which("initdb")
-    if not initdb:
-        pytest.skip("needs the programs of Postgres")
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.chown(folder, USER or os.geteuid())
-        place = f"{folder}/data"
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "user": USER}
-        command = [initdb, "-D", place, "-U", "tests", "--auth=trust", "--no-sync"]
-        subprocess.run(command, check=True, cwd=folder, **quiet)  # type: ignore[call-overload]  # by name
-        program = str(Path(initdb).with_name("postgres"))
-        command = [program, "-D", place, "-p", str(port), "-k", folder, "-h", "127.0.0.1"]
-        server = subprocess.Popen(command, cwd=folder, **quiet)  # type: ignore[call-overload]  # by name
-        try:
-            yield f"postgresql+psycopg://tests@127.0.0.1:{port}/postgres"
-        finally:
-            server.terminate()
-            server.wait(timeout=30)
+    with postgres_server() as port:
+        yield f"postgresql+psycopg://tests@127.0.0.1:{port}/postgres"
 
 
 def test_the_log_in_postgres(url: str, tmp_path: Path) -> None:
     """Predictions, feedback, losses, report and export are the same as in SQLite."""
-    deadline = time.monotonic() + 30
-    while True:
-        with contextlib.suppress(OperationalError):
-            engine = open_log(url, tmp_path)
-            break
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    engine = open_log(url, tmp_path)
     log = RequestLog(engine, LogRules(buffer=1_000))
     now = time.time()
     log.record_many(entry(number, now) for number in range(1_200))

@@ -276,11 +276,13 @@ def test_a_form_asks_for_a_training_set(tmp_path: Path) -> None:
         "test_share": 0.2,
         "random_state": 7,
     }
-    request = prepared.steps.request(form, prepared.declaration.source)
+    request = prepared.steps.request(form, str(prepared.declaration.source))
     assert (request.partitions, request.random_state) == (keys[:5], 7)
     assert request.split.shares == (0.6, 0.2, 0.0, 0.2)
     with pytest.raises(InvalidInputError, match="2024-13"):
-        prepared.steps.request({**form, "partitions": ["2024-13"]}, prepared.declaration.source)
+        prepared.steps.request(
+            {**form, "partitions": ["2024-13"]}, str(prepared.declaration.source)
+        )
 
 
 def test_a_partition_is_logged(tmp_path: Path) -> None:

@@ -247,7 +247,7 @@ def test_a_bucket_is_listed_anew_at_each_look(
     for key in (first, *later[:-1]):
         bucket(f"in/rides-{key}.csv", (folder / f"rides-{key}.csv").read_bytes())
     remote = RemoteTable(tmp_path, at("s3://tables/in", MONTHLY))
-    source = PublishedSource("rides", remote.declaration.source, remote.root, WAIT)
+    source = PublishedSource("rides", str(remote.declaration.source), remote.root, WAIT)
     seen = source.look(Publications({}))
     assert [*seen.known] == [first, *later[:-1]]
     built = remote.build()

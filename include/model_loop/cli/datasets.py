@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,11 +22,12 @@ from model_loop.cli.console import console, print_error
 from model_loop.cli.drafts import print_draft, print_findings, print_question
 from model_loop.cli.options import AsJson
 from model_loop.drafting.answers import DraftAnswers
-from model_loop.errors import InvalidInputError, ModelLoopError
+from model_loop.errors import InvalidInputError, ModelLoopError, require_within
 from model_loop.settings import get_settings
 
 if TYPE_CHECKING:
     from model_loop.drafting.analysis import Analysis, DraftedFiles, RefusedTableError
+    from model_loop.drafting.kinds import Report
     from model_loop.tables.refused import TableFileError
 
 datasets = App(
@@ -37,11 +39,13 @@ datasets = App(
 Storage = Annotated[str, Parameter(show_default=False)]
 
 _ANSWERS = DraftAnswers()
+#: Rows of a database that a draft looks at.
+_SAMPLE = 200_000
 _STORAGE = get_settings().storage_root
 
 
 @datasets.command
-def init(
+def init(  # noqa: PLR0913 - one for each option
     *files: str,
     target: str,
     output: Path = Path(),
@@ -49,11 +53,16 @@ def init(
     force: bool = False,
     no_input: bool = False,
     as_json: AsJson = False,
+    connection: str | None = None,
+    table: str | None = None,
+    query: str | None = None,
+    sample: int = _SAMPLE,
 ) -> None:
     """Draft the declaration of a dataset from its files, and say what is doubtful about them.
 
-    Reads the files whole, and writes `<name>.toml` with the evidence as comments. On a terminal, it
-    asks what the rows leave open; each question has a default, and an option that answers it.
+    Reads the files whole, or a sample of the rows of a database, and writes `<name>.toml` with the
+    evidence as comments. On a terminal, it asks what the rows leave open; each question has a
+    default, and an option that answers it.
 
     Parameters
     ----------
@@ -70,18 +79,36 @@ def init(
         Ask nothing: take the defaults.
     as_json
         Print one JSON object, for machines.
+    connection
+        Id of a connection of Airflow to a database, such as `warehouse` of the variable
+        AIRFLOW_CONN_WAREHOUSE, in place of files.
+    table
+        Table of the database, with its schema.
+    query
+        A SELECT in place of a table.
+    sample
+        Rows of the database that are drawn and looked at.
     """
-    if not files:
-        raise InvalidInputError("The list of files", "is empty", "Name at least one file.")
+    given = {"connection": connection, "table": table, "query": query}
+    source = {name: value for name, value in given.items() if value is not None}
+    if bool(files) == bool(source):
+        raise InvalidInputError(
+            "The command",
+            "names files and a database, or neither",
+            "Name at least one file, or --connection with --table or --query.",
+        )
     from model_loop.drafting.analysis import RefusedTableError, analyse
     from model_loop.drafting.draft import draft
     from model_loop.tables.refused import TableFileError
 
     try:
         with _busy("Reading the files whole") as report:
-            read, analysis = analyse(
-                files, target, folder=output, date_order=answers.date_order, report=report
-            )
+            if source:
+                read, analysis = _analyse_sample(source, target, sample, answers, report)
+            else:
+                read, analysis = analyse(
+                    files, target, folder=output, date_order=answers.date_order, report=report
+                )
         if sys.stdin.isatty() and not no_input and not as_json:
             answers = _ask(read, analysis, answers)
         drafted = draft(read, analysis, answers)
@@ -101,7 +128,40 @@ def init(
             }
         )
         return
-    print_draft(drafted, path, target, _command(files, target, output, answers))
+    if read.pattern.sampled:
+        console().print(f"Looked at {read.pattern.sampled}.", soft_wrap=True)
+    named = [*files, *(word for name in source for word in (f"--{name}", source[name]))]
+    named += ["--sample", str(sample)] * (bool(source) and sample != _SAMPLE)
+    print_draft(drafted, path, target, _command(named, target, output, answers))
+
+
+def _analyse_sample(
+    given: dict[str, str], target: str, rows: int, answers: DraftAnswers, report: Report
+) -> tuple[DraftedFiles, Analysis]:
+    """Analyse a sample of the rows of a database."""
+    from pydantic import ValidationError
+
+    from model_loop.datasets.declaration import DatabaseSource, refusal_of
+    from model_loop.drafting.analysis import analyse
+    from model_loop.drafting.sources import FilePattern
+    from model_loop.partitions.database import write_sample
+
+    require_within("--sample", rows, least=1)
+    try:
+        source = DatabaseSource.model_validate(given)
+    except ValidationError as error:
+        raise refusal_of(error, "source") from None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sample.parquet"
+        report(f"Drawing {rows:,} rows of {source}")
+        there = write_sample(source, target, rows, path, get_settings().request_timeout_seconds)
+        read, analysis = analyse(
+            [str(path)], target, folder=Path(folder), date_order=answers.date_order, report=report
+        )
+    drawn = f"{read.raw.rows:,} of {there:,} rows of {source}, drawn by their hashes"
+    stem = source.relation.rpartition(".")[2]
+    pattern = FilePattern(source, None, stem, drawn)
+    return dataclasses.replace(read, pattern=pattern), analysis
 
 
 def _command(files: Sequence[str], target: str, output: Path, answers: DraftAnswers) -> list[str]:
@@ -139,7 +199,9 @@ def check(dataset: str, *, storage: Storage = _STORAGE, as_json: AsJson = False)
     from model_loop.datasets.holidays import holidays_of
     from model_loop.datasets.registration import changes_since_added
     from model_loop.drafting.checking import check_dataset
-    from model_loop.partitions.source import resolved_source
+    from model_loop.partitions.checked import COPIES
+    from model_loop.partitions.source import find_files, resolved_source
+    from model_loop.sources.copies import copies_in
     from model_loop.tables.table import source_files
 
     path = _path_of(dataset)
@@ -147,7 +209,13 @@ def check(dataset: str, *, storage: Storage = _STORAGE, as_json: AsJson = False)
     holidays_of(declaration.time)
     located = resolved_source(declaration, path.parent)
     with _busy("Reading the files whole"):
-        checked = check_dataset(declaration, source_files(located))
+        if isinstance(located.source, str):
+            files = source_files(located)
+        else:
+            copies = copies_in(UPath(storage) / COPIES, get_settings().request_timeout_seconds)
+            variant = ".".join([located.name, *[*located.variants][:1]])
+            files = [file.path for file in find_files(located, variant, copies=copies)]
+        checked = check_dataset(declaration, files)
     changes = changes_since_added(declaration, storage)
     effect = effect_of(changes or ())
     if as_json:

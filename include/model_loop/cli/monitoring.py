@@ -219,7 +219,7 @@ def _published(predictor: Predictor, partition: str, source: str | None) -> Wind
 
     settings, variant = get_settings(), predictor.version.service
     declared = predictor.version.dataset.declaration
-    address = source or (declared.source if declared else settings.source)
+    address = source or (str(declared.source) if declared else settings.source)
     limits = (settings.storage_root, settings.request_timeout_seconds)
     found = read_published(
         PublishedSource(variant, address, *limits, predictor.version.dataset), partition

@@ -158,7 +158,7 @@ class DataOptions(_arguments_of_datasets()):  # type: ignore[misc]  # made of op
                 f"is no option of the dataset {dataset.name}",
                 "Leave it out, or name another dataset.",
             )
-        declared = dataset.declaration.source if dataset.declaration else get_settings().source
+        declared = str(dataset.declaration.source) if dataset.declaration else get_settings().source
         values = {name: each.python_default for name, each in offered.items()} | given
         values |= {
             "source": declared if self.source is None else self.source,

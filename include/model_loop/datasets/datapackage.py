@@ -57,7 +57,19 @@ _OF_PACKAGES = frozenset(
 
 
 def to_datapackage(declaration: Declaration) -> dict[str, Any]:
-    """Return a declaration as the content of ``datapackage.json``."""
+    """Return a declaration as the content of ``datapackage.json``.
+
+    Raises
+    ------
+    InvalidInputError
+        If its source is of a database, for which packages have no word.
+    """
+    if not isinstance(declaration.source, str):
+        raise InvalidInputError(
+            f"The source {declaration.source}",
+            "is of a database, and a data package names files",
+            "Export the table as a file, and name it as the source.",
+        )
     content = declaration.model_dump(mode="json", exclude_defaults=True)
     columns: dict[str, dict[str, Any]] = content.get("columns", {})
     schema: dict[str, Any] = {"fields": [_field(*each) for each in columns.items()]}

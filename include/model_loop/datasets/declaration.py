@@ -9,6 +9,7 @@ later version will read is refused by that name. Names are those of Frictionless
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 import tomllib
 import zoneinfo
@@ -20,7 +21,9 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     field_validator,
     model_validator,
@@ -29,7 +32,7 @@ from pydantic import (
 from model_loop.datasets import times
 from model_loop.datasets.classes import HALF, TWO, Label, TaskKind, is_share, text_of_label
 from model_loop.datasets.conditions import Condition
-from model_loop.errors import InvalidInputError
+from model_loop.errors import InvalidInputError, look_up
 from model_loop.masking import mask_logins
 
 Kind = Literal["number", "category", "yes_no", "time", "text", "id", "ignored"]
@@ -45,12 +48,14 @@ REQUEST, LATER = "request", "later"
 PARTITION = "{partition}"
 #: A question that is still open.
 OPEN = "?"
+#: Beginning of the address of a table or query of a database.
+DATABASE = "database://"
+# Marks of pydantic for the two sorts of sources; no key of a file.
+_FILES, _DATABASE = "<files>", "<database>"
 
 #: Keys that later versions read.
 RESERVED: Mapping[str, str] = {
     "columns.*.monotone": "the direction in which a prediction may move with a column",
-    "source.connection": "a table of a database",
-    "source.table": "a table of a database",
     "lookups": "tables that are joined by a key",
 }
 
@@ -459,6 +464,62 @@ class RuleDeclaration(_Strict):
     message: str | None = None
 
 
+class DatabaseSource(_Strict):
+    """A table or a query of a database, in place of the address of files.
+
+    Each partition is read by the time of its rows, from its first moment up to the first of the
+    next one; the bounds are parameters, and no text of the query.
+
+    Parameters
+    ----------
+    connection
+        Id of a connection of Airflow, such as that of the variable AIRFLOW_CONN_WAREHOUSE:
+        `warehouse`.
+    table
+        Name of the table, as the database has it: ``public.rides``.
+    query
+        A SELECT in place of a table. Its rows have to be the same each time.
+    changed_on
+        Column with the time of the last change of a row; the time of the row, if left out.
+    statement_timeout
+        Longest time that a statement may take.
+    """
+
+    connection: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
+    table: str | None = None
+    query: str | None = None
+    changed_on: str | None = None
+    statement_timeout: Duration = "1 hour"
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if bool((self.table or "").strip()) == bool((self.query or "").strip()):
+            msg = "has both of table and query, or none: give the one that is read"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def relation(self) -> str:
+        """Name of what is read: the table, or the query by its digest."""
+        if self.table is not None:
+            return self.table
+        return f"query-{hashlib.sha256(str(self.query).encode()).hexdigest()[:12]}"
+
+    def __str__(self) -> str:
+        """Return the address, which forms and lineages show."""
+        return f"{DATABASE}{self.connection}/{self.relation}"
+
+
+def _tag_of_source(given: object) -> str:
+    return _FILES if isinstance(given, str) else _DATABASE
+
+
+Source = Annotated[
+    Annotated[str, Tag(_FILES)] | Annotated[DatabaseSource, Tag(_DATABASE)],
+    Discriminator(_tag_of_source),
+]
+
+
 class VariantDeclaration(_Strict):
     """A variant of the table: its own files, and its own names of columns.
 
@@ -473,7 +534,7 @@ class VariantDeclaration(_Strict):
     """
 
     title: str | None = None
-    source: str | None = None
+    source: Source | None = None
     columns: Mapping[str, str] = {}
 
 
@@ -508,7 +569,7 @@ class Declaration(_Strict):
     source
         Path, s3:// or https:// address of the files; a relative path begins at the folder of the
         declaration. With ``{partition}``, one file for each; with ``*``, one table
-        that is cut by its time.
+        that is cut by its time. A table or query of a database is a table [source] instead.
     target
         Column that is predicted.
     title
@@ -563,7 +624,7 @@ class Declaration(_Strict):
     """
 
     name: Name
-    source: str
+    source: Source
     target: str
     title: str | None = None
     description: str | None = None
@@ -598,6 +659,24 @@ class Declaration(_Strict):
             raise ValueError(msg)
         return value
 
+    def source_of(self, variant: str | None) -> str | DatabaseSource:
+        """Return the source of a variant, by its name in the file: its own, or that of all.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no such variant.
+        """
+        own = None if variant is None else look_up("Variant", variant, self.variants).source
+        return self.source if own is None else own
+
+    @property
+    def comes_in_partitions(self) -> bool:
+        """Say whether each partition is read by itself, and not cut out of one table."""
+        if isinstance(self.source, str):
+            return PARTITION in self.source
+        return self.partition != "whole"
+
     @property
     def open_questions(self) -> tuple[str, ...]:
         """Keys whose value is still ``?``."""
@@ -607,7 +686,7 @@ class Declaration(_Strict):
 
 
 def source_in(source: str, folder: Path) -> str:
-    """Return the whole address of a source, of a declaration in some folder."""
+    """Return the whole address of files, of a declaration in some folder."""
     if "://" in source:
         return source
     return str(folder.absolute() / Path(source).expanduser())
@@ -711,13 +790,7 @@ def _matching(content: Any, parts: list[str], before: tuple[str, ...]) -> Iterat
 
 def _contradictions(found: Declaration) -> Iterator[tuple[str, str, str]]:
     """Yield the statements that contradict each other: key, rule, remedy."""
-    for source in (found.source, *(variant.source or "" for variant in found.variants.values())):
-        if "://" in source and (masked := mask_logins(source)) != source:
-            yield (
-                f"source = {masked!r}",
-                "carries a login, which everybody who sees a run could read",
-                "Put it into ~/.netrc for https://, and into the environment for s3://.",
-            )
+    yield from _mistakes_of_sources(found)
     unknown = "is none of the moments"
     for name, column in found.columns.items():
         if column.known not in {None, OPEN, *found.moments}:
@@ -731,11 +804,33 @@ def _contradictions(found: Declaration) -> Iterator[tuple[str, str, str]]:
             key = f"recipes.{name}.columns"
             yield key, f"holds the target {found.target!r}", "Leave it out: it is predicted."
     yield from _mistakes_of_classes(found)
-    if found.partition != "whole" and found.time is None and PARTITION not in found.source:
+
+
+def _mistakes_of_sources(found: Declaration) -> Iterator[tuple[str, str, str]]:
+    of_files = isinstance(found.source, str)
+    sources = [found.source, *(each.source for each in found.variants.values() if each.source)]
+    for source in (each for each in sources if isinstance(each, str)):
+        if source.startswith(DATABASE):
+            yield (
+                f"source = {source!r}",
+                "is the name of a table of a database, and no address",
+                "Write a table instead: [source] with connection, and table or query.",
+            )
+        if "://" in source and (masked := mask_logins(source)) != source:
+            yield (
+                f"source = {masked!r}",
+                "carries a login, which everybody who sees a run could read",
+                "Put it into ~/.netrc for https://, and into the environment for s3://.",
+            )
+    if any(isinstance(each, str) != of_files for each in sources):
+        rule = "have files, and tables of a database"
+        yield "variants", rule, "Let all be files, or all be of a database."
+    cut = not of_files or not found.comes_in_partitions
+    if found.partition != "whole" and found.time is None and cut:
         yield (
             f"partition = {found.partition!r}",
             f"cannot be cut: the table has no time, and its source no {PARTITION}",
-            f"Add [time] with its column, or {PARTITION} to the source.",
+            f"Add [time] with its column{f', or {PARTITION} to the source' * of_files}.",
         )
 
 
@@ -759,7 +854,7 @@ def refusal_of(error: ValidationError, origin: str) -> InvalidInputError:
     """
     errors = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     first = errors[0]
-    path = [str(part) for part in first["loc"] if part != "[key]"]
+    path = [str(part) for part in first["loc"] if part not in {"[key]", _FILES, _DATABASE}]
     key, count = ".".join(path), len(errors)
     if first["type"] == "extra_forbidden":
         known = _known_keys(path[:-1])
@@ -788,7 +883,9 @@ def _known_keys(path: Iterable[str]) -> list[str]:
     """Return the keys that the table of the file at a path may have."""
     kind: Any = Declaration
     for part in path:
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if part == "source":
+            kind = DatabaseSource
+        elif isinstance(kind, type) and issubclass(kind, BaseModel):
             kind = kind.model_fields[part].annotation
         else:
             # A key of a mapping, or a place in a list: the last argument is what they hold.

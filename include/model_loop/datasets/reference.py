@@ -66,7 +66,9 @@ def _section(
     yield "| --- | --- | --- | --- |"
     inner = []
     for key, field in schema["properties"].items():
-        if table := _table_of(field):
+        table = _table_of(field)
+        # Variants have sources of the same kind, which are described once.
+        if table and not (path and key == "source"):
             inner.append((f"{path}.{key}".lstrip("."), table))
         default = "required" if key in required else _default(field.get("default"))
         yield f"| `{key}` | {_code(texts[key])} | {_type(field)} | {default} |"
@@ -86,19 +88,28 @@ def _reserved() -> Iterator[str]:
 
 def _table_of(field: Mapping[str, Any]) -> str | None:
     """Return the class of the table that a key holds, itself, by names or in a list."""
-    for each in (field, *field.get("anyOf", ())):
+    for each in _options(field):
         for holder in (each, each.get("additionalProperties"), each.get("items")):
             if isinstance(holder, Mapping) and "$ref" in holder:
                 return str(holder["$ref"].rpartition("/")[2])
     return None
 
 
+def _options(field: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return a key, or the several things that it may hold, without nothing."""
+    several = field.get("anyOf", field.get("oneOf"))
+    if several is None:
+        return [field]
+    return [one for each in several for one in _options(each) if one.get("type") != "null"]
+
+
 def _type(field: Mapping[str, Any]) -> str:
+    options = _options(field)
+    if len(options) > 1:
+        return " or ".join(dict.fromkeys(map(_type, options)))
+    (field,) = options
     if _table_of(field):
         return "tables" if {"additionalProperties", "items"} & field.keys() else "table"
-    if "anyOf" in field:
-        kinds = dict.fromkeys(_type(each) for each in field["anyOf"] if each.get("type") != "null")
-        return " or ".join(kinds)
     if "enum" in field or "const" in field:
         return ", ".join(f"`{each}`" for each in field.get("enum", [field.get("const")]))
     if field["type"] == "array":

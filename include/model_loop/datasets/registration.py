@@ -148,7 +148,7 @@ def remove_dataset(name: str, storage: str) -> Path:
 def _with_whole_sources(text: str, declaration: Declaration, folder: Path) -> str:
     """Return the text of a declaration whose relative sources are absolute."""
     variants = [each.source for each in declaration.variants.values() if each.source]
-    for source in {declaration.source, *variants}:
+    for source in (each for each in {declaration.source, *variants} if isinstance(each, str)):
         whole = source_in(source, folder)
         if whole != source:
             pattern = re.compile(rf"^(\s*source\s*=\s*)([\"']){re.escape(source)}\2", re.MULTILINE)

@@ -14,6 +14,7 @@ from model_loop.datasets.declaration import (
     LATER,
     OPEN,
     REQUEST,
+    DatabaseSource,
     Kind,
     require_name,
     require_time_zone,
@@ -245,7 +246,7 @@ class _Drafting:
             "name": (self.name, "never changes; the title may"),
             "title": (self.answers.title or self.name.replace("_", " ").capitalize(), ""),
             "status": (status, ""),
-            "source": (self.files.pattern.source, ""),
+            "source": (_value_of(self.files.pattern.source), ""),
             "target": (target.name, _described(target)),
             "partition": (self.partition, ""),
         }
@@ -257,6 +258,8 @@ class _Drafting:
             f"Shares of {target.name} are measured on up to {ROWS:,} rows, all else on all. "
             "A relative source begins at the folder of this file."
         )
+        if self.files.pattern.sampled:
+            measured = f"Everything is measured on {self.files.pattern.sampled}."
         size = f"{self.files.raw.rows:,} rows, {len(self.table.columns):,} columns."
         return DraftedText(
             (f"{size} {asked}", measured),
@@ -395,3 +398,8 @@ def _described(column: ColumnValues) -> str:
     if column.missing and column.kind != "ignored":
         parts.append(f"missing in {column.missing:,} rows")
     return "; ".join(part for part in parts if part)
+
+
+def _value_of(source: str | DatabaseSource) -> Value:
+    """Return a source as the file has it."""
+    return source if isinstance(source, str) else source.model_dump(exclude_defaults=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_loop.datasets.declaration import PARTITION
+from model_loop.datasets.declaration import PARTITION, DatabaseSource
 from model_loop.errors import InvalidInputError
 
 #: Partition of a finding about all rows.
@@ -30,16 +30,20 @@ class FilePattern:
     Parameters
     ----------
     source
-        Path, with ``{partition}`` or ``*`` where there are several files.
+        Path, with ``{partition}`` or ``*`` where there are several files; or the table or query of
+        a database of which the files are a sample.
     partition
         Partition that each file is; None where a file is none.
     stem
         Name of the files without what differs, of which the dataset's name is made.
+    sampled
+        What the rows are a sample of, for people; empty where they are all.
     """
 
-    source: str
+    source: str | DatabaseSource
     partition: str | None
     stem: str
+    sampled: str = ""
 
 
 def partitions_of(files: Sequence[str], partition: str | None) -> dict[str, str]:

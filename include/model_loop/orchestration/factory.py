@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from model_loop.datasets.registry import get_dataset, is_left_out
+from model_loop.orchestration import connections  # noqa: F401 - tasks look them up in Airflow
 from model_loop.orchestration.graphs.batch_scoring import declare_batch_scoring
 from model_loop.orchestration.graphs.labels import declare_labels
 from model_loop.orchestration.graphs.monitoring import declare_monitoring

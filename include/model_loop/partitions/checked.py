@@ -215,7 +215,8 @@ def _read(declaration: Declaration, fetched: FetchedTable) -> Table:
     named = fetched.variant.partition(".")[2] or None
     table = read_table(declaration, [file.path for file in fetched.files], variant=named)
     for file in fetched.files:
-        if identify(file.variant, file.partition, file.path).digest != file.digest:
+        read = identify(file.variant, file.partition, file.path).digest
+        if read != (file.copy_digest or file.digest):
             raise ContractError(
                 f"The file {file.url}",
                 "has changed since the run has begun",
@@ -226,7 +227,7 @@ def _read(declaration: Declaration, fetched: FetchedTable) -> Table:
 
 def _checked(declaration: Declaration, table: Table, fetched: FetchedTable) -> KeptRows:
     frame, unreadable = table.frame, len(table.rejected)
-    if fetched.wanted and PARTITION not in declaration.source:
+    if fetched.wanted and not declaration.comes_in_partitions:
         inside = rows_of_partitions(declaration, frame, fetched.wanted)
         # Nobody knows of which partition a row is that cannot be read.
         frame, unreadable = frame[inside].reset_index(drop=True), 0
@@ -276,5 +277,6 @@ def rows_of_partitions(
 
 def keys_of_files(declaration: Declaration, files: Sequence[SourceFile]) -> tuple[str, ...]:
     """Return the keys of what is read together: of each partition, or of all files as one table."""
-    one_each = PARTITION in declaration.source
-    return tuple(file.partition for file in files) if one_each else (WHOLE,)
+    if not declaration.comes_in_partitions:
+        return (WHOLE,)
+    return tuple(dict.fromkeys(file.partition for file in files))

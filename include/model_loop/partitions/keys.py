@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from model_loop.datasets.dataset import Dataset
-from model_loop.datasets.declaration import PARTITION, Part, seconds_of
+from model_loop.datasets.declaration import Part, seconds_of
 from model_loop.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -96,9 +96,9 @@ def check_key(key: str, part: Part) -> str:
 
 
 def comes_as_one(dataset: Dataset) -> bool:
-    """Return whether the declared source is one table, and not a file for each partition."""
+    """Return whether the declared source is one table, and not one for each partition."""
     declared = dataset.declaration
-    return declared is not None and PARTITION not in declared.source
+    return declared is not None and not declared.comes_in_partitions
 
 
 def check_partition(key: str, dataset: Dataset) -> str:

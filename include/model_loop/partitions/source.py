@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from upath import UPath
 
-from model_loop.datasets.declaration import PARTITION, Declaration, source_in
-from model_loop.errors import SourceError, look_up
+from model_loop.datasets.declaration import PARTITION, DatabaseSource, Declaration, source_in
+from model_loop.errors import SourceError
 from model_loop.objects.remote import WEB, is_remote, naming
+from model_loop.partitions.database import copy_partitions
+from model_loop.partitions.digests import sha256_of
 from model_loop.partitions.keys import key_pattern
-from model_loop.partitions.types import SourceFile
+from model_loop.partitions.types import Copies, SourceFile
 from model_loop.tables.table import source_files
 
-_CHUNK = 2**20
 #: So many partitions are named in an error; of more, the first and the last.
 _NAMED = 12
 
@@ -30,13 +30,15 @@ def resolved_source(declaration: Declaration, folder: Path) -> Declaration:
     folder
         Folder of the declaration's file, at which relative paths begin.
     """
+
+    def whole(source: str | DatabaseSource | None) -> str | DatabaseSource | None:
+        return source_in(source, folder) if isinstance(source, str) else source
+
     variants = {
-        name: variant.model_copy(
-            update={"source": variant.source and source_in(variant.source, folder)}
-        )
+        name: variant.model_copy(update={"source": whole(variant.source)})
         for name, variant in declaration.variants.items()
     }
-    source = source_in(declaration.source, folder)
+    source = whole(declaration.source)
     return declaration.model_copy(update={"source": source, "variants": variants})
 
 
@@ -45,7 +47,7 @@ def find_files(
     variant: str,
     partitions: Sequence[str] = (),
     *,
-    fetch: Callable[[str], tuple[str, str | None, str | None]] | None = None,
+    copies: Copies | None = None,
 ) -> tuple[SourceFile, ...]:
     """Find the files of a variant, in the order of their partitions or names.
 
@@ -57,9 +59,9 @@ def find_files(
         Key of the variant.
     partitions
         Keys of the wanted partitions; all that there are, if empty.
-    fetch
-        Returns the path of the copy of a remote file, its ETag and its time; without it they are
-        read where they are.
+    copies
+        Copies of remote files and of rows of a database; without them, remote files are read where
+        they are, and a database is not read.
 
     Raises
     ------
@@ -69,14 +71,18 @@ def find_files(
         If the source cannot be listed.
     """
     named = variant.partition(".")[2] or None
-    source = declaration.source
-    if named is not None:
-        source = look_up("Variant", named, declaration.variants).source or source
+    source = declaration.source_of(named)
+    if isinstance(source, DatabaseSource):
+        if copies is None:
+            raise SourceError(
+                f"The source {source}", "has no files", "Read it with a storage for its copies."
+            )
+        return copy_partitions(declaration, variant, partitions, copies)
 
     def identified(key: str | None, address: str) -> SourceFile:
-        if fetch is None or not is_remote(address):
+        if copies is None or not is_remote(address):
             return identify(variant, key, address)
-        path, etag, modified = fetch(address)
+        path, etag, modified = copies.fetch(address)
         file = identify(variant, key, address, path)
         return replace(file, etag=etag, last_modified=modified)
 
@@ -138,18 +144,8 @@ def identify(
     SourceError
         If it cannot be read.
     """
-    source, digest, size = UPath(address), hashlib.sha256(), 0
-    try:
-        with UPath(path or address).open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-                size += len(chunk)
-    except OSError as error:
-        raise SourceError(
-            f"The file {address}",
-            f"cannot be read ({error.strerror or error})",
-            "Check the source of the dataset, and that the file may be read.",
-        ) from error
+    source = UPath(address)
+    digest, size = sha256_of(path or address, address)
     return SourceFile(
         variant=variant,
         partition=partition or source.name,
@@ -157,5 +153,5 @@ def identify(
         size=size,
         data_source=source.protocol if source.protocol in {"s3", "https", "http"} else "folder",
         url=address,
-        digest=digest.hexdigest(),
+        digest=digest,
     )

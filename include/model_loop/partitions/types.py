@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+
+from upath import UPath
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,14 @@ class SourceFile:
     size
         Bytes.
     data_source
-        ``folder``, ``https`` or ``s3``.
+        ``folder``, ``https``, ``s3`` or ``database``.
     url
         Address that it was fetched from.
     digest
-        sha256 of the file, hex.
+        sha256 of the file, hex. Of rows of a database, the digest that the database has computed,
+        whatever the bytes of their copy.
+    copy_digest
+        sha256 of the copy of rows of a database, hex; empty of files.
     """
 
     variant: str
@@ -38,6 +43,26 @@ class SourceFile:
     digest: str
     etag: str | None = None
     last_modified: str | None = None
+    copy_digest: str = ""
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Copies of what is read from elsewhere.
+
+    Parameters
+    ----------
+    folder
+        Folder of the copies.
+    timeout_seconds
+        Longest wait for a server.
+    fetch
+        Returns the path of the copy of a remote file, its ETag and its time.
+    """
+
+    folder: UPath
+    timeout_seconds: float
+    fetch: Callable[[str], tuple[str, str | None, str | None]]
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ from model_loop.pipeline.training import (
     tune_family,
 )
 from model_loop.pipeline.workers import run_jobs, workers_for
-from model_loop.sources.copies import fetcher
+from model_loop.sources.copies import copies_in
 from model_loop.tracking.actions import Action
 from model_loop.tracking.challengers import judge_in_turn
 from model_loop.tracking.experiments import tracker_of
@@ -183,7 +183,7 @@ def _prepared(
         declaration,
         variant,
         request.partitions,
-        fetch=fetcher(UPath(places.storage_root) / COPIES, places.timeout_seconds),
+        copies=copies_in(UPath(places.storage_root) / COPIES, places.timeout_seconds),
     )
     completed = complete_files(declaration, files, variant)
     dataset = use_dataset(dataset_of(completed))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from upath import UPath
@@ -13,21 +12,19 @@ from upath import UPath
 from model_loop.errors import NotPublishedError
 from model_loop.objects.files import LOCAL_PROTOCOLS, atomic_write
 from model_loop.objects.remote import WEB, naming
+from model_loop.partitions.types import Copies
 from model_loop.sources.cache import CachedFile, FileVersion, find_cached, record_download
 from model_loop.sources.download import download, published
 
-#: Path of a copy, and ETag and time of its source.
-Copy = tuple[str, str | None, str | None]
 
+def copies_in(folder: UPath, timeout_seconds: float) -> Copies:
+    """Return the copies of a folder; see `copy_of`."""
 
-def fetcher(folder: UPath, timeout_seconds: float) -> Callable[[str], Copy]:
-    """Return a function that returns the copy of a remote file; see `copy_of`."""
-
-    def fetch(address: str) -> Copy:
+    def fetch(address: str) -> tuple[str, str | None, str | None]:
         path, cached = copy_of(address, folder, timeout_seconds)
         return str(path), cached.version.etag, cached.version.last_modified
 
-    return fetch
+    return Copies(folder, timeout_seconds, fetch)
 
 
 def version_at(address: str, timeout_seconds: float) -> FileVersion | None:

@@ -16,10 +16,11 @@ from dataclasses import asdict, dataclass, field
 from upath import UPath
 
 from model_loop.datasets.dataset import Dataset
-from model_loop.datasets.declaration import PARTITION, Declaration
+from model_loop.datasets.declaration import DATABASE, PARTITION, DatabaseSource, Declaration
 from model_loop.datasets.registry import datasets_folder, find_variant
-from model_loop.errors import SourceError
+from model_loop.errors import InvalidInputError, SourceError
 from model_loop.objects.remote import WEB, is_remote
+from model_loop.partitions.database import open_table
 from model_loop.partitions.keys import (
     WHOLE,
     is_complete,
@@ -49,7 +50,13 @@ def declaration_at(dataset: Dataset, source: str) -> Declaration | None:
     declared = dataset.declaration
     if declared is None:
         return None
-    if source != declared.source:
+    if source != str(declared.source):
+        if source.startswith(DATABASE):
+            raise InvalidInputError(
+                f"The source {source}",
+                f"is not that of {dataset.name}, which is {declared.source}",
+                "Name a table of a database in [source] of the declaration.",
+            )
         bare = {
             name: variant.model_copy(update={"source": None})
             for name, variant in declared.variants.items()
@@ -91,7 +98,10 @@ class PublishedSource:
     @property
     def is_one_table(self) -> bool:
         """Say whether its files are one table, and not one for each partition."""
-        return self._declaration is not None and PARTITION not in self._address
+        declared = self._declaration
+        if declared is not None and isinstance(declared.source, DatabaseSource):
+            return not declared.comes_in_partitions
+        return declared is not None and PARTITION not in self._address
 
     def look(self, known: Publications, since: str = "") -> Publications:
         """Look up the partitions that there are now, and whose true values have arrived.
@@ -119,11 +129,17 @@ class PublishedSource:
         if self.is_one_table:
             one = self.find(WHOLE)
             if one is None:
+                noun = "row" if self._of_database else "file"
                 raise SourceError(
-                    f"The source {self.source}", "has no file", "Put the table there."
+                    f"The source {self.source}", f"has no {noun}", "Put the table there."
                 )
             return Publications({WHOLE: one})
         now = dt.datetime.now(tz=dt.UTC)
+        if self._of_database:
+            there = self._tables(())
+            return Publications(
+                {key: one for key, one in there.items() if is_complete(key, self.dataset, now)}
+            )
         if self._declaration is not None and not self._address.startswith(WEB):
             listed = [key for key in self._listed() if is_complete(key, self.dataset, now)]
             return self._of(listed)
@@ -144,12 +160,31 @@ class PublishedSource:
         InvalidInputError, SourceError, TransientSourceError
             As `look`.
         """
+        if self._of_database:
+            return self._tables([partition]).get(partition)
         own: Find | None = self.dataset.extensions.load("published")
         if own is not None:
             version = own(self.source, self.variant, partition, self.timeout_seconds)
         else:
             version = self._version(self._files(partition))
         return None if version is None else Publication(partition, version)
+
+    @property
+    def _of_database(self) -> bool:
+        declared = self._declaration
+        return declared is not None and isinstance(declared.source, DatabaseSource)
+
+    def _tables(self, keys: Sequence[str]) -> dict[str, Publication]:
+        """Return partitions of a database, whose versions it computes in one pass."""
+        declared = self._declaration
+        if declared is None:
+            raise AssertionError(self.source)
+        with open_table(declared, self.variant, self.timeout_seconds) as table:
+            versions = table.versions(keys)
+        return {
+            key: Publication(key, FileVersion(version.digest, version.changed, None))
+            for key, version in versions.items()
+        }
 
     def _of(self, keys: Iterable[str]) -> Publications:
         found = {key: self.find(key) for key in keys}
@@ -169,8 +204,7 @@ class PublishedSource:
         declared = self._declaration
         if declared is None:
             return self.source
-        own = declared.variants[self._named].source if self._named else None
-        return own or declared.source
+        return str(declared.source_of(self._named))
 
     def _listed(self) -> list[str]:
         """Return the keys of the partitions that have a file, in their order."""

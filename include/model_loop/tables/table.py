@@ -309,9 +309,14 @@ def source_files(
         If there is none, the source is a web address with a ``*``, which no server lists, or it is
         ``package://name/path`` of a package that is not installed.
     """
-    source = declaration.source
-    if variant is not None:
-        source = look_up("Variant", variant, declaration.variants).source or source
+    source = declaration.source_of(variant)
+    if not isinstance(source, str):
+        raise TableFileError(
+            "missing_file",
+            f"The source {source}",
+            "is of a database, and has no files",
+            "Read its partitions instead.",
+        )
     pattern = source.replace(PARTITION, "*" if partition is None else partition)
     if pattern.startswith(_OF_PACKAGE):
         pattern = _in_package(pattern)

@@ -30,7 +30,7 @@ from model_loop.partitions.contract import TableLimits, drop_repeated
 from model_loop.partitions.keys import check_partition
 from model_loop.partitions.source import find_files
 from model_loop.partitions.types import SourceFile
-from model_loop.sources.copies import fetcher
+from model_loop.sources.copies import copies_in
 from model_loop.sources.published import declaration_at
 from model_loop.training_set.build import encode_table, require_ready
 from model_loop.training_set.options import TableOptions
@@ -112,12 +112,9 @@ class TablePreparation:
     ) -> FetchedTable:
         """Return the files of a partition, as the plan has found or fetched them."""
         plan = self._plan(request, storage_root, timeout_seconds)
-        keys = keys_of_files(declaration_of_text(plan.declaration), plan.files)
-        files = (
-            plan.files
-            if len(keys) < len(plan.files)
-            else tuple(file for file, key in zip(plan.files, keys, strict=True) if key == partition)
-        )
+        files = plan.files
+        if declaration_of_text(plan.declaration).comes_in_partitions:
+            files = tuple(file for file in files if file.partition == partition)
         return FetchedTable(
             request.variant,
             partition,
@@ -204,7 +201,7 @@ def _files(
         declaration_of_text(request.declaration),
         request.variant,
         request.partitions,
-        fetch=fetcher(UPath(storage_root) / COPIES, timeout_seconds),
+        copies=copies_in(UPath(storage_root) / COPIES, timeout_seconds),
     )
 
 

@@ -24,7 +24,7 @@ def source_form(dataset: Dataset, section: str = Section.DATA) -> FormFields:
         return option_fields(training_set_options(dataset), section, ["source"])
     return {
         "source": Param(
-            dataset.declaration.source,
+            str(dataset.declaration.source),
             type="string",
             minLength=1,
             title="Source",

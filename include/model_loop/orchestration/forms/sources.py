@@ -21,7 +21,7 @@ def source_of(params: Mapping[str, Any]) -> str:
     source: str = params["source"]
     key = params.get("service")
     declared = dataset_of_variant(key).declaration if key else None
-    if declared and source == declared.source:
+    if declared and source == str(declared.source):
         return source
     return require_allowed_source(source, listed_sources())
 

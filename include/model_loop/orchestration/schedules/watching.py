@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset, BaseOperator
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from model_loop.databases.connections import given_connections
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import SourceError, TransientSourceError
+from model_loop.orchestration.connections import connections_of
 from model_loop.orchestration.forms.completing import variant_conf
 from model_loop.orchestration.forms.sources import source_of
 from model_loop.orchestration.schedules.watermarks import Watermarks, known
@@ -110,7 +112,8 @@ class NewPartitionTrigger(BaseTrigger):
             # First of all: what fires in the moment when it was deferred may find the task unready.
             await asyncio.sleep(self.watch.poll_seconds)
             try:
-                found = (await asyncio.to_thread(self.watch.look)).to_json()
+                with given_connections(await connections_of(self.watch.service)):
+                    found = (await asyncio.to_thread(self.watch.look)).to_json()
             except SourceError as error:
                 failed += 1
                 logger.warning("Look failed (%d in a row): %s", failed, error)

@@ -1,0 +1,1 @@
+"""Databases as sources: connections, and sessions that read and never write."""

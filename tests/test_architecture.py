@@ -159,7 +159,7 @@ def test_no_two_classes_have_one_name() -> None:
 #: Rooms of `orchestration`, and modules beside them, in the order in which each may import others.
 ORCHESTRATION = (
     *("lazy", "names", "assets", "xcom"),
-    *("forms", "alerts", "registry", "loading", "schedules", "steps"),
+    *("connections", "forms", "alerts", "registry", "loading", "schedules", "steps"),
     *("operators", "conventions", "graphs", "factory", "web", "reference"),
 )
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from tests.databases.tables import ROWS, Runs, Storage, declared, fill, month_bounds, read
 
+from model_loop.datasets.declared import dataset_of
+from model_loop.datasets.registry import use_dataset
 from model_loop.datasets.stored import text_of_declaration
 from model_loop.errors import ContractError, InvalidInputError, SourceError
 from model_loop.partitions.checked import CheckedTableStore, FetchedTable
 from model_loop.partitions.completing import complete_files
+from model_loop.training_set.declared import TablePreparation
+from model_loop.training_set.products import TrainingSetStore
+from model_loop.training_set.request import TableRequest
+from model_loop.training_set.split import split_of
 
 KINDS = ["timestamptz", "timestamp", "date"]
 
@@ -205,3 +212,34 @@ def test_a_copy_that_was_altered_is_refused(run: Runs, storage: Storage) -> None
     )
     with pytest.raises(ContractError, match="has changed since"):
         store.check(changed)
+
+
+def test_a_training_set_is_current_until_a_row_changes(run: Runs, tmp_path: Path) -> None:
+    """Equal rows are found to be those of the training set; another row is not."""
+    fill(run)
+    declaration = declared()
+    steps = TablePreparation(use_dataset(dataset_of(declaration)))
+    where: dict[str, Any] = {"storage_root": str(tmp_path / "store"), "timeout_seconds": 10.0}
+    request = TableRequest(
+        text_of_declaration(declaration),
+        declaration.name,
+        steps.dataset.default_recipe,
+        split_of(steps.dataset),
+    )
+    keys = steps.plan(request, **where)
+    assert keys == ("2023-12", "2024-01", "2024-02", "2024-03")
+    checked = [
+        steps.check(steps.fetch(request, key, **where), storage_root=where["storage_root"])
+        for key in keys
+    ]
+    assert sum(each.report.rows_read for each in checked) == ROWS - 9
+    training_set = steps.encode(
+        request,
+        steps.compare(checked, storage_root=where["storage_root"]),
+        storage_root=where["storage_root"],
+    )
+    assert {file.url for file in training_set.files} == {"database://warehouse/public.rides"}
+    product = TrainingSetStore(where["storage_root"]).publish(training_set, request)
+    assert steps.is_current(product, **where)
+    run("UPDATE public.rides SET rain = NOT rain WHERE id = 9007199254741000")
+    assert not steps.is_current(product, **where)

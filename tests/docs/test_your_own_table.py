@@ -97,9 +97,7 @@ def test_the_page_about_databases_leads_to_a_champion(tmp_path: Path) -> None:
     assert "Champion at the moment request: version" in follow(connect + run, tmp_path)
     (shown,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     (tmp_path / "shown.toml").write_text(shown)
-    assert str(read_declaration(tmp_path / "shown.toml").source) == (
-        "database://warehouse/visits"
-    )
+    assert str(read_declaration(tmp_path / "shown.toml").source) == ("database://warehouse/visits")
 
 
 @pytest.mark.parametrize("part", re.findall(r"```toml\n(.*?)```", CLASSES, re.DOTALL))

@@ -12,7 +12,7 @@ from model_loop.databases.connections import DatabaseConnection
 from model_loop.datasets.declaration import DatabaseSource, Part, Time
 from model_loop.errors import SourceError
 
-#: Kinds of the column of a time: with a zone, on some clocks, or a day.
+#: Kinds of the column of a time: with a time zone, on some clocks, or a day.
 TimeKind = Literal["zoned", "clocks", "day"]
 #: Bounds of a partition by their names, ISO 8601.
 Bounds = Mapping[str, str]

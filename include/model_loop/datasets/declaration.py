@@ -476,7 +476,7 @@ class DatabaseSource(_Strict):
         Id of a connection of Airflow, such as that of the variable AIRFLOW_CONN_WAREHOUSE:
         `warehouse`.
     table
-        Name of the table, as the database has it: ``public.rides``.
+        Name of the table, as the database has it: ``public.orders``.
     query
         A SELECT in place of a table. Its rows have to be the same each time.
     changed_on

@@ -98,8 +98,12 @@ def test_columns_add_up_to_the_positive_class(estimator: Any, scale: str) -> Non
 
 @pytest.mark.parametrize(
     "estimator",
-    [RandomForestClassifier(10, max_depth=3, random_state=0), booster(THREE)],
-    ids=["forest", "xgboost"],
+    [
+        RandomForestClassifier(10, max_depth=3, random_state=0),
+        GradientBoostingClassifier(n_estimators=10, random_state=0),
+        booster(THREE),
+    ],
+    ids=["forest", "boosting", "xgboost"],
 )
 def test_several_classes_have_amounts_of_their_own(estimator: Any) -> None:
     """The most frequent is shown row by row, and of each the mean amounts."""
@@ -111,6 +115,17 @@ def test_several_classes_have_amounts_of_their_own(estimator: Any) -> None:
     own = values.by_class.set_index("column").c
     assert own[values.added.columns].to_numpy() == pytest.approx(values.added.abs().mean())
     assert shap_by_feature(model, rows()).shape == (ROWS, 3)
+
+
+def test_boosting_of_several_classes_adds_up_in_each() -> None:
+    """The trees of each class are read apart, scaled by the learning rate, and from its prior."""
+    estimator = GradientBoostingClassifier(n_estimators=10, learning_rate=0.3, random_state=0)
+    model = fitted(estimator, THREE)
+    values = explained(model, THREE)
+    sample = model[:-1].transform(rows().sample(ROWS, random_state=0))
+    raw = estimator.decision_function(sample)[:, list(estimator.classes_).index(values.of)]
+    total = values.base + values.added.sum(axis=1)
+    assert total.to_numpy() == pytest.approx(raw, abs=1e-9)
 
 
 def test_what_mends_probabilities_is_taken_off() -> None:
@@ -136,14 +151,7 @@ def test_a_column_is_needed_as_much_as_the_log_loss_grows() -> None:
     assert worth.telling > 0.5 > abs(worth.idle)
 
 
-@pytest.mark.parametrize(
-    ("estimator", "target"),
-    [
-        (LogisticRegression(), TWO),
-        (GradientBoostingClassifier(n_estimators=3, random_state=0), THREE),
-    ],
-)
-def test_other_models_have_no_shap_values(estimator: Any, target: Target) -> None:
-    """Neither linear ones, nor those of several classes that SHAP does not read."""
-    model = fitted(estimator, target)
-    assert shap_values(model, rows(), target, codes(target), random_state=0) is None
+def test_linear_models_have_no_shap_values() -> None:
+    """They are computed for trees alone."""
+    model = fitted(LogisticRegression(), TWO)
+    assert shap_values(model, rows(), TWO, codes(TWO), random_state=0) is None

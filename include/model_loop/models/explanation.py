@@ -324,9 +324,6 @@ def _visits(estimator: Any) -> float | None:  # noqa: ANN401 - any estimator
         return estimator.visits()
     if not isinstance(estimator, _READ_BY_SHAP):
         return None
-    if isinstance(estimator, GradientBoostingClassifier) and len(estimator.classes_) > TWO:
-        # SHAP does not read those of several classes.
-        return None
     trees = [estimator] if hasattr(estimator, "tree_") else getattr(estimator, "estimators_", ())
     trees = list(np.asarray(trees, dtype=object).ravel())
     return float(sum(tree.get_n_leaves() * max(tree.get_depth(), 1) ** 2 for tree in trees))
@@ -338,9 +335,44 @@ def _of_sklearn(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     import shap  # noqa: PLC0415 - takes five seconds
 
+    if isinstance(estimator, GradientBoostingClassifier) and len(estimator.classes_) > TWO:
+        # SHAP reads those of two classes alone, and the trees of each class as any others.
+        explainers = [
+            shap.TreeExplainer(_as_shap_reads(trees, estimator.learning_rate))
+            for trees in estimator.estimators_.T
+        ]
+        values = np.stack(
+            [each.shap_values(encoded, check_additivity=False) for each in explainers], axis=2
+        )
+        raw = estimator.decision_function(encoded[:1])[0]
+        return values, raw - values[0].sum(axis=0)
     explainer = shap.TreeExplainer(estimator)
     values = np.asarray(explainer.shap_values(encoded, check_additivity=False))
     return values, np.ravel(explainer.expected_value)
+
+
+def _as_shap_reads(
+    trees: Sequence[Any],  # DecisionTreeRegressor
+    scale: float,
+) -> dict[str, Any]:
+    """Return trees, whose values are added up after scaling, in SHAP's own form of trees."""
+    return {
+        "internal_dtype": np.float64,
+        "input_dtype": np.float32,
+        "tree_output": "raw_value",
+        "trees": [
+            {
+                "children_left": tree.children_left,
+                "children_right": tree.children_right,
+                "children_default": tree.children_left,
+                "features": tree.feature,
+                "thresholds": tree.threshold,
+                "values": scale * tree.value[:, :, 0],
+                "node_sample_weight": tree.weighted_n_node_samples,
+            }
+            for tree in (each.tree_ for each in trees)
+        ],
+    }
 
 
 def _most_telling(

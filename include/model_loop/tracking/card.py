@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -123,12 +124,12 @@ def _scores(trained: TrainedModel, training_set: TrainingSet, words: Words) -> I
     judged.append(
         (f"always the shares of the classes of the learned {words.rows}", evaluation.naive)
     )
-    rows = [("the model", *(f"{getattr(evaluation.metrics, key):.4g}" for key in _SCORES))]
+    rows = [("the model", *(_score(getattr(evaluation.metrics, key)) for key in _SCORES))]
     if evaluation.intervals:
         ends = (evaluation.intervals.get(key) for key in _SCORES)
         said = (f"{end[0]:.3g} to {end[1]:.3g}" if end else "" for end in ends)
         rows.append(("its 95 % interval", *said))
-    rows += [(name, *(f"{getattr(each, key):.4g}" for key in _SCORES)) for name, each in judged]
+    rows += [(name, *(_score(getattr(each, key)) for key in _SCORES)) for name, each in judged]
     several = "" if training_set.target.labels.is_binary else "; means over the classes (macro)"
     yield (
         f"On {training_set.rows['test']:,} test {words.rows} that it has never seen"
@@ -145,12 +146,17 @@ def _scores(trained: TrainedModel, training_set: TrainingSet, words: Words) -> I
     yield _table(
         ("slice", "value", words.rows, *(name.replace("_", " ") for name in shown)),
         (
-            (name, value, f"{count:,}", *(f"{score:.4g}" for score in scores))
+            (name, value, f"{count:,}", *map(_score, scores))
             for name, value, count, *scores in worst.head(_SLICES)[
                 ["slice", "value", "rows", *shown]
             ].itertuples(index=False)
         ),
     )
+
+
+def _score(value: float) -> str:
+    """Return a score for people; that of rows of a single class has none in some metrics."""
+    return "not defined" if math.isnan(value) else f"{value:.4g}"
 
 
 def _decision(trained: TrainedModel, words: Words) -> Iterator[str]:

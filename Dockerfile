@@ -28,6 +28,7 @@ RUN apt-get update \
         /var/lib/model-loop \
         /var/lib/model-loop/airflow \
         /var/lib/model-loop/batches \
+        /var/lib/model-loop/certificates \
         /var/lib/model-loop/logs \
         /var/lib/model-loop/scrape \
         /var/lib/model-loop/serving \

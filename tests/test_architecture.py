@@ -34,6 +34,7 @@ FLOW = (
     "intervals",
     "training_set",
     "models",
+    "cluster",
     "charts",
     "tracking",
     "scoring",

@@ -61,7 +61,7 @@ class Topology:
     def __post_init__(self) -> None:
         names = ("postgres", "redis", "s3", "mlflow", "airflow-api-server", "serving", "mail")
         self.ports = {name: free_port() for name in (*names, "prometheus", "proxy")}
-        for name in ("logs", "serving", "tokens", "scrape", "airflow", "run"):
+        for name in ("logs", "serving", "tokens", "scrape", "airflow", "run", "certificates"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
 
     def url(self, service: str) -> str:

@@ -102,6 +102,7 @@ def run_file(  # noqa: PLR0913 - one for each option
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
     from mlflow.exceptions import MlflowException
 
+    from model_loop.cluster.fitting import cluster_fits
     from model_loop.findings import RefusedPartitionError
     from model_loop.models.search import SearchRequest, primary_metrics
     from model_loop.pipeline.run import Places, RunRequest, run_table
@@ -128,6 +129,7 @@ def run_file(  # noqa: PLR0913 - one for each option
         _tracking_uri(settings.tracking_uri),
         settings.experiment,
         settings.request_timeout_seconds,
+        cluster_fits(settings),
     )
     try:
         result = run_table(declaration, path.parent, request, places)

@@ -107,6 +107,20 @@ class _Booster(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
             if number - self.best_rounds_ >= self.early_stopping_rounds:
                 break
 
+    def adopt(self, trees: bytes) -> Self:
+        """Take trees (UBJSON) that were grown elsewhere, all of whose rounds are used.
+
+        Raises
+        ------
+        StoredObjectError
+            If the trees cannot be walked.
+        """
+        require_sound_booster(trees)
+        self.booster_ = xgb.Booster({"nthread": self.threads})
+        self.booster_.load_model(bytearray(trees))
+        self.curve_, self.best_rounds_ = [], self.rounds
+        return self
+
     def _predicted(self, X: Matrix) -> Targets:
         """Return what the trees up to the best round predict, in the scale of the objective."""
         predicted: npt.NDArray[np.float32] = self.booster_.inplace_predict(

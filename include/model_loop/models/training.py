@@ -6,14 +6,16 @@ import logging
 import time
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
 from model_loop.datasets.dataset import Target
 from model_loop.errors import optional
+from model_loop.models.boosting import BoosterClassifier, BoosterRegressor
 from model_loop.models.calibrating import Calibration, calibrate_model, residuals_of
 from model_loop.models.catalogue import XGBOOST, ModelFamily, get_family
 from model_loop.models.classification.decision import Decision
@@ -31,6 +33,7 @@ from model_loop.models.search import (
     metric_title,
 )
 from model_loop.models.selection import selector
+from model_loop.training_set.matrices import Matrix
 from model_loop.training_set.sampling import learned_sample, rows_of
 from model_loop.training_set.types import TrainingSet
 
@@ -77,6 +80,18 @@ class TrainedModel:
         return self.evaluation.metrics if self.evaluation else None
 
 
+class FitElsewhere(Protocol):
+    """Fits a booster on other machines."""
+
+    def fit(
+        self,
+        estimator: BoosterRegressor | BoosterClassifier,
+        matrix: Matrix,
+        targets: npt.NDArray[Any],
+    ) -> bool:
+        """Fit on rows with their numbers or labels; return False to have it done here."""
+
+
 def train(
     tuned: TuningResult,
     training_set: TrainingSet,
@@ -84,6 +99,7 @@ def train(
     family: ModelFamily | None = None,
     *,
     calibrated: bool = True,
+    elsewhere: FitElsewhere | None = None,
 ) -> TrainedModel:
     """Fit the best settings on train and validation, and judge the result on the test rows.
 
@@ -97,6 +113,8 @@ def train(
     calibrated
         Whether the model gets intervals, or its calibration and threshold. They take one more fit,
         on the train rows alone, where the search has not handed on what its best trial predicts.
+    elsewhere
+        Fits XGBoost on other machines, where the table is large enough for that.
     """
     target = training_set.dataset.target
     family = tuned.family_of(family or get_family(tuned.family, target.kind))
@@ -120,7 +138,10 @@ def train(
         # As in tuning, a fit need not converge: validation has chosen the number of iterations.
         warnings.simplefilter("ignore", ConvergenceWarning)
         learned = rows_of(training_set.train_validation_target, sample)
-        estimator.fit(matrix, learned_target(learned, target))
+        labels = learned_target(learned, target)
+        boosted = elsewhere if family.name == XGBOOST else None
+        if boosted is None or not boosted.fit(estimator, matrix, labels):
+            estimator.fit(matrix, labels)
     seconds = time.monotonic() - started
     fitted = model = Pipeline([*steps, ("estimate", estimator)])
     decision = None

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from upath import UPath
 
+from model_loop.cluster.fitting import ClusterFits
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.declaration import Declaration
 from model_loop.datasets.declared import dataset_of
@@ -128,12 +129,15 @@ class Places:
         Tracking server, and the experiment of the runs: of the dataset's own name, if empty.
     timeout_seconds
         Longest wait for an answer of a source.
+    cluster
+        Cluster for the final fits of large tables; None fits all of them here.
     """
 
     storage_root: str
     tracking_uri: str
     experiment: str
     timeout_seconds: float = 60.0
+    cluster: ClusterFits | None = None
 
 
 def run_table(
@@ -335,7 +339,8 @@ def _family(
 ) -> dict[str, Any]:
     family = get_family(job.name, training_set.dataset.target.kind)
     tuned = tune_family(run, job.run_id, family, training_set, job.search, state)
-    trained = train(tuned, training_set, job.search, family)
+    elsewhere = job.places.cluster
+    trained = train(tuned, training_set, job.search, family, elsewhere=elsewhere)
     return register_family(run, trained, family, training_set, job.search)
 
 

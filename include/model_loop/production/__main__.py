@@ -14,6 +14,7 @@ import requests
 from cyclopts import App, CycloptsError
 from rich.console import Console
 
+from model_loop.cluster.certificates import write_certificates
 from model_loop.errors import InvalidInputError, ModelLoopError
 from model_loop.production.buckets import make_bucket
 from model_loop.production.databases import Database, make_databases, migrate_mlflow
@@ -79,6 +80,9 @@ def init() -> None:
         token_file(get_settings()), Path(_needed("SCRAPE_FOLDER"), "serving.token")
     )
     console.print(f"Token of Prometheus: {'made' if made else 'there'}")
+    if folder := get_settings().cluster_certificates:
+        written = write_certificates(Path(folder))
+        console.print(f"Certificates of the cluster: {'made' if written else 'there'}")
 
 
 @app.command(name="mlflow")

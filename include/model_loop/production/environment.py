@@ -121,6 +121,14 @@ VARIABLES = (
     ),
     Variable("WORKER_MEMORY", "Memory of one worker.", default="6G"),
     Variable(
+        "CLUSTER_ADDRESS",
+        "Scheduler of the Dask cluster for fits of large tables, as tls://dask-scheduler:8786 with "
+        "the profile cluster; none, if empty.",
+    ),
+    _of_setting("CLUSTER_ROWS", "cluster_rows"),
+    Variable("CLUSTER_CPUS", "Processors of one worker of the cluster.", default="2"),
+    Variable("CLUSTER_MEMORY", "Memory of one worker of the cluster.", default="6G"),
+    Variable(
         "TRAINING_SLOTS", "Cores for fits, of all workers together (pool training).", default="2"
     ),
 )

@@ -45,6 +45,29 @@ class TrainingSettings(Part):
         description="Device that XGBoost computes on: cpu, or cuda on a machine with an NVIDIA "
         "GPU.",
     )
+    cluster_address: str = Field(
+        default="",
+        title="Address of the cluster",
+        description="Address of the scheduler of a Dask cluster, such as `tls://host:8786`, on "
+        "which XGBoost's final fits of large tables run; none, if empty.",
+    )
+    cluster_certificates: str = Field(
+        default="",
+        title="Certificates of the cluster",
+        description="Folder with `ca.pem`, `cluster.pem` and `cluster.key` for `tls://`.",
+    )
+    cluster_rows: int = Field(
+        default=20_000_000,
+        ge=1,
+        title="Rows for the cluster",
+        description="Train and validation rows from which on a fit runs on the cluster.",
+    )
+    cluster_timeout_seconds: int = Field(
+        default=600,
+        ge=10,
+        title="Seconds until a fit on the cluster gives up",
+        description="Longest wait for a worker that does not answer, and for other fits to end.",
+    )
     watch_partitions: bool = Field(
         default=False,
         validation_alias=names("watch_partitions", "watch_months"),

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from model_loop.cluster.fitting import cluster_fits
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import InvalidInputError, ReportedError
 from model_loop.models.catalogue import ModelFamily, families_for, get_family
@@ -124,7 +125,8 @@ def train_family(
 ) -> TrainedModel:
     """Fit the best settings on train and validation; judge the model on the test part."""
     family = model_family(tuned.family, params)
-    return train(tuned, product.load(), search_request(params), family)
+    elsewhere = cluster_fits(get_settings())
+    return train(tuned, product.load(), search_request(params), family, elsewhere=elsewhere)
 
 
 def register_family(

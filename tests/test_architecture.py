@@ -40,6 +40,7 @@ FLOW = (
     "scoring",
     "serving",
     "monitoring",
+    "erasure",
     "pipeline",
     "dashboard",
 )

@@ -14,6 +14,7 @@ from cyclopts import App, Parameter
 
 from model_loop.cli.codes import ExitCode
 from model_loop.cli.datasets import datasets
+from model_loop.cli.erasure import erase
 from model_loop.cli.labels import labels
 from model_loop.cli.monitoring import correct_intervals, monitor, profile_version
 from model_loop.cli.options import AsJson, DataOptions, SearchOptions, Variant
@@ -62,6 +63,7 @@ app.command(score)
 app.command(monitor)
 app.command(profile_version)
 app.command(correct_intervals)
+app.command(erase)
 app.command(tokens)
 for _point in importlib.metadata.entry_points(group=ENTRY_POINTS):
     # Commands that one dataset alone has.

@@ -55,6 +55,8 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "download/1": "sources.answers:Begun",
         "encoded_fold/1": "training_set.types:EncodedFold",
         "encoded_splits/1": "training_set.types:EncodedSplits",
+        "erased_set/1": "training_set.products:ErasedSet",
+        "erasure/1": "erasure.erase:ErasureRecord",
         "evaluation/2": "models.evaluation:Evaluation",
         "explanation/1": "models.explanation:Explanation",
         "feature_profile/1": "monitoring.profile:FeatureProfile",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import hashlib
 import importlib.metadata
 import json
@@ -29,6 +30,7 @@ from model_loop.tracking.downloads import read_artifact, refuse_absent
 from model_loop.tracking.lines import installed_boosters
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.preparation import build_training_set
+from model_loop.training_set.products import TrainingSetStore
 from model_loop.training_set.types import TrainingSet
 
 #: Name of the artifact.
@@ -188,8 +190,15 @@ def reproduce(
     SourceError
         If a file is no longer to be had.
     ContractError
-        If a file or the training set is not what it was.
+        If a file or the training set is not what it was, or rows of it were erased since.
     """
+    erased = TrainingSetStore(storage_root).erased(lineage.training_set)
+    if erased is not None:
+        raise ContractError(
+            f"The training set {lineage.training_set}",
+            f"held rows that were erased on {dt.datetime.fromtimestamp(erased, dt.UTC):%Y-%m-%d}",
+            "It is not made again: train a new version without them.",
+        )
     training_set = build_training_set(
         lineage.data, storage_root=storage_root, timeout_seconds=timeout_seconds, limits=limits
     )

@@ -38,6 +38,7 @@ class HasDigest(Protocol):
 
 _FOLDER = "products/training_set"
 _REQUESTS = "requests"
+_ERASED = "erased"
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,22 @@ class RequestRecord:
 
     product: str
     verified: float
+
+
+@dataclass(frozen=True)
+class ErasedSet:
+    """Mark of a training set of which rows were erased.
+
+    Parameters
+    ----------
+    digest
+        Its digest.
+    at
+        Time of the erasure, in seconds since the epoch.
+    """
+
+    digest: str
+    at: float
 
 
 class TrainingSetStore:
@@ -248,6 +265,20 @@ class TrainingSetStore:
         """Remove a product; its entry first, so that nobody finds what is about to go."""
         self._entry(product.key).unlink(missing_ok=True)
         remove_object(product.reference)
+
+    def erase(self, product: TrainingSetProduct) -> None:
+        """Remove a product of which rows were erased, and note its digest first."""
+        mark = ErasedSet(product.digest, time.time())
+        write_bytes(self._erased(product.digest), text_of(mark).encode())
+        self.remove(product)
+
+    def erased(self, digest: str) -> float | None:
+        """Return when rows of a training set were erased (Unix seconds); None if none were."""
+        mark = read_document(self._erased(digest), lambda stored: record_of(ErasedSet, stored))
+        return None if mark is None else mark.at
+
+    def _erased(self, digest: str) -> UPath:
+        return self.folder / _ERASED / f"{digest}.json"
 
     def _entry(self, key: str) -> UPath:
         return self.folder / f"{key}.json"

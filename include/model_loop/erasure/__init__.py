@@ -1,0 +1,1 @@
+"""Erasure of an identity: where its rows are, which of them go, and what cannot be changed."""

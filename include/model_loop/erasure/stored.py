@@ -1,0 +1,242 @@
+"""Rows of an identity in files: batches, results, chunks, checked tables and products."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import pandas as pd
+from upath import UPath
+
+from model_loop.datasets.dataset import Dataset
+from model_loop.erasure.files import (
+    UNREADABLE_TABLE,
+    count_rows,
+    is_packed,
+    is_table,
+    rewrite_without,
+)
+from model_loop.erasure.found import Trace
+from model_loop.erasure.identity import Identity
+from model_loop.objects.files import LOCAL_PROTOCOLS
+from model_loop.partitions.checked import FOLDER as TABLES
+from model_loop.scoring.batch.planning import SCORING_FOLDER
+from model_loop.serving.batches.store import FINAL, AcceptedBatch, BatchStore
+from model_loop.settings import Settings
+from model_loop.training_set.products import TrainingSetProduct, TrainingSetStore
+
+logger = logging.getLogger(__name__)
+
+#: Folders of results below the storage root.
+_PREDICTIONS = "predictions"
+#: Folders of rows of datasets in Python, below the storage root.
+_OF_PYTHON = ("months", "products/months")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A trace, and what makes it go.
+
+    Parameters
+    ----------
+    trace
+        What was found.
+    make
+        Makes the change, and returns how many rows it has concerned; None where nothing can.
+    """
+
+    trace: Trace
+    make: Callable[[], int] | None = None
+
+
+@dataclass
+class StoredRows:
+    """Everything that keeps rows of a dataset as files.
+
+    Parameters
+    ----------
+    settings
+        Settings with the places.
+    folders
+        Further folders that are looked through, such as exports.
+    """
+
+    settings: Settings
+    folders: tuple[Path, ...] = ()
+    #: Counts of rows by path, so that no source is read twice in one search.
+    _counted: dict[str, int] = field(default_factory=dict)
+    #: Files of the last search that could not be read.
+    unreadable: list[str] = field(default_factory=list)
+
+    def find(self, identity: Identity) -> list[Change]:
+        """Return every trace, in the order in which it has to go: copies before products."""
+        self._counted.clear()
+        self.unreadable.clear()
+        found = [
+            *self._in_batches(identity),
+            *self._in_folders(identity),
+            *self._in_chunks(identity),
+            *self._in_tables(identity),
+            *self._in_products(identity),
+        ]
+        note = "It cannot be read, and was not searched: look at it, or remove it."
+        unread = [Change(Trace("file", one, 0, "not changed", note)) for one in self.unreadable]
+        return [*found, *unread]
+
+    def _in_batches(self, identity: Identity) -> Iterator[Change]:
+        store = BatchStore(self.settings.batches_folder)
+        for batch in store.listed():
+            if batch.record.service not in identity.dataset.variants:
+                continue
+            yield from self._in_batch(batch, identity)
+
+    def _in_batch(self, batch: AcceptedBatch, identity: Identity) -> Iterator[Change]:
+        finished = batch.progress().state in FINAL
+        for path in sorted(batch.folder.iterdir()):
+            if not path.is_file() or not (rows := self._count(path, identity)):
+                continue
+            if not finished:
+                note = "It is under way: it is cancelled, and its file is removed."
+                trace = Trace("batch", str(path), rows, "removed", note)
+                yield Change(trace, _cancelling(batch, rows))
+            elif path.name == batch.record.source:
+                note = "The file that was sent goes as a whole: its results are there."
+                trace = Trace("batch", str(path), rows, "removed", note)
+                yield Change(trace, _removing(path, rows))
+            else:
+                trace = Trace("batch", str(path), rows, "removed")
+                yield Change(trace, _rewriting(path, identity))
+
+    def _in_folders(self, identity: Identity) -> Iterator[Change]:
+        results = self._local(_PREDICTIONS)
+        for folder in (*self.folders, *([results] if results else [])):
+            for path in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
+                if not path.is_file() or not (rows := self._count(path, identity)):
+                    continue
+                if is_packed(path):
+                    note = "It is packed: unpack it, or remove it."
+                    yield Change(Trace("file", str(path), rows, "not changed", note))
+                else:
+                    trace = Trace("file", str(path), rows, "removed")
+                    yield Change(trace, _rewriting(path, identity))
+
+    def _in_chunks(self, identity: Identity) -> Iterator[Change]:
+        folder = self._local(SCORING_FOLDER)
+        for job in sorted(folder.iterdir()) if folder and folder.is_dir() else ():
+            rows = sum(self._count(path, identity) for path in _tables_in(job))
+            if rows:
+                note = "Chunks of a batch that was not joined; they are scored again."
+                trace = Trace("chunks", str(job), rows, "made again", note)
+                yield Change(trace, _removing_folder(job, rows))
+
+    def _in_tables(self, identity: Identity) -> Iterator[Change]:
+        """Copies of partitions: kept and quarantined rows, and copies of remote files."""
+        tables, places = self._local(TABLES), list[Path]()
+        if tables is not None:
+            places += [tables / variant for variant in identity.dataset.variants]
+            places.append(tables / "files")
+        if identity.dataset.declaration is None:
+            places += [one for name in _OF_PYTHON if (one := self._local(name)) is not None]
+        for place in places:
+            for path in _tables_in(place):
+                if rows := self._count(path, identity):
+                    aside = "-quarantine-" in path.name
+                    note = "The copy is made again from the source."
+                    store = "quarantine" if aside else "checked table"
+                    yield Change(
+                        Trace(store, str(path), rows, "made again", note), _removing(path, rows)
+                    )
+
+    def _in_products(self, identity: Identity) -> Iterator[Change]:
+        """Training sets with such rows, or made of files that hold them; and these files."""
+        store, sources = TrainingSetStore(self.settings.storage_root), dict[str, int]()
+        for product in store.products():
+            dataset: Dataset = product.request.dataset
+            if dataset.name != identity.dataset.name:
+                continue
+            kept = {_path_of(file): file for file in product.files}
+            counts = {
+                path: self._count(Path(path), identity) for path in kept if Path(path).is_file()
+            }
+            sources |= {path: rows for path, rows in counts.items() if rows}
+            rows = _rows_in(product, identity)
+            if rows or any(counts.values()):
+                note = (
+                    "It is marked as erased, so that no version is said to be reproduced from it."
+                )
+                trace = Trace("training set", product.digest, rows, "removed", note)
+                yield Change(trace, _erasing(store, product, rows))
+        for path, rows in sources.items():
+            note = "The source is yours: take the rows out, or the next preparation reads them."
+            yield Change(Trace("source", path, rows, "not changed", note))
+
+    def _count(self, path: Path, identity: Identity) -> int:
+        if str(path) not in self._counted:
+            try:
+                self._counted[str(path)] = count_rows(path, identity) if is_table(path) else 0
+            except UNREADABLE_TABLE as error:
+                logger.warning("%s cannot be searched: %s", path, error)
+                self._counted[str(path)] = 0
+                self.unreadable.append(str(path))
+        return self._counted[str(path)]
+
+    def _local(self, name: str) -> Path | None:
+        """Return a folder below the storage root; None where that is no folder of this machine."""
+        root = UPath(self.settings.storage_root)
+        return Path(root.path) / name if root.protocol in LOCAL_PROTOCOLS else None
+
+
+def _tables_in(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file() and is_table(path))
+
+
+def _path_of(file: object) -> str:
+    return str(getattr(file, "path", "")).removeprefix("file://")
+
+
+def _rows_in(product: TrainingSetProduct, identity: Identity) -> int:
+    """Return the number of rows of an identity among the raw rows of a training set."""
+    loaded = product.load()
+    frames = (getattr(loaded, one.name) for one in fields(loaded))
+    return sum(
+        int(identity.mask(frame).sum()) for frame in frames if isinstance(frame, pd.DataFrame)
+    )
+
+
+def _rewriting(path: Path, identity: Identity) -> Callable[[], int]:
+    return lambda: rewrite_without(path, identity) if path.exists() else 0
+
+
+def _removing(path: Path, rows: int) -> Callable[[], int]:
+    def remove() -> int:
+        path.unlink(missing_ok=True)
+        return rows
+
+    return remove
+
+
+def _removing_folder(path: Path, rows: int) -> Callable[[], int]:
+    def remove() -> int:
+        shutil.rmtree(path, ignore_errors=True)
+        return rows
+
+    return remove
+
+
+def _cancelling(batch: AcceptedBatch, rows: int) -> Callable[[], int]:
+    def cancel() -> int:
+        batch.cancel()
+        return rows
+
+    return cancel
+
+
+def _erasing(store: TrainingSetStore, product: TrainingSetProduct, rows: int) -> Callable[[], int]:
+    def erase() -> int:
+        store.erase(product)
+        return rows
+
+    return erase

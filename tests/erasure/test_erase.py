@@ -36,7 +36,8 @@ class Used(Bikes):
         super().__init__(folder)
         self.exports = folder / "exports"
         self.batches = BatchStore(folder / "state" / "serving" / "batches")
-        rows = {row["hr"]: row for row in self.asked.to_dict("records") if row["dteday"] == DAY}
+        records: list[dict[str, Any]] = json.loads(self.asked.to_json(orient="records"))
+        rows = {row["hr"]: row for row in records if row["dteday"] == DAY}
         self.row, self.other = rows[HOUR], rows[OTHER]
 
     def erase(self, *options: str, code: int = 0) -> Any:
@@ -177,10 +178,11 @@ def test_an_interrupted_erasure_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
     scored.write_text("prediction_id,prediction\nid-0,1\nid-1,2\n")
     scored.chmod(0o444)
     first = Erasure(settings, [scored])
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        # It ends where a kill would.
-        patch.setattr(LoggedRows, "erase", _interrupt)
+    # It ends where a kill would.
+    monkeypatch.setattr(LoggedRows, "erase", _interrupt)
+    with pytest.raises(KeyboardInterrupt):
         first.erase(identity)
+    monkeypatch.undo()
     # The files are done, and the log is lost behind its back.
     scored.write_text("prediction_id,prediction\nid-0,1\nid-1,2\n")
     LoggedRows(engine, settings, mask=False).erase(["id-0"])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from upath import UPath
@@ -23,6 +24,7 @@ from model_loop.erasure.found import Trace
 from model_loop.erasure.identity import Identity
 from model_loop.objects.files import LOCAL_PROTOCOLS
 from model_loop.partitions.checked import FOLDER as TABLES
+from model_loop.partitions.checked import CheckedTableStore
 from model_loop.scoring.batch.planning import SCORING_FOLDER
 from model_loop.serving.batches.store import FINAL, AcceptedBatch, BatchStore
 from model_loop.settings import Settings
@@ -72,15 +74,17 @@ class StoredRows:
     unreadable: list[str] = field(default_factory=list)
 
     def find(self, identity: Identity) -> list[Change]:
-        """Return every trace, in the order in which it has to go: copies before products."""
+        """Return every trace, in the order in which it has to go."""
         self._counted.clear()
         self.unreadable.clear()
+        tables = [*self._in_tables(identity)]
         found = [
             *self._in_batches(identity),
             *self._in_folders(identity),
             *self._in_chunks(identity),
-            *self._in_tables(identity),
-            *self._in_products(identity),
+            # Copies lead to the training sets that are made of the same files.
+            *self._in_products(identity, self._digests_of(tables)),
+            *tables,
         ]
         note = "It cannot be read, and was not searched: look at it, or remove it."
         unread = [Change(Trace("file", one, 0, "not changed", note)) for one in self.unreadable]
@@ -150,28 +154,40 @@ class StoredRows:
                         Trace(store, str(path), rows, "made again", note), _removing(path, rows)
                     )
 
-    def _in_products(self, identity: Identity) -> Iterator[Change]:
+    def _digests_of(self, tables: Sequence[Change]) -> set[str]:
+        """Return the digests of the files that checked tables with such rows are made of."""
+        keys = {Path(one.trace.address).name.partition("-")[0] for one in tables}
+        known = CheckedTableStore(self.settings.storage_root).files_by_key()
+        return set().union(*(digests for key, digests in known if key in keys))
+
+    def _in_products(self, identity: Identity, held: Collection[str]) -> Iterator[Change]:
         """Training sets with such rows, or made of files that hold them; and these files."""
-        store, sources = TrainingSetStore(self.settings.storage_root), dict[str, int]()
+        store, sources = TrainingSetStore(self.settings.storage_root), dict[str, int | None]()
         for product in store.products():
             dataset: Dataset = product.request.dataset
             if dataset.name != identity.dataset.name:
                 continue
-            kept = {_path_of(file): file for file in product.files}
-            counts = {
-                path: self._count(Path(path), identity) for path in kept if Path(path).is_file()
-            }
-            sources |= {path: rows for path, rows in counts.items() if rows}
+            counts = {one.digest: self._count_source(one, identity) for one in product.files}
+            sources |= {_place_of(one): counts[one.digest] for one in product.files}
             rows = _rows_in(product, identity)
-            if rows or any(counts.values()):
+            if rows or any(counts.values()) or not counts.keys().isdisjoint(held):
                 note = (
                     "It is marked as erased, so that no version is said to be reproduced from it."
                 )
                 trace = Trace("training set", product.digest, rows, "removed", note)
                 yield Change(trace, _erasing(store, product, rows))
-        for path, rows in sources.items():
-            note = "The source is yours: take the rows out, or the next preparation reads them."
-            yield Change(Trace("source", path, rows, "not changed", note))
+        for place, found in sources.items():
+            if found is None:
+                note = "It is no file of this machine, and was not searched: look there."
+                yield Change(Trace("source", place, 0, "not changed", note))
+            elif found:
+                note = "The source is yours: take the rows out, or the next preparation reads them."
+                yield Change(Trace("source", place, found, "not changed", note))
+
+    def _count_source(self, file: Any, identity: Identity) -> int | None:  # noqa: ANN401 - of the dataset
+        """Return the number of rows in a source; None where it cannot be searched."""
+        path = Path(str(getattr(file, "path", "")).removeprefix("file://"))
+        return self._count(path, identity) if path.is_file() else None
 
     def _count(self, path: Path, identity: Identity) -> int:
         if str(path) not in self._counted:
@@ -193,8 +209,8 @@ def _tables_in(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.is_file() and is_table(path))
 
 
-def _path_of(file: object) -> str:
-    return str(getattr(file, "path", "")).removeprefix("file://")
+def _place_of(file: Any) -> str:  # noqa: ANN401 - of the dataset
+    return str(getattr(file, "url", "") or getattr(file, "path", ""))
 
 
 def _rows_in(product: TrainingSetProduct, identity: Identity) -> int:

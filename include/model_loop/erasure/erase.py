@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ErasureRecord:
-    """What was erased, and nothing of what it was.
+    """Entry of the history: what was erased, without the values.
 
     Parameters
     ----------

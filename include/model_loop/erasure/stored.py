@@ -39,7 +39,7 @@ _OF_PYTHON = ("months", "products/months")
 
 
 @dataclass(frozen=True)
-class Change:
+class ErasureStep:
     """A trace, and what makes it go.
 
     Parameters
@@ -73,7 +73,7 @@ class StoredRows:
     #: Files of the last search that could not be read.
     unreadable: list[str] = field(default_factory=list)
 
-    def find(self, identity: Identity) -> list[Change]:
+    def find(self, identity: Identity) -> list[ErasureStep]:
         """Return every trace, in the order in which it has to go."""
         self._counted.clear()
         self.unreadable.clear()
@@ -87,17 +87,19 @@ class StoredRows:
             *tables,
         ]
         note = "It cannot be read, and was not searched: look at it, or remove it."
-        unread = [Change(Trace("file", one, 0, "not changed", note)) for one in self.unreadable]
+        unread = [
+            ErasureStep(Trace("file", one, 0, "not changed", note)) for one in self.unreadable
+        ]
         return [*found, *unread]
 
-    def _in_batches(self, identity: Identity) -> Iterator[Change]:
+    def _in_batches(self, identity: Identity) -> Iterator[ErasureStep]:
         store = BatchStore(self.settings.batches_folder)
         for batch in store.listed():
             if batch.record.service not in identity.dataset.variants:
                 continue
             yield from self._in_batch(batch, identity)
 
-    def _in_batch(self, batch: AcceptedBatch, identity: Identity) -> Iterator[Change]:
+    def _in_batch(self, batch: AcceptedBatch, identity: Identity) -> Iterator[ErasureStep]:
         finished = batch.progress().state in FINAL
         for path in sorted(batch.folder.iterdir()):
             if not path.is_file() or not (rows := self._count(path, identity)):
@@ -105,16 +107,16 @@ class StoredRows:
             if not finished:
                 note = "It is under way: it is cancelled, and its file is removed."
                 trace = Trace("batch", str(path), rows, "removed", note)
-                yield Change(trace, _cancelling(batch, rows))
+                yield ErasureStep(trace, _cancelling(batch, rows))
             elif path.name == batch.record.source:
                 note = "The file that was sent goes as a whole: its results are there."
                 trace = Trace("batch", str(path), rows, "removed", note)
-                yield Change(trace, _removing(path, rows))
+                yield ErasureStep(trace, _removing(path, rows))
             else:
                 trace = Trace("batch", str(path), rows, "removed")
-                yield Change(trace, _rewriting(path, identity))
+                yield ErasureStep(trace, _rewriting(path, identity))
 
-    def _in_folders(self, identity: Identity) -> Iterator[Change]:
+    def _in_folders(self, identity: Identity) -> Iterator[ErasureStep]:
         results = self._local(_PREDICTIONS)
         for folder in (*self.folders, *([results] if results else [])):
             for path in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
@@ -122,21 +124,21 @@ class StoredRows:
                     continue
                 if is_packed(path):
                     note = "It is packed: unpack it, or remove it."
-                    yield Change(Trace("file", str(path), rows, "not changed", note))
+                    yield ErasureStep(Trace("file", str(path), rows, "not changed", note))
                 else:
                     trace = Trace("file", str(path), rows, "removed")
-                    yield Change(trace, _rewriting(path, identity))
+                    yield ErasureStep(trace, _rewriting(path, identity))
 
-    def _in_chunks(self, identity: Identity) -> Iterator[Change]:
+    def _in_chunks(self, identity: Identity) -> Iterator[ErasureStep]:
         folder = self._local(SCORING_FOLDER)
         for job in sorted(folder.iterdir()) if folder and folder.is_dir() else ():
             rows = sum(self._count(path, identity) for path in _tables_in(job))
             if rows:
                 note = "Chunks of a batch that was not joined; they are scored again."
                 trace = Trace("chunks", str(job), rows, "made again", note)
-                yield Change(trace, _removing_folder(job, rows))
+                yield ErasureStep(trace, _removing_folder(job, rows))
 
-    def _in_tables(self, identity: Identity) -> Iterator[Change]:
+    def _in_tables(self, identity: Identity) -> Iterator[ErasureStep]:
         """Copies of partitions: kept and quarantined rows, and copies of remote files."""
         tables, places = self._local(TABLES), list[Path]()
         if tables is not None:
@@ -150,17 +152,17 @@ class StoredRows:
                     aside = "-quarantine-" in path.name
                     note = "The copy is made again from the source."
                     store = "quarantine" if aside else "checked table"
-                    yield Change(
+                    yield ErasureStep(
                         Trace(store, str(path), rows, "made again", note), _removing(path, rows)
                     )
 
-    def _digests_of(self, tables: Sequence[Change]) -> set[str]:
+    def _digests_of(self, tables: Sequence[ErasureStep]) -> set[str]:
         """Return the digests of the files that checked tables with such rows are made of."""
         keys = {Path(one.trace.address).name.partition("-")[0] for one in tables}
         known = CheckedTableStore(self.settings.storage_root).files_by_key()
         return set().union(*(digests for key, digests in known if key in keys))
 
-    def _in_products(self, identity: Identity, held: Collection[str]) -> Iterator[Change]:
+    def _in_products(self, identity: Identity, held: Collection[str]) -> Iterator[ErasureStep]:
         """Training sets with such rows, or made of files that hold them; and these files."""
         store, sources = TrainingSetStore(self.settings.storage_root), dict[str, int | None]()
         for product in store.products():
@@ -175,14 +177,14 @@ class StoredRows:
                     "It is marked as erased, so that no version is said to be reproduced from it."
                 )
                 trace = Trace("training set", product.digest, rows, "removed", note)
-                yield Change(trace, _erasing(store, product, rows))
+                yield ErasureStep(trace, _erasing(store, product, rows))
         for place, found in sources.items():
             if found is None:
                 note = "It is no file of this machine, and was not searched: look there."
-                yield Change(Trace("source", place, 0, "not changed", note))
+                yield ErasureStep(Trace("source", place, 0, "not changed", note))
             elif found:
                 note = "The source is yours: take the rows out, or the next preparation reads them."
-                yield Change(Trace("source", place, found, "not changed", note))
+                yield ErasureStep(Trace("source", place, found, "not changed", note))
 
     def _count_source(self, file: Any, identity: Identity) -> int | None:  # noqa: ANN401 - of the dataset
         """Return the number of rows in a source; None where it cannot be searched."""

@@ -13,10 +13,10 @@ DOC = """
 ### Removes what nobody needs any more
 
 Every day: training sets beyond the newest of their kind that nobody has used lately, partitions
-that no training set is made of, results of tasks whose runs were deleted, chunks of batches that
-nobody went on with, what killed writers have left, and old logs of tasks. How much is kept are
-settings, and fields of the form; with *only look* nothing is removed, and the log lists what would
-be.
+that no training set is made of, fetched files beyond the size of the cache, results of tasks whose
+runs were deleted, chunks of batches that nobody went on with, what killed writers have left, and
+old logs of tasks. How much is kept are settings, and fields of the form; with *only look* nothing
+is removed, and the log lists what would be.
 
 Files that could not be read, and were moved aside for inspection, are told by mail, and kept as
 long as logs.
@@ -45,6 +45,7 @@ with DAG(
         step(name)()
         for name in (
             "maintenance:remove_old_products",
+            "maintenance:trim_cache",
             "maintenance:remove_orphaned_results",
             "maintenance:remove_leftovers",
             "maintenance:tell_of_unreadable",

@@ -199,7 +199,6 @@ def check(dataset: str, *, storage: Storage = _STORAGE, as_json: AsJson = False)
     from model_loop.datasets.holidays import holidays_of
     from model_loop.datasets.registration import changes_since_added
     from model_loop.drafting.checking import check_dataset
-    from model_loop.partitions.checked import COPIES
     from model_loop.partitions.source import find_files, resolved_source
     from model_loop.sources.copies import copies_in
     from model_loop.tables.table import source_files
@@ -212,7 +211,7 @@ def check(dataset: str, *, storage: Storage = _STORAGE, as_json: AsJson = False)
         if isinstance(located.source, str):
             files = source_files(located)
         else:
-            copies = copies_in(UPath(storage) / COPIES, get_settings().request_timeout_seconds)
+            copies = copies_in(UPath(storage), get_settings().request_timeout_seconds)
             variant = ".".join([located.name, *[*located.variants][:1]])
             files = [file.path for file in find_files(located, variant, copies=copies)]
         checked = check_dataset(declaration, files)

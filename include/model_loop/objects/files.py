@@ -86,6 +86,40 @@ def remove_leftovers(folder: UPath) -> list[str]:
 
 
 @contextlib.contextmanager
+def held(path: UPath) -> Iterator[None]:
+    """Keep a local file from being removed by `remove_unless_held` while the block reads it."""
+    if path.protocol not in LOCAL_PROTOCOLS:
+        yield
+        return
+    with Path(path.path).open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+def remove_unless_held(path: UPath) -> bool:
+    """Remove a file that no process holds; return whether it is gone."""
+    if path.protocol not in LOCAL_PROTOCOLS:
+        path.unlink(missing_ok=True)
+        return True
+    try:
+        with Path(path.path).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
+    except FileNotFoundError:
+        return True
+    except BlockingIOError:
+        return False
+    return True
+
+
+def mark_used(path: UPath) -> None:
+    """Give a local file the time of now, by which caches know what was used least recently."""
+    if path.protocol in LOCAL_PROTOCOLS:
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            os.utime(path.path)
+
+
+@contextlib.contextmanager
 def _locked(partial: UPath) -> Iterator[None]:
     """Hold a lock on a local file while it is written; it ends with the process."""
     if partial.protocol not in LOCAL_PROTOCOLS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -20,6 +21,7 @@ from model_loop.errors import ContractError
 from model_loop.findings import Finding
 from model_loop.objects import ObjectReference, read_object, write_object
 from model_loop.objects.documents import read_document, record_of, text_of
+from model_loop.objects.files import held
 from model_loop.objects.store import write_bytes
 from model_loop.partitions.contract import KeptRows, TableLimits, check_rows
 from model_loop.partitions.keys import WHOLE, keys_of
@@ -213,7 +215,13 @@ class CheckedTableStore:
 def _read(declaration: Declaration, fetched: FetchedTable) -> Table:
     """Read files, and make sure that they are still what was fetched."""
     named = fetched.variant.partition(".")[2] or None
-    table = read_table(declaration, [file.path for file in fetched.files], variant=named)
+    with contextlib.ExitStack() as stack:
+        for file in fetched.files:
+            if file.path != file.url:
+                # A copy is not removed from the cache while it is read.
+                with contextlib.suppress(FileNotFoundError):
+                    stack.enter_context(held(UPath(file.path)))
+        table = read_table(declaration, [file.path for file in fetched.files], variant=named)
     for file in fetched.files:
         read = identify(file.variant, file.partition, file.path).digest
         if read != (file.copy_digest or file.digest):

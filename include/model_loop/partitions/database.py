@@ -38,7 +38,7 @@ from model_loop.databases.sessions import (
 )
 from model_loop.datasets.declaration import DatabaseSource, Declaration, Time
 from model_loop.errors import SourceError, TransientSourceError, look_up
-from model_loop.objects.files import atomic_write
+from model_loop.objects.files import atomic_write, mark_used
 from model_loop.partitions.digests import sha256_of
 from model_loop.partitions.keys import WHOLE, bounds_of, key_pattern
 from model_loop.partitions.types import Copies, SourceFile
@@ -282,8 +282,7 @@ def copy_partitions(
                 f"Name each {part} that it has, and look at the time of its rows.",
             )
         return tuple(
-            _copied(table, variant, key, version, copies.folder)
-            for key, version in versions.items()
+            _copied(table, variant, key, version, copies) for key, version in versions.items()
         )
 
 
@@ -314,12 +313,15 @@ def write_sample(
 
 
 def _copied(
-    table: DatabaseTable, variant: str, key: str, version: PartitionVersion, folder: UPath
+    table: DatabaseTable, variant: str, key: str, version: PartitionVersion, copies: Copies
 ) -> SourceFile:
-    target = folder / "databases" / version.digest[:16] / f"{key}.parquet"
-    if not target.exists():
+    target = copies.folder / "databases" / version.digest[:16] / f"{key}.parquet"
+    if target.exists():
+        mark_used(target)
+    else:
         logger.info("%s: reading %s rows of %s", table.source, f"{version.rows:,}", key)
-        _write(table, key, version, target)
+        with copies.make_room(f"{table.source} {key}"):
+            _write(table, key, version, target)
     copy_digest, size = sha256_of(str(target))
     return SourceFile(
         variant=variant,

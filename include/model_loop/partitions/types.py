@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -58,11 +59,14 @@ class Copies:
         Longest wait for a server.
     fetch
         Returns the path of the copy of a remote file, its ETag and its time.
+    make_room
+        Makes room for a copy of an address, and names a disk that is full all the same.
     """
 
     folder: UPath
     timeout_seconds: float
     fetch: Callable[[str], tuple[str, str | None, str | None]]
+    make_room: Callable[[str], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)

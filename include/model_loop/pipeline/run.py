@@ -32,7 +32,6 @@ from model_loop.models.gate_rules import GateRules
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import train
 from model_loop.objects.documents import record_of, text_of
-from model_loop.partitions.checked import COPIES
 from model_loop.partitions.completing import complete_files
 from model_loop.partitions.contract import TableLimits
 from model_loop.partitions.source import find_files, resolved_source
@@ -187,7 +186,7 @@ def _prepared(
         declaration,
         variant,
         request.partitions,
-        copies=copies_in(UPath(places.storage_root) / COPIES, places.timeout_seconds),
+        copies=copies_in(UPath(places.storage_root), places.timeout_seconds),
     )
     completed = complete_files(declaration, files, variant)
     dataset = use_dataset(dataset_of(completed))

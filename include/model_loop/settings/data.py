@@ -107,6 +107,20 @@ class DataSettings(Part):
         title="Request timeout",
         description="Seconds to wait for the source of the partitions to answer.",
     )
+    cache_bytes: int = Field(
+        default=20 * 2**30,
+        ge=0,
+        title="Size of the cache (bytes)",
+        description="Bytes of all fetched files together. Of more, those that were used least "
+        "recently are removed, before a download and by the DAG maintenance; they are fetched "
+        "again when they are needed. 0 sets no bound.",
+    )
+    cache_minimum_seconds: float = Field(
+        default=86_400.0,
+        ge=0,
+        title="Grace of the cache (seconds)",
+        description="Seconds since its last use within which a fetched file is never removed.",
+    )
     max_age_seconds: int = Field(
         default=86_400,
         ge=0,

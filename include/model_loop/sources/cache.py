@@ -12,6 +12,7 @@ from typing import Any, Self
 from upath import UPath
 
 from model_loop.objects.documents import move_aside, read_document, record_of, text_of
+from model_loop.objects.files import mark_used
 from model_loop.objects.store import write_bytes
 
 #: Where fetched files and digests are, under the storage root.
@@ -104,8 +105,10 @@ def content_length(headers: Mapping[str, str]) -> int | None:
 
 def find_cached(path: UPath, url: str) -> CachedFile | None:
     """The cached file at *path*, if it comes from *url* and is still what was fetched."""
-    cached = read_document(_entry(path), _cached_file) if path.exists() else None
+    cached = read_document(entry_of(path), _cached_file) if path.exists() else None
     same = cached is not None and cached.url == url and cached.size == path.stat().st_size
+    if same:
+        mark_used(path)
     return cached if same else None
 
 
@@ -125,7 +128,7 @@ def record_download(path: UPath, url: str, version: FileVersion) -> CachedFile:
     """Note where a fetched file comes from."""
     now = dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")
     cached = CachedFile(url, version, digest_of(path), path.stat().st_size, now)
-    write_bytes(_entry(path), text_of(cached).encode())
+    write_bytes(entry_of(path), text_of(cached).encode())
     return cached
 
 
@@ -190,5 +193,6 @@ def _cached_file(stored: dict[str, Any]) -> CachedFile:
     return record_of(CachedFile, stored)
 
 
-def _entry(path: UPath) -> UPath:
+def entry_of(path: UPath) -> UPath:
+    """Return the note beside a fetched file that says where it comes from."""
     return path.parent / f"{path.name}.source.json"

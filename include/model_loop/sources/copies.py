@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from upath import UPath
@@ -12,19 +13,25 @@ from upath import UPath
 from model_loop.errors import NotPublishedError
 from model_loop.objects.files import LOCAL_PROTOCOLS, atomic_write
 from model_loop.objects.remote import WEB, naming
+from model_loop.partitions.checked import COPIES
 from model_loop.partitions.types import Copies
 from model_loop.sources.cache import CachedFile, FileVersion, find_cached, record_download
 from model_loop.sources.download import download, published
+from model_loop.sources.eviction import room_for
 
 
-def copies_in(folder: UPath, timeout_seconds: float) -> Copies:
-    """Return the copies of a folder; see `copy_of`."""
+def copies_in(root: UPath, timeout_seconds: float) -> Copies:
+    """Return the copies under a storage root; see `copy_of`."""
+    folder = root / COPIES
 
     def fetch(address: str) -> tuple[str, str | None, str | None]:
-        path, cached = copy_of(address, folder, timeout_seconds)
+        path, cached = copy_of(address, root, timeout_seconds)
         return str(path), cached.version.etag, cached.version.last_modified
 
-    return Copies(folder, timeout_seconds, fetch)
+    def make_room(address: str) -> AbstractContextManager[None]:
+        return room_for(address, root, None)
+
+    return Copies(folder, timeout_seconds, fetch, make_room)
 
 
 def version_at(address: str, timeout_seconds: float) -> FileVersion | None:
@@ -44,13 +51,13 @@ def version_at(address: str, timeout_seconds: float) -> FileVersion | None:
         return None
 
 
-def copy_of(address: str, folder: UPath, timeout_seconds: float) -> tuple[UPath, CachedFile]:
+def copy_of(address: str, root: UPath, timeout_seconds: float) -> tuple[UPath, CachedFile]:
     """Return the copy of a remote file, fetched anew where the file is another one by now.
 
     Parameters
     ----------
-    folder
-        Folder of the copies. Each has a folder of its own, by its address, and its name, by whose
+    root
+        Storage root. Each copy has a folder of its own, by its address, and its name, by whose
         ending readers know compressed files.
 
     Raises
@@ -61,20 +68,21 @@ def copy_of(address: str, folder: UPath, timeout_seconds: float) -> tuple[UPath,
         If it may not be read, its server does not answer, or breaks off.
     """
     name = address.partition("?")[0].rpartition("/")[2] or "file"
-    target = folder / hashlib.sha256(address.encode()).hexdigest()[:16] / name
+    target = root / COPIES / hashlib.sha256(address.encode()).hexdigest()[:16] / name
     known, version = find_cached(target, address), version_at(address, timeout_seconds)
     if known is not None and version is not None and known.version.is_same(version):
         return target, known
-    if address.startswith(WEB):
-        version = _download(address, target, timeout_seconds)
-    else:
-        with (
-            naming(address),
-            UPath(address).open("rb") as source,
-            atomic_write(target) as partial,
-            partial.open("wb") as copy,
-        ):
-            shutil.copyfileobj(source, copy)
+    with room_for(address, root, None if version is None else version.size):
+        if address.startswith(WEB):
+            version = _download(address, target, timeout_seconds)
+        else:
+            with (
+                naming(address),
+                UPath(address).open("rb") as source,
+                atomic_write(target) as partial,
+                partial.open("wb") as copy,
+            ):
+                shutil.copyfileobj(source, copy)
     if version is None:
         raise NotPublishedError(address, "is not there", "Check the address.")
     return target, record_download(target, address, version)

@@ -18,7 +18,6 @@ from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.objects.store import write_bytes
 from model_loop.options import build
 from model_loop.partitions.checked import (
-    COPIES,
     FOLDER,
     CheckedTable,
     CheckedTableStore,
@@ -201,7 +200,7 @@ def _files(
         declaration_of_text(request.declaration),
         request.variant,
         request.partitions,
-        copies=copies_in(UPath(storage_root) / COPIES, timeout_seconds),
+        copies=copies_in(UPath(storage_root), timeout_seconds),
     )
 
 

@@ -26,6 +26,7 @@ from model_loop.objects.files import LOCAL_PROTOCOLS, atomic_write
 from model_loop.sources.allowed import require_no_login
 from model_loop.sources.cache import FOLDER, CachedFile, FileVersion, find_cached, record_download
 from model_loop.sources.download import download, published
+from model_loop.sources.eviction import room_for
 from trip_duration.months import Month
 from trip_duration.sample import is_sample, write_month
 from trip_duration.sample_options import SampleOptions
@@ -217,7 +218,8 @@ class _Web(_Source):
         try:
             version = FileVersion.of_headers(published(url, self.timeout_seconds))
             if known is None or not known.version.is_same(version):
-                known = self._download(url, path)
+                with room_for(url, cache.parent, version.size):
+                    known = self._download(url, path)
         except TransientSourceError as error:
             raise _with_kept_copy(error, path, known) from error
         return _raw_month(path, service, month, self.kind, known)
@@ -280,7 +282,8 @@ class _Bucket(_Source):
         version = FileVersion.of_object(file)
         known = find_cached(path, url)
         if known is None or not known.version.is_same(version):
-            _copy(file, path)
+            with room_for(url, cache.parent, version.size):
+                _copy(file, path)
             known = record_download(path, url, version)
         return _raw_month(path, service, month, "s3", known)
 

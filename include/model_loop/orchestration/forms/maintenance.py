@@ -12,6 +12,7 @@ def maintenance_form() -> FormFields:
     return {
         "versions": setting_field("retention_versions", Section.RETENTION),
         "days": setting_field("retention_days", Section.RETENTION),
+        "cache_bytes": setting_field("cache_bytes", Section.RETENTION),
         "log_days": setting_field("log_retention_days", Section.RETENTION),
         "only_look": Param(
             False,  # noqa: FBT003 - the default of a field

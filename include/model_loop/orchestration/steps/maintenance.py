@@ -22,6 +22,8 @@ from model_loop.orchestration.steps.orphans import orphaned_objects, remove_empt
 from model_loop.orchestration.xcom import results_root
 from model_loop.serving.batches.store import BatchStore
 from model_loop.settings import get_settings
+from model_loop.sources.eviction import CacheRules
+from model_loop.sources.eviction import trim_cache as trim
 from model_loop.training_set.retention import plan_pruning, prune
 from model_loop.training_set.retention_rules import Retention
 
@@ -49,6 +51,20 @@ def remove_old_products(params: Mapping[str, Any]) -> dict[str, Any]:
         "training_sets": len(pruning.products),
         "files": len(pruning.files),
         "bytes": pruning.size,
+        "removed": not params["only_look"],
+    }
+
+
+def trim_cache(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove fetched files beyond the size of the cache; say which."""
+    settings = get_settings()
+    rules = CacheRules(params["cache_bytes"], settings.cache_minimum_seconds)
+    removed = trim(UPath(settings.storage_root), rules, only_look=params["only_look"])
+    for copy in removed if params["only_look"] else ():
+        logger.info("Would be removed from the cache: %s", copy.path)
+    return {
+        "files": len(removed),
+        "bytes": sum(copy.size for copy in removed),
         "removed": not params["only_look"],
     }
 

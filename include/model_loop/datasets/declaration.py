@@ -30,6 +30,7 @@ from pydantic import (
 )
 
 from model_loop.datasets import times
+from model_loop.datasets.addresses import PARTITION, holds_key, mistake_of_key
 from model_loop.datasets.classes import HALF, TWO, Label, TaskKind, is_share, text_of_label
 from model_loop.datasets.conditions import Condition
 from model_loop.errors import InvalidInputError, look_up
@@ -44,8 +45,6 @@ Permission = Literal["read", "edit", "delete", "run"]
 
 #: Moments where a file lists none: when a prediction is asked for, and when the outcome is known.
 REQUEST, LATER = "request", "later"
-#: Place of the name of a partition in the address of its file.
-PARTITION = "{partition}"
 #: A question that is still open.
 OPEN = "?"
 #: Beginning of the address of a table or query of a database.
@@ -568,7 +567,8 @@ class Declaration(_Strict):
         Name that never changes: what is stored bears it.
     source
         Path, s3:// or https:// address of the files; a relative path begins at the folder of the
-        declaration. With ``{partition}``, one file for each; with ``*``, one table
+        declaration. With ``{partition}``, one file for each, or several with a ``*`` as well; with
+        ``year={year}/month={month}/*.parquet``, folders of Hive; with ``*`` alone, one table
         that is cut by its time. A table or query of a database is a table [source] instead.
     target
         Column that is predicted.
@@ -674,7 +674,7 @@ class Declaration(_Strict):
     def comes_in_partitions(self) -> bool:
         """Say whether each partition is read by itself, and not cut out of one table."""
         if isinstance(self.source, str):
-            return PARTITION in self.source
+            return holds_key(self.source)
         return self.partition != "whole"
 
     @property
@@ -816,6 +816,8 @@ def _mistakes_of_sources(found: Declaration) -> Iterator[tuple[str, str, str]]:
                 "is the name of a table of a database, and no address",
                 "Write a table instead: [source] with connection, and table or query.",
             )
+        if rule := mistake_of_key(source, found.partition):
+            yield f"source = {source!r}", rule, f"Name all of them, or {PARTITION} alone."
         if "://" in source and (masked := mask_logins(source)) != source:
             yield (
                 f"source = {masked!r}",

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_loop.datasets.declaration import PARTITION, DatabaseSource
+from model_loop.datasets.addresses import PARTITION
+from model_loop.datasets.declaration import DatabaseSource
 from model_loop.errors import InvalidInputError
 
 #: Partition of a finding about all rows.

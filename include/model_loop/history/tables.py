@@ -17,6 +17,7 @@ import pandas as pd
 from upath import UPath
 
 from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.stored import declaration_of_text
 from model_loop.errors import StoredObjectError
 from model_loop.findings import Acceptance, Finding, settle
 from model_loop.history.calendar import LATEST
@@ -280,6 +281,9 @@ def _partitions(
 def _place(table: CheckedTable) -> str:
     """Return where a partition comes from, without what tells it from others of that source."""
     fetched = table.fetched
+    if len(fetched.files) > 1:
+        # The files of a partition may have any names of their own.
+        return f"{fetched.data_source} {declaration_of_text(fetched.declaration).source}"
     return f"{fetched.data_source} {fetched.url.replace(fetched.partition, '')}"
 
 

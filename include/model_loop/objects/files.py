@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -113,10 +114,13 @@ def remove_unless_held(path: UPath) -> bool:
 
 
 def mark_used(path: UPath) -> None:
-    """Give a local file the time of now, by which caches know what was used least recently."""
+    """Say that a local file was read now, also where the disk notes no such times.
+
+    By it, caches know what was used least recently.
+    """
     if path.protocol in LOCAL_PROTOCOLS:
         with contextlib.suppress(FileNotFoundError, PermissionError):
-            os.utime(path.path)
+            os.utime(path.path, ns=(time.time_ns(), Path(path.path).stat().st_mtime_ns))
 
 
 @contextlib.contextmanager

@@ -14,8 +14,9 @@ import numpy.typing as npt
 import pandas as pd
 from upath import UPath
 
+from model_loop.datasets.addresses import PARTITION
 from model_loop.datasets.dataset import Dataset
-from model_loop.datasets.declaration import PARTITION, Declaration
+from model_loop.datasets.declaration import Declaration
 from model_loop.datasets.stored import dataset_of_text, declaration_of_text
 from model_loop.errors import ContractError
 from model_loop.findings import Finding
@@ -24,10 +25,10 @@ from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.objects.files import held
 from model_loop.objects.store import write_bytes
 from model_loop.partitions.contract import KeptRows, TableLimits, check_rows
-from model_loop.partitions.keys import WHOLE, keys_of
+from model_loop.partitions.keys import WHOLE, bounds_of, keys_of
 from model_loop.partitions.source import identify
 from model_loop.partitions.types import PartitionReport, SourceFile
-from model_loop.tables.table import Table, read_table
+from model_loop.tables.table import Bounds, Table, read_table
 
 #: Below the storage root.
 FOLDER = "products/tables"
@@ -221,7 +222,12 @@ def _read(declaration: Declaration, fetched: FetchedTable) -> Table:
                 # A copy is not removed from the cache while it is read.
                 with contextlib.suppress(FileNotFoundError):
                     stack.enter_context(held(UPath(file.path)))
-        table = read_table(declaration, [file.path for file in fetched.files], variant=named)
+        paths = [file.path for file in fetched.files]
+        span = _span(declaration, fetched)
+        table = read_table(declaration, paths, variant=named, within=span)
+        if span is not None and not _has_all(declaration, table.frame, fetched.wanted):
+            # What is missing is told from what there is.
+            table = read_table(declaration, paths, variant=named)
     for file in fetched.files:
         read = identify(file.variant, file.partition, file.path).digest
         if read != (file.copy_digest or file.digest):
@@ -231,6 +237,15 @@ def _read(declaration: Declaration, fetched: FetchedTable) -> Table:
                 "Start the run again: it reads the file as it is now.",
             )
     return table
+
+
+def _span(declaration: Declaration, fetched: FetchedTable) -> Bounds | None:
+    """Return the time of the rows that are wanted of a table that is cut; None if all are."""
+    cut = declaration.partition != "whole" and not declaration.comes_in_partitions
+    if not cut or set(fetched.wanted) <= {WHOLE}:
+        return None
+    bounds = [bounds_of(key, declaration.partition) for key in fetched.wanted]
+    return min(bounds)[0], max(bounds)[1]
 
 
 def _checked(declaration: Declaration, table: Table, fetched: FetchedTable) -> KeptRows:
@@ -246,6 +261,13 @@ def _checked(declaration: Declaration, table: Table, fetched: FetchedTable) -> K
         unreadable={fetched.partition: unreadable},
         limits=fetched.limits,
     )
+
+
+def _has_all(declaration: Declaration, frame: pd.DataFrame, partitions: Sequence[str]) -> bool:
+    """Return whether a table has rows of each of some partitions."""
+    time = declaration.time.column if declaration.time else ""
+    times = frame[time].dropna().to_numpy() if time in frame else np.empty(0, dtype="M8[us]")
+    return {*partitions} <= {*keys_of(times, declaration.partition)}
 
 
 def rows_of_partitions(

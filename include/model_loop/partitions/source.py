@@ -9,7 +9,8 @@ from pathlib import Path
 
 from upath import UPath
 
-from model_loop.datasets.declaration import PARTITION, DatabaseSource, Declaration, source_in
+from model_loop.datasets.addresses import PARTITION, holds_key, key_in
+from model_loop.datasets.declaration import DatabaseSource, Declaration, source_in
 from model_loop.errors import SourceError
 from model_loop.objects.remote import WEB, is_remote, naming
 from model_loop.partitions.database import copy_partitions
@@ -86,27 +87,11 @@ def find_files(
         file = identify(variant, key, address, path)
         return replace(file, etag=etag, last_modified=modified)
 
-    if PARTITION not in source:
+    if not holds_key(source):
         with naming(source):
             addresses = source_files(declaration, variant=named)
         return tuple(identified(None, address) for address in addresses)
-    if source.startswith(WEB):
-        if not partitions:
-            raise SourceError(
-                f"The source {source}",
-                f"is of a web server, which lists no {declaration.partition} that it has",
-                f"Name each {declaration.partition} that is wanted.",
-            )
-        keys = {key: source.replace(PARTITION, key) for key in partitions}
-    else:
-        pattern = re.compile("(.+)".join(map(re.escape, source.split(PARTITION, 1))))
-        with naming(source):
-            found = [*map(pattern.fullmatch, source_files(declaration, variant=named))]
-        keys = {
-            match[1]: match[0]
-            for match in found
-            if match and re.fullmatch(key_pattern(declaration.partition), match[1])
-        }
+    keys = _addresses_by_key(source, declaration, named, partitions)
     missing = [key for key in partitions if key not in keys]
     if missing or not keys:
         raise SourceError(
@@ -116,9 +101,32 @@ def find_files(
         )
     return tuple(
         identified(key, address)
-        for key, address in sorted(keys.items())
+        for key, addresses in sorted(keys.items())
         if not partitions or key in partitions
+        for address in addresses
     )
+
+
+def _addresses_by_key(
+    source: str, declaration: Declaration, variant: str | None, partitions: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return the addresses of the files of each partition, by its key."""
+    if source.startswith(WEB):
+        if not partitions:
+            raise SourceError(
+                f"The source {source}",
+                f"is of a web server, which lists no {declaration.partition} that it has",
+                f"Name each {declaration.partition} that is wanted.",
+            )
+        return {key: [source.replace(PARTITION, key)] for key in partitions}
+    pattern, keys = re.compile(key_pattern(declaration.partition)), dict[str, list[str]]()
+    with naming(source):
+        found = source_files(declaration, variant=variant)
+    for address in found:
+        key = key_in(source, address, declaration.partition)
+        if key is not None and pattern.fullmatch(key):
+            keys.setdefault(key, []).append(address)
+    return keys
 
 
 def _listed(keys: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from upath import UPath
 
+from model_loop.datasets.addresses import folder_values
 from model_loop.errors import NotPublishedError
 from model_loop.objects.files import LOCAL_PROTOCOLS, atomic_write
 from model_loop.objects.remote import WEB, naming
@@ -68,7 +69,11 @@ def copy_of(address: str, root: UPath, timeout_seconds: float) -> tuple[UPath, C
         If it may not be read, its server does not answer, or breaks off.
     """
     name = address.partition("?")[0].rpartition("/")[2] or "file"
-    target = root / COPIES / hashlib.sha256(address.encode()).hexdigest()[:16] / name
+    # Folders of Hive say values of columns.
+    folders = [f"{key}={value}" for key, value in folder_values(address).items()]
+    target = root.joinpath(
+        COPIES, hashlib.sha256(address.encode()).hexdigest()[:16], *folders, name
+    )
     known, version = find_cached(target, address), version_at(address, timeout_seconds)
     if known is not None and version is not None and known.version.is_same(version):
         return target, known

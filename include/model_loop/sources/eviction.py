@@ -74,7 +74,8 @@ def cached_copies(root: UPath) -> list[CachedCopy]:
             status = path.stat()
         except FileNotFoundError:
             continue
-        found.append(CachedCopy(path, status.st_size, status.st_mtime))
+        used = max(getattr(status, "st_atime", 0.0), status.st_mtime)
+        found.append(CachedCopy(path, status.st_size, used))
     return sorted(found, key=lambda each: (each.used, str(each.path)))
 
 

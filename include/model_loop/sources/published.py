@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass, field
 
 from upath import UPath
 
+from model_loop.datasets.addresses import PARTITION, holds_key, key_in
 from model_loop.datasets.dataset import Dataset
-from model_loop.datasets.declaration import DATABASE, PARTITION, DatabaseSource, Declaration
+from model_loop.datasets.declaration import DATABASE, DatabaseSource, Declaration
 from model_loop.datasets.registry import datasets_folder, find_variant
 from model_loop.errors import InvalidInputError, SourceError
 from model_loop.objects.remote import WEB, is_remote
@@ -101,7 +102,7 @@ class PublishedSource:
         declared = self._declaration
         if declared is not None and isinstance(declared.source, DatabaseSource):
             return not declared.comes_in_partitions
-        return declared is not None and PARTITION not in self._address
+        return declared is not None and not holds_key(self._address)
 
     def look(self, known: Publications, since: str = "") -> Publications:
         """Look up the partitions that there are now, and whose true values have arrived.
@@ -208,13 +209,9 @@ class PublishedSource:
 
     def _listed(self) -> list[str]:
         """Return the keys of the partitions that have a file, in their order."""
-        kind = key_pattern(self.dataset.partition)
-        before, after = (
-            ".*".join(map(re.escape, text.split("*"))) for text in self._address.split(PARTITION, 1)
-        )
-        pattern = re.compile(f".*?{before}({kind}){after}", re.DOTALL)
-        matches = map(pattern.fullmatch, self._files(None))
-        return sorted({match[1] for match in matches if match})
+        part = self.dataset.partition
+        keys = {key_in(self._address, address, part) for address in self._files(None)}
+        return sorted(key for key in keys if key and re.fullmatch(key_pattern(part), key))
 
     def _files(self, partition: str | None) -> list[str]:
         """Return the addresses of the files of a partition, or of all; none, if there is none."""

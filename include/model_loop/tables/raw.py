@@ -121,6 +121,7 @@ def read_raw(
     *,
     encoding: str | None = None,
     dialect: DialectDeclaration = _DEFAULT_DIALECT,
+    within: typed.TimeBounds | None = None,
 ) -> RawTable:
     """Read files of the same columns as one table.
 
@@ -132,6 +133,8 @@ def read_raw(
         Encoding of texts; found in the bytes by default.
     dialect
         Marks by which lines of text become columns; found in the rows where it says nothing.
+    within
+        Bounds of the times that are wanted: row groups of Parquet without one are left out.
 
     Raises
     ------
@@ -139,7 +142,8 @@ def read_raw(
         If a file is not there, holds no table or no rows, or its columns are not those of the
         others. The error says with a code which rule is broken.
     """
-    return joined(list(read_raw_blocks(files, encoding=encoding, dialect=dialect)))
+    blocks = read_raw_blocks(files, encoding=encoding, dialect=dialect, within=within)
+    return joined(list(blocks))
 
 
 def joined(blocks: Sequence[RawTable]) -> RawTable:
@@ -208,6 +212,7 @@ def read_raw_blocks(
     *,
     encoding: str | None = None,
     dialect: DialectDeclaration = _DEFAULT_DIALECT,
+    within: typed.TimeBounds | None = None,
 ) -> Iterator[RawTable]:
     """Yield the rows of files in their order, some megabytes at a time; see `read_raw`.
 
@@ -227,7 +232,7 @@ def read_raw_blocks(
     for place, address in enumerate(files):
         notes: list[ReadingNote] = []
         rows = rejected = blank = 0
-        for file_format, block in _file_blocks(str(address), encoding, dialect, notes):
+        for file_format, block in _file_blocks(str(address), encoding, dialect, notes, within):
             if names is None:
                 names = tuple(block.columns)
             _require_same(names, tuple(block.columns), str(address), str(files[0]))
@@ -249,11 +254,16 @@ def read_raw_blocks(
                 tuple(notes),
             )
             notes.clear()
-        _require_rows(rows, rejected, str(address))
+        if within is None:
+            _require_rows(rows, rejected, str(address))
 
 
 def _file_blocks(
-    address: str, encoding: str | None, dialect: DialectDeclaration, notes: list[ReadingNote]
+    address: str,
+    encoding: str | None,
+    dialect: DialectDeclaration,
+    notes: list[ReadingNote],
+    within: typed.TimeBounds | None,
 ) -> Iterator[tuple[FileFormat, RowBlock]]:
     """Yield the rows of a file; remarks are appended to the notes."""
     origin = f"The file {address}"
@@ -261,7 +271,7 @@ def _file_blocks(
         kind = kind_of(file.read(_BEGIN), address)
     if typed.is_typed(kind):
         with open_unpacked(address) as (file, _):
-            for block in typed.read_blocks(file, kind, origin):
+            for block in typed.read_blocks(file, kind, origin, within):
                 yield FileFormat(kind, compression), block
         return
     with open_unpacked(address) as (file, _):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import functools
 import importlib.util
@@ -14,9 +15,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 from upath import UPath
 
-from model_loop.datasets.declaration import PARTITION, ColumnDeclaration, Declaration, Kind
+from model_loop.datasets.addresses import (
+    PARTITION,
+    folder_keys,
+    folder_values,
+    glob_of,
+    holds_key,
+    key_in,
+)
+from model_loop.datasets.declaration import ColumnDeclaration, Declaration, Kind
 from model_loop.datasets.reading import shown
 from model_loop.datasets.times import ISO
 from model_loop.datasets.words import missing_words
@@ -24,10 +34,13 @@ from model_loop.errors import look_up
 from model_loop.tables.inference import ColumnEvidence, Inference
 from model_loop.tables.raw import RawTable, RejectedRow, chunks_of, read_raw, read_raw_blocks
 from model_loop.tables.refused import ReadingNote, TableFileError
+from model_loop.tables.typed import TimeBounds
 from model_loop.tables.values import ColumnFormat, cell_text, to_frame
 
 #: Beginning of the address of a file that an installed package holds.
 _OF_PACKAGE = "package://"
+#: First moment that is wanted, and the first after it.
+Bounds = tuple[dt.datetime, dt.datetime]
 _NOUNS = {"number": "a number", "time": "a time", "yes_no": "yes or no"}
 
 
@@ -67,7 +80,11 @@ class Table:
 
 
 def read_table(
-    declaration: Declaration, files: Sequence[str], *, variant: str | None = None
+    declaration: Declaration,
+    files: Sequence[str],
+    *,
+    variant: str | None = None,
+    within: Bounds | None = None,
 ) -> Table:
     """Read files of a dataset as one table.
 
@@ -75,14 +92,22 @@ def read_table(
     ----------
     variant
         Variant whose names of columns the files have.
+    within
+        First moment that is wanted, and the first after it, on the clocks of the place: parts of
+        Parquet files without a row of that time are not read. Others are read whole.
 
     Raises
     ------
     TableFileError
         If a file cannot be read, lacks a declared column, or leaves the format of a column open.
     """
-    raw = read_raw(files, encoding=declaration.encoding, dialect=declaration.dialect)
-    raw = with_names_of(raw, declaration, variant)
+    raw = read_raw(
+        files,
+        encoding=declaration.encoding,
+        dialect=declaration.dialect,
+        within=within and _within(declaration, variant, within),
+    )
+    raw = with_names_of(_with_folder_keys(raw, declaration, variant), declaration, variant)
     return to_table(raw, column_formats(declaration, [raw]))
 
 
@@ -115,7 +140,32 @@ def _blocks(
     declaration: Declaration, files: Sequence[str], variant: str | None
 ) -> Iterator[RawTable]:
     for block in read_raw_blocks(files, encoding=declaration.encoding, dialect=declaration.dialect):
-        yield with_names_of(block, declaration, variant)
+        yield with_names_of(_with_folder_keys(block, declaration, variant), declaration, variant)
+
+
+def _with_folder_keys(raw: RawTable, declaration: Declaration, variant: str | None) -> RawTable:
+    """Return a table with the columns whose values are in the names of folders, as texts."""
+    source = declaration.source_of(variant)
+    names = folder_keys(source) if isinstance(source, str) else ()
+    values = [folder_values(address) for address in raw.files]
+    columns = {
+        name: pa.chunked_array(
+            [pa.array([each.get(name) for each in values]).take(raw.file_of_row)]
+        )
+        for name in names
+        if name not in raw.names
+    }
+    names = (*raw.names, *columns)
+    return replace(raw, names=names, columns={**raw.columns, **columns})
+
+
+def _within(declaration: Declaration, variant: str | None, within: Bounds) -> TimeBounds | None:
+    """Return the bounds of the times that are read, by the name that the files have for them."""
+    if declaration.time is None:
+        return None
+    names = look_up("Variant", variant, declaration.variants).columns if variant else {}
+    time = declaration.time.column
+    return TimeBounds(names.get(time, time), *within)
 
 
 def to_table(raw: RawTable, formats: Mapping[str, ColumnFormat]) -> Table:
@@ -317,7 +367,7 @@ def source_files(
             "is of a database, and has no files",
             "Read its partitions instead.",
         )
-    pattern = source.replace(PARTITION, "*" if partition is None else partition)
+    pattern = glob_of(source, partition)
     if pattern.startswith(_OF_PACKAGE):
         pattern = _in_package(pattern)
     if "*" not in pattern:
@@ -335,8 +385,11 @@ def source_files(
     first, *parts = rest.split("/")
     if "*" in first:
         first, parts = ".", [first, *parts]
-    found = _matching(UPath(f"{protocol}{mark}{first or '/'}"), parts)
-    return _required(sorted(str(each) for each in found if each.is_file()), pattern)
+    matching = _matching(UPath(f"{protocol}{mark}{first or '/'}"), parts)
+    found = sorted(str(each) for each in matching if each.is_file())
+    if partition is not None and PARTITION not in source and holds_key(source):
+        found = [each for each in found if key_in(source, each, declaration.partition) == partition]
+    return _required(found, pattern)
 
 
 def _in_package(address: str) -> str:

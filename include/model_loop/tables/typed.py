@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import IO, Literal, TypeGuard
 
 import numpy as np
@@ -68,6 +70,28 @@ class TypedFile:
             return [metadata.row_group(place).num_rows for place in range(metadata.num_row_groups)]
         with reading(self._origin):
             return [batch.num_rows for batch in self._arrow_batches()]
+
+    def ranges(self, within: TimeBounds | None) -> list[tuple[int, int | None]]:
+        """Return first row and number of rows of each stretch that may have wanted rows.
+
+        None stands for all rows that follow. There is at least one stretch.
+        """
+        if within is None or self._parquet is None or within.column not in self.schema.names:
+            return [(0, None)]
+        metadata = self._parquet.metadata
+        place = [metadata.schema.column(each).path for each in range(metadata.num_columns)].index(
+            within.column
+        )
+        found: list[tuple[int, int | None]] = []
+        begin = 0
+        for number, size in enumerate(self.groups()):
+            known = metadata.row_group(number).column(place).statistics
+            bounded = known is not None and known.has_min_max
+            if not bounded or within.may_hold(known.min, known.max):
+                found.append((begin, size))
+            begin += size
+        # Something has to say which columns there are.
+        return found or [(0, next(iter(self.groups()), None))]
 
     def batches(
         self,
@@ -168,21 +192,66 @@ def reading(origin: str) -> Iterator[None]:
         ) from error
 
 
-def read_blocks(file: IO[bytes], kind: TypedKind, origin: str) -> Iterator[RowBlock]:
+@dataclass(frozen=True)
+class TimeBounds:
+    """Times that are wanted of a file.
+
+    Parameters
+    ----------
+    column
+        Column of the time.
+    first, after
+        First moment that is wanted, and the first after it, on the clocks of the place.
+    """
+
+    column: str
+    first: dt.datetime
+    after: dt.datetime
+
+    def may_hold(self, least: object, most: object) -> bool:
+        """Return whether rows between two times may be wanted; true of anything but times.
+
+        Clocks of any two places differ by less than two days.
+        """
+        if not isinstance(least, dt.date) or not isinstance(most, dt.date):
+            return True
+        return _moment(most) >= self.first - _CLOCKS and _moment(least) <= self.after + _CLOCKS
+
+
+_CLOCKS = dt.timedelta(days=2)
+
+
+def _moment(time: dt.date) -> dt.datetime:
+    if isinstance(time, dt.datetime):
+        return time.replace(tzinfo=None)
+    return dt.datetime(time.year, time.month, time.day)  # noqa: DTZ001 - on clocks of any place
+
+
+def read_blocks(
+    file: IO[bytes], kind: TypedKind, origin: str, within: TimeBounds | None = None
+) -> Iterator[RowBlock]:
     """Yield the rows of a typed file, batch by batch.
+
+    Parameters
+    ----------
+    within
+        Bounds of the times that are wanted; row groups of Parquet whose statistics say that they
+        have none are not decoded.
 
     Raises
     ------
     TableFileError
         If it is damaged, or names a column twice.
     """
-    rows = 0
-    for batch in TypedFile(file, kind, origin).batches():
-        with reading(origin):
-            columns = {name: plain(batch.column(name)) for name in batch.schema.names}
-        numbers = np.arange(rows, rows + batch.num_rows, dtype=np.int64) + 1
-        yield RowBlock(columns, numbers, {})
-        rows += batch.num_rows
+    opened = TypedFile(file, kind, origin)
+    for first, count in opened.ranges(within):
+        rows = first
+        for batch in opened.batches(first=first, rows=count):
+            with reading(origin):
+                columns = {name: plain(batch.column(name)) for name in batch.schema.names}
+            numbers = np.arange(rows, rows + batch.num_rows, dtype=np.int64) + 1
+            yield RowBlock(columns, numbers, {})
+            rows += batch.num_rows
 
 
 def plain(column: pa.Array) -> pa.Array:

@@ -240,6 +240,15 @@ KNOWN: Mapping[str, Table] = {
         ),
         published=False,
     ),
+    "distributed": Table(
+        ("1 worker", "2 workers", "4 workers"),
+        tuple(
+            f"{way}, {what}"
+            for way in ("shards", "xgboost.dask")
+            for what in ("s", "bytes a row", "RMSE")
+        ),
+        published=False,
+    ),
     "reasons": Table(_FAMILIES, ("nodes", "median, ms", "p95, ms", "by its library, ms")),
     "serving": Table(
         (

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from model_loop.training_set.sampling import draw_evenly
 
-#: Rows from which cuts are made; 1,024 bins of a column hold a thousand of them each.
-CUT_ROWS = 1_000_000
+#: Rows from which cuts are made; 1,024 bins of a column hold 256 of them each.
+CUT_ROWS = 2**18
 
 
 def rows_to_cut(

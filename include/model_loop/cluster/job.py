@@ -7,7 +7,7 @@ import json
 import logging
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -123,15 +123,7 @@ def _fit(job: FitJob, rank: int, ranks: int, scratch: Path) -> bytes | None:
     settings: dict[str, Any] = {**job.settings, "seed_per_iteration": True}
     if job.base_score is not None:
         settings["base_score"] = job.base_score
-    rows = load_rows(job.cuts, scratch)
-    bins = settings.get("max_bin")
-    cut = xgb.QuantileDMatrix(rows, np.zeros(len(rows)), max_bin=bins, nthread=1)
-    train = xgb.QuantileDMatrix(
-        ShardBatches(shards_of_rank(job.shards, rank, ranks), scratch),
-        max_bin=bins,
-        ref=cut,
-        nthread=settings.get("nthread"),
-    )
+    train = _binned(job, shards_of_rank(job.shards, rank, ranks), scratch)
     done, trees = _agreed_checkpoint(job)
     started = time.monotonic()
     for first in range(done, job.rounds, job.checkpoint_rounds):
@@ -150,6 +142,16 @@ def _fit(job: FitJob, rank: int, ranks: int, scratch: Path) -> bytes | None:
     seconds = time.monotonic() - started
     logger.info("%d rounds on %d workers in %.1f s", job.rounds - done, ranks, seconds)
     return trees
+
+
+def _binned(job: FitJob, shards: Sequence[Shard], scratch: Path) -> xgb.QuantileDMatrix:
+    """Return the rows of a worker, cut as those of all."""
+    bins, threads = (job.settings.get(name) for name in ("max_bin", "nthread"))
+    rows = load_rows(job.cuts, scratch)
+    # In one thread: which cuts are made must not depend on their number.
+    cut = xgb.QuantileDMatrix(rows, np.zeros(len(rows)), max_bin=bins, nthread=1)
+    batches = ShardBatches(shards, scratch)
+    return xgb.QuantileDMatrix(batches, max_bin=bins, ref=cut, nthread=threads)
 
 
 def _agreed_checkpoint(job: FitJob) -> tuple[int, bytes | None]:

@@ -18,6 +18,10 @@ import pytest
 from tests.integration.conftest import PROJECT, RunningStack
 
 from model_loop.local.airflow_api import FINISHED
+from model_loop.local.stack import ADMIN
+from model_loop.scoring.identifiers import new_id
+from model_loop.serving.batches.airflow import PASSWORD_VARIABLE, USERNAME_VARIABLE, AirflowRuns
+from model_loop.serving.batches.store import BatchRecord, BatchStore
 from model_loop.tracking.actions import Action
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
@@ -222,3 +226,43 @@ def test_what_cannot_be_predicted(running: RunningStack, champion: int) -> None:
         assert "is disabled, so nothing answers" in refused(running, "prediction", inputs=[FIRST])
     finally:
         promoter.act(Action("enable", "green", who="tests"), "tests/enable")
+
+
+def test_files_over_http_are_runs(
+    running: RunningStack, champion: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One run for each file, by the id of its batch, however often it is asked for."""
+    monkeypatch.setenv(USERNAME_VARIABLE, ADMIN)
+    monkeypatch.setenv(PASSWORD_VARIABLE, str(running.stack.password))
+    store = BatchStore(running.stack.state.resolve() / "serving" / "batches")
+    sent = {}
+    for name, text in (
+        ("good", f"{','.join(FIRST)}\n{','.join(map(str, FIRST.values()))}\n,,far\n"),
+        ("bad", "colour\nred\n"),
+    ):
+        with store.incoming() as folder:
+            (folder / "rows.csv").write_text(text)
+            record = BatchRecord(
+                new_id(time.time()), "tests", "green", "rows.csv", "", name, len(text), time.time()
+            )
+            sent[name] = store.accept(folder, record)
+    deadline = time.monotonic() + WAIT_SECONDS
+    while store.pending():
+        # Another server on the same folder, or the next one.
+        runs = AirflowRuns(store, running.stack.airflow_url)
+        assert runs.look()
+        runs.close()
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    done, failed = (sent[name].progress() for name in ("good", "bad"))
+    assert (done.state, done.rows, done.predicted, done.rejected) == ("done", 2, 1, 1)
+    assert done.model_version == champion
+    scored = pd.read_csv(sent["good"].folder / done.result)
+    assert scored["model_version"].tolist() == [champion]
+    assert (sent["good"].folder / done.rejected_rows).exists()
+    assert failed.state == "failed"
+    assert failed.error is not None
+    assert "colour" in str(failed.error) or "lacks" in str(failed.error)
+    found = running.api.get("/dags/batch_scoring/dagRuns?limit=100")["dag_runs"]
+    ids = [one["dag_run_id"] for one in found if one["dag_run_id"].startswith("batch__")]
+    assert sorted(ids) == sorted(f"batch__{one.record.id}" for one in sent.values())

@@ -462,3 +462,16 @@ def test_the_notebook(served: Served, tmp_path: Path) -> None:
     assert "hum" in done.stdout
     assert f"{served.url}/bikes/predict" in done.stdout
     assert Client(served.url, token, "bikes").executions() == []
+
+
+def test_the_description(client: Client) -> None:
+    """It names the routes, with the status and the bodies of each."""
+    paths = client.openapi()["paths"]
+    assert {*paths["/batches"]} == {"post", "get"}
+    assert {*paths["/bikes/batches/{batch_id}"]} == {"get", "delete"}
+    sent = paths["/batches"]["post"]
+    assert {"202", "409", "413", "429"} <= {*sent["responses"]}
+    assert "200" not in sent["responses"]
+    assert {"application/octet-stream", "application/json"} <= {*sent["requestBody"]["content"]}
+    (identifier,) = paths["/batches/{batch_id}/result"]["get"]["parameters"]
+    assert identifier["name"] == "batch_id"

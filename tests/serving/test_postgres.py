@@ -11,6 +11,8 @@ import pytest
 from tests.servers import postgres_server
 from tests.serving.test_log import entry, rows
 
+from model_loop.erasure.erase import Erasure
+from model_loop.erasure.identity import read_identity
 from model_loop.serving.comparison.report import ab_report
 from model_loop.serving.request_log.entries import Batch
 from model_loop.serving.request_log.export import read_day
@@ -18,6 +20,8 @@ from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.retention import LogPruner
 from model_loop.serving.request_log.tables import open_log
 from model_loop.serving.request_log.writer import LogWriter
+from model_loop.settings import all_settings
+from trip_duration.dataset import TRIPS
 
 pytestmark = pytest.mark.integration
 
@@ -70,4 +74,34 @@ def test_retention_goes_by_the_clock_of_the_database(
     LogPruner(engine, days=90).run()
     assert log.find(f"{9_001:032x}") is None
     assert log.find(f"{9_002:032x}") is not None
+    engine.dispose()
+
+
+def test_erasure(url: str, tmp_path: Path) -> None:
+    """The rows of one identity go from the log with their true values, and no others."""
+    settings = all_settings()(
+        request_log_url=url,
+        serving_folder=tmp_path / "serving",
+        storage_root=f"file://{tmp_path}/storage",
+        batches_folder=tmp_path / "batches",
+    )
+    engine = open_log(url, tmp_path)
+    log = RequestLog(engine, LogRules())
+    own = [
+        entry(number)._replace(row=[5.5 if one == 1.5 else one for one in entry(0).row])
+        for number in (7_001, 7_002)
+    ]
+    log.record_many([*own, entry(7_003)])
+    assert log._write_all()
+    ids = [f"{number:032x}" for number in (7_001, 7_002, 7_003)]
+    assert log.add_feedback(dict.fromkeys(ids, 3.0), "tests") == []
+    before = rows(engine)
+    identity = read_identity(TRIPS, ["trip_distance=5.5"], [])
+    report = Erasure(settings).erase(identity)
+    assert [(one.store, one.rows) for one in report.traces if not one.is_left] == [
+        ("request log", 2)
+    ]
+    assert rows(engine) == before - 2
+    assert [log.find(one) is None for one in ids] == [True, True, False]
+    assert "password" not in str(report.traces)
     engine.dispose()

@@ -45,13 +45,18 @@ class AirflowRuns:
 
     def look(self) -> bool:
         """Ask for runs of what waits, and note how far the others are."""
-        try:
-            for batch in self._store.pending():
+        fine = True
+        for batch in self._store.pending():
+            try:
                 self._follow(batch)
-        except requests.RequestException as error:
-            logger.warning("Airflow does not answer, and batches wait: %s", error)
-            return False
-        return True
+            except requests.HTTPError as error:
+                # It may be about this batch alone: the others go on.
+                logger.warning("Batch %s waits: %s", batch.record.id, error)
+                fine = False
+            except requests.RequestException as error:
+                logger.warning("Airflow does not answer, and batches wait: %s", error)
+                return False
+        return fine
 
     def close(self) -> None:
         """Close the connections; the runs go on."""

@@ -133,6 +133,7 @@ class Batches:
     ) -> None:
         self.store, self.rules, self.runner, self.airflow = store, rules, runner, airflow
         self.files = Pool("Batches", _UPLOADS, 28)
+        self.looks = Pool("Files that are looked at", 2, _UPLOADS)
         self.coming = 0
 
 
@@ -227,7 +228,7 @@ class BatchRoutes:
         digest, size = await _receive(call, path, self._batches.rules.bounds.size)
         if not size:
             raise RequestRefusedError(422, "The file", "is empty", "Send one with rows.")
-        found = await run(inspect, path, self._batches.rules.bounds)
+        found = await self._batches.looks.run(inspect, path, self._batches.rules.bounds)
         name = options["name"]
         check_name(found, said, name)
         source = f"rows{_SUFFIXES[found.kind]}{_SUFFIXES[found.compression]}"

@@ -94,9 +94,11 @@ def _print(report: ErasureReport) -> None:
     out.print(table)
     rows = sum(one.rows for one in report.traces if not one.is_left)
     if report.erased:
-        out.print(f"{rows:,} rows were erased, and a second search finds none.")
+        out.print(f"{rows:,} rows were erased, and a second search of these places finds none.")
     else:
         out.print(f"{rows:,} rows were found. Nothing was changed: --yes erases them.")
+    if left := sum(one.rows for one in report.traces if one.is_left):
+        out.print(f"{left:,} rows are in places that are not changed here; each says what to do.")
     for at in report.before:
         when = dt.datetime.fromtimestamp(at, dt.UTC)
         out.print(f"The same identity was erased before, on {when:%Y-%m-%d %H:%M} UTC.")

@@ -235,11 +235,10 @@ def test_files_over_http_are_runs(
     monkeypatch.setenv(USERNAME_VARIABLE, ADMIN)
     monkeypatch.setenv(PASSWORD_VARIABLE, str(running.stack.password))
     store = BatchStore(running.stack.state.resolve() / "serving" / "batches")
+    rows = pd.DataFrame([FIRST, {**FIRST, "PULocationID": 0}])
+    rows = rows.assign(pickup_at="2024-03-04T08:30:00")
     sent = {}
-    for name, text in (
-        ("good", f"{','.join(FIRST)}\n{','.join(map(str, FIRST.values()))}\n,,far\n"),
-        ("bad", "colour\nred\n"),
-    ):
+    for name, text in (("good", rows.to_csv(index=False)), ("bad", "colour\nred\n")):
         with store.incoming() as folder:
             (folder / "rows.csv").write_text(text)
             record = BatchRecord(
@@ -255,7 +254,8 @@ def test_files_over_http_are_runs(
         assert time.monotonic() < deadline
         time.sleep(0.5)
     done, failed = (sent[name].progress() for name in ("good", "bad"))
-    assert (done.state, done.rows, done.predicted, done.rejected) == ("done", 2, 1, 1)
+    assert done.state == "done", done.error
+    assert (done.rows, done.predicted, done.rejected) == (2, 1, 1)
     assert done.model_version == champion
     scored = pd.read_csv(sent["good"].folder / done.result)
     assert scored["model_version"].tolist() == [champion]

@@ -271,6 +271,25 @@ KNOWN: Mapping[str, Table] = {
         ("answers, requests/s", "p50, ms", "p99, ms", "/predict is faster, times"),
         published=False,
     ),
+    "scale": Table(
+        tuple(
+            f"{millions} million rows, {step}"
+            for millions in (1, 5, 20, 60)
+            for step in (
+                "check",
+                "encode",
+                "tune",
+                "train",
+                "evaluate",
+                "explain",
+                "register",
+                "judge",
+                "monitor",
+            )
+        ),
+        ("before, s", "before, GB", "all, s", "a round, s", "held, GB", "mapped, GB"),
+        published=False,
+    ),
     "tracking": Table((*_FAMILIES, "all"), ("search, s", "tracked, s", "added, %")),
     "tuning": Table(
         (*_FAMILIES, "all"),

@@ -19,6 +19,7 @@ FLOW = (
     "background_cache",
     "days",
     "client",
+    "memory",
     "findings",
     "settings",
     "options",

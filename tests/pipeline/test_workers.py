@@ -90,7 +90,7 @@ def test_memory_and_cores_bound_the_workers(
     size: int, jobs: int, free: int | None, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A small table needs none, a large one has no room for several copies."""
-    monkeypatch.setattr(workers, "_free_memory", lambda: free)
+    monkeypatch.setattr(workers, "free_memory", lambda: free)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
     assert workers_for(size, jobs) == number
 

@@ -13,8 +13,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from pathlib import Path
 from typing import Any, TypeVar
+
+from model_loop.memory import free_memory
 
 Job = TypeVar("Job")
 
@@ -24,7 +25,6 @@ _SMALL = 32 * 1024**2
 _COPIES = 8
 #: Bytes of a worker without any data: its libraries.
 _PROCESS = 600 * 1024**2
-_MEMORY = Path("/proc/meminfo")
 
 
 def workers_for(size: int, jobs: int) -> int:
@@ -40,7 +40,7 @@ def workers_for(size: int, jobs: int) -> int:
     if size < _SMALL:
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    free = _free_memory()
+    free = free_memory()
     fitting = jobs if free is None else int(free // (_PROCESS + _COPIES * size))
     return max(min(cores or 1, jobs, fitting), 1)
 
@@ -100,14 +100,3 @@ def _begin(levels: dict[str, int]) -> None:
 def _end_with(parent: Any) -> None:  # noqa: ANN401 - a process, of a class without a public name
     parent.join()
     os._exit(1)
-
-
-def _free_memory() -> int | None:
-    """Return the bytes that processes may still take; None where the system does not say."""
-    try:
-        lines = _MEMORY.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    known = dict(line.split(":", 1) for line in lines if ":" in line)
-    available = known.get("MemAvailable", "").split()
-    return int(available[0]) * 1024 if available else None

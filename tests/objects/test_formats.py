@@ -212,11 +212,16 @@ def test_an_evaluation_of_trips_is_read() -> None:
     tree, parts = to_tree(evaluation)
     former = {**tree, "format": "evaluation/1", "zones": tree["tables"]["$dict"]["zones"]}
     del former["tables"], former["cuts"]
-    read = from_tree(former, dict(parts))
+    read = from_tree(former, {name: leaf.encode() for name, leaf in parts.items()})
     assert isinstance(read, Evaluation)
     assert read.slices.columns.tolist() == ["slice", "value", "rows", "rmse"]
     assert read.tables["zones"].equals(zones)
-    assert from_tree({**former, "zones": None}, dict(parts)).tables == {}
+    assert (
+        from_tree(
+            {**former, "zones": None}, {name: leaf.encode() for name, leaf in parts.items()}
+        ).tables
+        == {}
+    )
 
 
 def test_shap_values_in_minutes_are_read() -> None:

@@ -7,7 +7,7 @@ import fcntl
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -19,18 +19,23 @@ _SUFFIX = ".partial"
 
 
 @contextlib.contextmanager
-def atomic_write(target: UPath) -> Iterator[UPath]:
+def atomic_write(target: UPath, named: Callable[[UPath], UPath] | None = None) -> Iterator[UPath]:
     """A place beside *target* to write to; moves to *target* when the block ends without an error.
 
     Each writer has a place of its own, so that two that make the same file at once do not meet.
     What a writer of the same file has left that was killed is removed.
+
+    Parameters
+    ----------
+    named
+        Returns the path to move to instead, of what was written: a name that holds its digest.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.parent / f".{target.name}.{uuid.uuid4().hex}{_SUFFIX}"
     with _locked(partial):
         try:
             yield partial
-            partial.rename(target)
+            partial.rename(target if named is None else named(partial))
         finally:
             partial.unlink(missing_ok=True)
     if target.protocol in LOCAL_PROTOCOLS:

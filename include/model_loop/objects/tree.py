@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from model_loop.errors import StoredObjectError
-from model_loop.objects.codecs import CODECS, codec_of
+from model_loop.objects.codecs import CODECS, Codec, codec_of
 from model_loop.objects.formats import class_of, format_of, former_format, own_packages
 from model_loop.objects.reference import ObjectReference
 
@@ -35,7 +35,34 @@ _PLAIN: Mapping[str, tuple[type, ...]] = MappingProxyType(
     }
 )
 
-Parts = dict[str, bytes]
+
+@dataclasses.dataclass(frozen=True)
+class Leaf:
+    """A value that JSON cannot hold; its bytes are made when they are asked for.
+
+    Parameters
+    ----------
+    codec
+        Format of the value.
+    value
+        The value.
+    """
+
+    codec: Codec
+    value: Any
+
+    def encode(self) -> bytes:
+        """Return the bytes of its file.
+
+        Raises
+        ------
+        StoredObjectError
+            If it cannot be stored.
+        """
+        return self.codec.encode(self.value)
+
+
+Parts = dict[str, Leaf]
 
 
 def is_own_dataclass(value: object) -> bool:
@@ -120,7 +147,7 @@ def _flatten(value: Any, parts: Parts, depth: int = 0) -> Any:  # noqa: ANN401, 
             "Return a DataFrame, Series, array, CSR matrix, estimator, Booster, dataclass or JSON.",
         )
     name = f"{len(parts)}{codec.suffix}"
-    parts[name] = codec.encode(value)
+    parts[name] = Leaf(codec, value)
     return {_PART: name, "kind": codec.kind}
 
 
@@ -130,11 +157,16 @@ def _text(key: object) -> str:
     return key
 
 
-def from_tree(node: Any, parts: Mapping[str, bytes], depth: int = 0) -> Any:  # noqa: ANN401, PLR0911 - any kind
+def from_tree(node: Any, parts: Mapping[str, Any], depth: int = 0) -> Any:  # noqa: ANN401, PLR0911 - any kind
     """Turn JSON and parts back into the value.
 
     A dataclass that has gained a field with a default since, or lost a field, is still read, and so
     is one that names its class, as versions before 0.2 have written it.
+
+    Parameters
+    ----------
+    parts
+        Bytes of each part by its name, or an array that was mapped already.
 
     Raises
     ------
@@ -154,7 +186,8 @@ def from_tree(node: Any, parts: Mapping[str, bytes], depth: int = 0) -> Any:  # 
                     f"cannot be read: no part of kind {kind!r} is known by that name",
                     "It was written by a newer version, or is incomplete: make it again.",
                 )
-            return CODECS[kind].decode(parts[name])
+            part = parts[name]
+            return CODECS[kind].decode(part) if isinstance(part, bytes) else part
         case {"format": str()} | {"$dataclass": str(), "fields": dict()}:
             return _build(node, descend)
         case {"$tuple": items}:

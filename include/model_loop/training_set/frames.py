@@ -60,8 +60,11 @@ def as_numbers(values: pd.Series[Any]) -> npt.NDArray[np.float64]:
     return values.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _as_category(values: pd.Series[Any]) -> npt.NDArray[np.object_]:
+def _as_category(values: pd.Series[Any]) -> pd.Series[Any] | npt.NDArray[np.object_]:
     missing = values.isna().to_numpy(dtype=bool)
+    if values.dtype == pd.StringDtype(na_value=np.nan) and not missing.all():
+        # As pandas has texts: as objects, each would take eight times the memory on the way.
+        return values
     if values.dtype.kind in "iuf":
         # Codes that came as numbers are the texts that files have: 74, not 74.0.
         texts = [f"{value:.0f}" if float(value).is_integer() else str(value) for value in values]

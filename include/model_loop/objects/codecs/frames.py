@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -74,8 +75,10 @@ def from_parquet(data: bytes) -> tuple[pd.DataFrame, dict[bytes, bytes]]:
 
 
 def _as_objects(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Return a frame whose texts are objects, one for all rows that have it; None where missing."""
     for name in names:
         if name in frame.columns:
-            values = frame[name].astype(object)
-            frame[name] = values.where(values.notna(), None)
+            codes, texts = pd.factorize(frame[name])
+            shared = np.append(texts.to_numpy(dtype=object), [None])[codes]
+            frame[name] = pd.Series(shared, index=frame.index, dtype=object)
     return frame

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 from model_loop.datasets.classes import TWO
 from model_loop.errors import StoredObjectError
+from model_loop.models.feeding import ROWS_AT_ONCE, fed_matrix
 from model_loop.objects.trees import require_sound_booster
 from model_loop.training_set.matrices import Matrix, Targets
 
@@ -259,4 +260,6 @@ def binned(
         return X
     if isinstance(X, csr_matrix):
         return xgb.DMatrix(X, y, nthread=threads)
+    if len(X) > ROWS_AT_ONCE:
+        return fed_matrix(X, y, threads=threads, reference=reference, bins=bins)
     return xgb.QuantileDMatrix(X, y, nthread=threads, ref=reference, max_bin=bins)

@@ -75,7 +75,7 @@ def calibrate_model(
     intervals = intervals_of(residuals, training_set)
     metrics = _of_later_days(residuals, training_set)
     if len(training_set.test_rows):
-        predicted = np.asarray(model.predict(training_set.test_inputs), dtype=np.float64)
+        predicted = predict_outcomes(model, training_set.test_inputs, training_set.target)
         times = _times(training_set.test_rows, training_set)
         metrics |= _measured(intervals, predicted, times, training_set.test_target, "test")
     return Calibration(intervals, metrics)
@@ -89,14 +89,14 @@ def residuals_of(
     family: ModelFamily,
 ) -> Residuals:
     """Return the residuals that the intervals of a model, or its calibration, are made of."""
-    train, validation = training_set.train_target, training_set.validation_target
+    train, validation = training_set.targets_for(family.layout)
     judged = digest_of(training_set.test_target)
     held = training_set.calibration_rows
     if held is not None:
         actual = held[training_set.target.name].to_numpy(dtype=np.float64)
         inputs = held[list(training_set.recipe.columns)]
         predicted = predict_outcomes(model, inputs, training_set.target)
-        learned = (train, validation, training_set.train_validation_target)
+        learned = (train, validation, np.concatenate([train, validation]))
         times = _times(held, training_set)
         return Residuals("calibration", actual, predicted, _digests(*learned), judged, times)
     folds = training_set.folds.get(family.layout, ())
@@ -113,6 +113,9 @@ def residuals_of(
     if folds:
         return Residuals("folds", actual, predicted, (), judged)
     times = training_set.validation_times
+    if times is not None and len(times) != len(validation):
+        # A sample of a large table has no times of its own.
+        times = None
     return Residuals("validation", actual, predicted, _digests(train), judged, times)
 
 

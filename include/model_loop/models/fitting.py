@@ -95,13 +95,16 @@ class FitData:
         """
         family.require_readable(training_set.request.encoding)
         splits, seed = training_set.layout_for(family.layout), request.random_state
-        learned = train_sample(training_set, train_rows, seed)
-        judged = validation_sample(training_set, judged_rows, seed)
+        train_target, validation_target = training_set.targets_for(family.layout)
+        learned = judged = None
+        if splits.targets is None:
+            learned = train_sample(training_set, train_rows, seed)
+            judged = validation_sample(training_set, judged_rows, seed)
         whole = cls(
             rows_of(splits.train, learned),
-            rows_of(training_set.train_target, learned),
+            rows_of(train_target, learned),
             rows_of(splits.validation, judged),
-            rows_of(training_set.validation_target, judged),
+            rows_of(validation_target, judged),
             target=training_set.dataset.target,
         )
         folds = training_set.folds.get(family.layout, ())

@@ -22,6 +22,9 @@ from model_loop.datasets.classes import HALF, Classes
 from model_loop.datasets.dataset import Target
 from model_loop.training_set.matrices import Targets
 
+#: Rows that are predicted at once.
+ROWS_AT_ONCE = 2**20
+
 
 class Predicts(Protocol):
     """Protocol of predictors of raw rows: models, and their compiled forms."""
@@ -50,13 +53,21 @@ class ClassifierParts:
 
 
 def predict_outcomes(model: Predicts, rows: pd.DataFrame, target: Target) -> Targets:
-    """Ask a model for the outcomes of raw rows.
+    """Ask a model for the outcomes of raw rows, of many rows some at a time.
 
     Parameters
     ----------
     model
         A pipeline, or a compiled form, which returns them by itself.
     """
+    if len(rows) > ROWS_AT_ONCE:
+        # What encoding takes on the way is several times the rows.
+        return np.concatenate(
+            [
+                predict_outcomes(model, rows.iloc[first : first + ROWS_AT_ONCE], target)
+                for first in range(0, len(rows), ROWS_AT_ONCE)
+            ]
+        )
     if target.is_classified and isinstance(model, Pipeline):
         return in_label_order(model.predict_proba(rows), model.classes_, target.labels)
     return np.asarray(model.predict(rows), dtype=np.float64)

@@ -121,7 +121,7 @@ def train(
     started = time.monotonic()
     splits = training_set.layout_for(family.layout)
     sample = None
-    if family.is_sampled:
+    if family.is_sampled and splits.targets is None:
         sample = learned_sample(training_set, request.sample_rows, request.random_state)
     matrix, steps = rows_of(splits.train_validation, sample), [("encode", splits.encoder)]
     if tuned.columns is not None:
@@ -137,7 +137,7 @@ def train(
     with step(fitting), warnings.catch_warnings():
         # As in tuning, a fit need not converge: validation has chosen the number of iterations.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        learned = rows_of(training_set.train_validation_target, sample)
+        learned = rows_of(np.concatenate(training_set.targets_for(family.layout)), sample)
         labels = learned_target(learned, target)
         boosted = elsewhere if family.name == XGBOOST else None
         if boosted is None or not boosted.fit(estimator, matrix, labels):

@@ -166,11 +166,11 @@ class _Search:
 
         Nothing is done where the trials have seen what they would see.
         """
-        sample, rows = self._data, self._training_set.rows
-        wanted = self.request.finalist_rows(self.family) or rows["train"]
-        again = min(wanted, rows["train"])
+        sample, targets = self._data, self._training_set.targets_for(self.family.layout)
+        train, validation = map(len, targets)
+        again = min(self.request.finalist_rows(self.family) or train, train)
         seen = len(sample.train_target), len(sample.validation_target)
-        if sample.folds or seen == (again, rows["validation"]):
+        if sample.folds or seen == (again, validation):
             return
         finished = [trial for trial in self.trials if trial.finished]
         finalists = sorted(finished, key=self._rank)[:FINALISTS]

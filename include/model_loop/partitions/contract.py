@@ -7,7 +7,7 @@ from them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -170,9 +170,26 @@ def drop_repeated(
     findings
         Findings of all of them.
     """
+    left_out, counted = find_repeated(declaration, frames, reports)
     frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+    kept = frame[~left_out].reset_index(drop=True) if left_out.any() else frame
+    return KeptRows(kept, tuple(counted), tuple(findings))
+
+
+def find_repeated(
+    declaration: Declaration, frames: Sequence[pd.DataFrame], reports: Sequence[PartitionReport]
+) -> tuple[Mask, list[PartitionReport]]:
+    """Return which rows of all frames have an identity that an earlier one has, and new reports.
+
+    Parameters
+    ----------
+    frames
+        Rows of each partition; their columns of `identity_columns` suffice.
+    """
+    names = identity_columns(declaration, frames[0].columns)
+    frame = pd.concat([each[names] for each in frames], ignore_index=True)
     unit = np.repeat(np.arange(len(frames)), [len(each) for each in frames])
-    left_out, counted = np.zeros(len(frame), dtype=bool), list(reports)
+    left_out, counted = np.zeros(len(unit), dtype=bool), list(reports)
     for rule, repeated in _repetitions(declaration, frame) if len(frames) > 1 else ():
         hit = repeated & ~left_out
         left_out |= hit
@@ -182,8 +199,14 @@ def drop_repeated(
             counted[place] = dataclasses.replace(
                 report, set_aside=MappingProxyType(aside), rows_kept=report.rows_kept - rows
             )
-    kept = frame[~left_out].reset_index(drop=True) if left_out.any() else frame
-    return KeptRows(kept, tuple(counted), tuple(findings))
+    return left_out, counted
+
+
+def identity_columns(declaration: Declaration, names: Iterable[str]) -> list[str]:
+    """Return the columns among some by which a row is told from the others."""
+    told = {*declaration.primary_key}
+    told |= {name for name, it in declaration.columns.items() if it.constraints.unique}
+    return [name for name in names if name in told]
 
 
 def _repetitions(declaration: Declaration, frame: pd.DataFrame) -> Iterator[tuple[str, Mask]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -40,6 +40,7 @@ from model_loop.training_set.split import (
     parts_of,
     places_of,
     resolved,
+    row_hashes,
 )
 from model_loop.training_set.types import EncodedFold, EncodedSplits, Period, TrainingSet
 
@@ -95,28 +96,28 @@ def encode_table(
     if dataset.target.is_classified:
         labels = label_texts(declaration_of_text(request.declaration), rows)
     places = places_of(request.split, dataset, rows, request.random_state, labels)
-    split = resolved(request.split, places, _cuts(dataset, request.split, rows))
+    keys = partition_keys(dataset, rows)
+    split = resolved(request.split, places, cuts_of(dataset, request.split, keys))
     request = dataclasses.replace(request, split=split)
     masks = parts_of(split, places)
-    request = with_classes(request, rows[masks["train"] | masks["validation"]])
+    learned = masks["train"] | masks["validation"]
+    request = with_classes(request, None if labels is None else labels[learned])
     dataset = request.dataset
     recipe, target = dataset.recipe(request.recipe), dataset.target.name
     columns = [*recipe.columns]
-    keys = _partition_keys(dataset, rows)
-    raw = {name: rows[mask] for name, mask in masks.items()}
-    repeated = overlap(raw)
-    shown = list(dict.fromkeys([*columns, *_beside(dataset), target]))
-    held = coded(request, rows, model_frame(dataset.columns, rows[shown]))
+    repeated = overlap(row_hashes(rows), masks)
+    held = held_rows(request, rows)
     parts = {name: held[mask].reset_index(drop=True) for name, mask in masks.items()}
     targets = {name: part[target].to_numpy(dtype=np.float64) for name, part in parts.items()}
-    _require_rows(dataset, targets)
-    encoded = _layouts(dataset, request, parts, targets)
+    require_rows(dataset, targets)
     folds = _folds(request, [(held[a], held[b]) for a, b in folds_of(split, places, masks)])
+    del held
+    encoded = _layouts(dataset, request, parts, targets)
     said = [
         *checked.findings,
-        *_doubts(dataset, targets, repeated, len(rows)),
-        *_shifted(dataset, targets),
-        *_unseen(dataset, columns, parts),
+        *doubts(dataset, targets, repeated, len(rows)),
+        *shifted(dataset, targets),
+        *unseen(dataset, columns, parts),
     ]
     return TrainingSet(
         request=request,
@@ -125,26 +126,26 @@ def encode_table(
         layouts=MappingProxyType(encoded),
         train_target=targets["train"],
         validation_target=targets["validation"],
-        test_rows=_judged(request, raw["test"]),
-        example_rows=_example(parts["validation"][columns]),
-        periods=MappingProxyType(_periods(split, places, masks)),
+        test_rows=judged_rows(request, rows[masks["test"]]),
+        example_rows=example_of(parts["validation"][columns]),
+        periods=MappingProxyType(periods_of(split, places, masks)),
         strays=int(len(rows) - sum(mask.sum() for mask in masks.values())),
-        reference_rows=_reference(parts, columns, request.random_state),
+        reference_rows=reference_of(parts, columns, request.random_state),
         findings=tuple(said),
         calibration_rows=parts["calibration"] if len(parts["calibration"]) else None,
-        train_rows=_sample(parts["train"], request.random_state),
-        validation_rows=_sample(parts["validation"], request.random_state),
+        train_rows=sample_of(parts["train"], request.random_state),
+        validation_rows=sample_of(parts["validation"], request.random_state),
         parts=MappingProxyType(
             {name: tuple(dict.fromkeys(keys[mask].tolist())) for name, mask in masks.items()}
         ),
         folds=MappingProxyType(folds),
-        validation_times=_times(dataset, parts["validation"]),
-        train_days=_days(dataset, parts["train"]),
+        validation_times=times_of(dataset, parts["validation"]),
+        train_days=train_days_of(dataset, parts["train"]),
         learned=learned_values(dataset.columns, columns, (parts["train"], parts["validation"])),
     )
 
 
-def _times(dataset: Dataset, rows: pd.DataFrame) -> Targets | None:
+def times_of(dataset: Dataset, rows: pd.DataFrame) -> Targets | None:
     """Return the times of rows in seconds since 1970; None where a row has none."""
     if dataset.time is None or dataset.time not in rows:
         return None
@@ -152,10 +153,18 @@ def _times(dataset: Dataset, rows: pd.DataFrame) -> Targets | None:
     return times if np.isfinite(times).all() else None
 
 
-def _days(dataset: Dataset, rows: pd.DataFrame) -> npt.NDArray[np.int32] | None:
+def train_days_of(dataset: Dataset, rows: pd.DataFrame) -> npt.NDArray[np.int32] | None:
     """Return the days of rows since 1970; None where a row has no time."""
-    times = _times(dataset, rows)
+    times = times_of(dataset, rows)
     return None if times is None else days_of(times).astype(np.int32)
+
+
+def held_rows(request: TableRequest, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows as models take them, with the target and what judged rows are shown by."""
+    dataset = request.dataset
+    columns = dataset.recipe(request.recipe).columns
+    shown = list(dict.fromkeys([*columns, *_beside(dataset), dataset.target.name]))
+    return coded(request, rows, model_frame(dataset.columns, rows[shown]))
 
 
 def _beside(dataset: Dataset) -> list[str]:
@@ -164,7 +173,7 @@ def _beside(dataset: Dataset) -> list[str]:
     return [name for name in (dataset.time, *dataset.slices) if name in learned]
 
 
-def _judged(request: TableRequest, rows: pd.DataFrame) -> pd.DataFrame:
+def judged_rows(request: TableRequest, rows: pd.DataFrame) -> pd.DataFrame:
     """Return test rows with every column that a model of any recipe asks for, and their group."""
     dataset = request.dataset
     names = [column.name for column in dataset.columns if column.name in rows]
@@ -173,22 +182,30 @@ def _judged(request: TableRequest, rows: pd.DataFrame) -> pd.DataFrame:
     return coded(request, rows, held).reset_index(drop=True)
 
 
-def _partition_keys(dataset: Dataset, rows: pd.DataFrame) -> np.ndarray:
+def partition_keys(dataset: Dataset, rows: pd.DataFrame) -> np.ndarray:
+    """Return the key of the partition of each row, shape (rows,)."""
     if dataset.time is None or dataset.partition == "whole":
         return np.full(len(rows), WHOLE, dtype=object)
     return keys_of(clock_times(rows[dataset.time]).to_numpy(), dataset.partition)
 
 
-def _cuts(dataset: Dataset, split: TableSplit, rows: pd.DataFrame) -> Places | None:
+def cuts_of(dataset: Dataset, split: TableSplit, keys: Iterable[str]) -> Places | None:
     """Places at which partitions begin, where rows are split by the time that cuts them."""
     if split.rule != "time" or split.on != dataset.time or dataset.partition == "whole":
         return None
-    keys = sorted(set(_partition_keys(dataset, rows)))
-    starts = [np.datetime64(bounds_of(key, dataset.partition)[0], "us") for key in keys]
+    found = sorted(set(keys))
+    starts = [np.datetime64(bounds_of(key, dataset.partition)[0], "us") for key in found]
     return np.array(starts).astype(np.int64) / 1e6
 
 
-def _require_rows(dataset: Dataset, targets: dict[PartName, Targets]) -> None:
+def require_rows(dataset: Dataset, targets: dict[PartName, Targets]) -> None:
+    """Refuse parts of too few rows, and a target that does not vary.
+
+    Raises
+    ------
+    ContractError
+        If it is so.
+    """
     noun = dataset.rows[0]
     total = sum(map(len, targets.values()))
     if total < FEWEST_ROWS:
@@ -229,8 +246,8 @@ def _layouts(
     found: dict[Layout, EncodedSplits] = {}
     layouts: tuple[Layout, ...] = ("sparse", "dense")
     for layout in layouts:
-        train_encoder = _encoder(request, layout, len(parts["train"]))
-        encoder = _encoder(request, layout, len(learned))
+        train_encoder = encoder_of(request, layout, len(parts["train"]))
+        encoder = encoder_of(request, layout, len(learned))
         train = train_encoder.fit_transform(parts["train"][[*names]], targets["train"])
         found[layout] = EncodedSplits(
             train=as_float32(train),
@@ -242,7 +259,7 @@ def _layouts(
     return found
 
 
-def _encoder(request: TableRequest, layout: Layout, rows: int) -> ColumnTransformer:
+def encoder_of(request: TableRequest, layout: Layout, rows: int) -> ColumnTransformer:
     """Return the encoder of the columns of a recipe, to be fitted on so many rows."""
     dataset, declaration = request.dataset, declaration_of_text(request.declaration)
     names = dataset.recipe(request.recipe).columns
@@ -267,7 +284,7 @@ def _folds(
     names, target = [*dataset.recipe(request.recipe).columns], dataset.target.name
 
     def encoded(layout: Layout, learned: pd.DataFrame, judged: pd.DataFrame) -> EncodedFold:
-        encoder = _encoder(request, layout, len(learned))
+        encoder = encoder_of(request, layout, len(learned))
         actual, wanted = (rows[target].to_numpy(dtype=np.float64) for rows in (learned, judged))
         return EncodedFold(
             train=as_float32(encoder.fit_transform(learned[names], actual)),
@@ -283,9 +300,10 @@ def _folds(
     return {layout: tuple(encoded(layout, *fold) for fold in folds) for layout in layouts}
 
 
-def _doubts(
+def doubts(
     dataset: Dataset, targets: dict[PartName, Targets], repeated: int, rows: int
 ) -> list[Finding]:
+    """Tell of an error that is not known surely, of unlike classes, and of repeated rows."""
     found, rows_word = [], dataset.rows[0]
     if dataset.target.is_classified:
         return [*class_findings(dataset, targets), *_repetitions(dataset, repeated, rows)]
@@ -323,7 +341,7 @@ def _repetitions(dataset: Dataset, repeated: int, rows: int) -> Iterator[Finding
         )
 
 
-def _shifted(dataset: Dataset, targets: dict[PartName, Targets]) -> Iterator[Finding]:
+def shifted(dataset: Dataset, targets: dict[PartName, Targets]) -> Iterator[Finding]:
     """Tell of a target that is another one in later parts."""
     if dataset.target.is_classified:
         return
@@ -344,7 +362,7 @@ def _shifted(dataset: Dataset, targets: dict[PartName, Targets]) -> Iterator[Fin
     )
 
 
-def _unseen(
+def unseen(
     dataset: Dataset, names: Sequence[str], parts: dict[PartName, pd.DataFrame]
 ) -> Iterator[Finding]:
     """Tell of categories that most validation rows have and no train row had."""
@@ -367,7 +385,7 @@ def _unseen(
             )
 
 
-def _periods(
+def periods_of(
     split: TableSplit, places: Places, masks: dict[PartName, np.ndarray]
 ) -> dict[str, Period]:
     """First and last time of each part, where rows are split by time."""
@@ -386,21 +404,21 @@ def _moment(place: float) -> str:
     return str(np.datetime64(int(place * 1e6), "us").astype("datetime64[s]"))
 
 
-def _example(rows: pd.DataFrame) -> pd.DataFrame:
+def example_of(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the first of the rows that lack the fewest values: they show what a model takes."""
     lacking = rows.isna().sum(axis=1).to_numpy()
     return rows.iloc[np.argsort(lacking, kind="stable")[:EXAMPLE_ROWS]].copy()
 
 
-def _reference(
+def reference_of(
     parts: dict[PartName, pd.DataFrame], columns: list[str], random_state: int
 ) -> pd.DataFrame:
     """Draw a sample of what is learned from, in the order of the rows."""
     learned = pd.concat([parts["train"], parts["validation"]], ignore_index=True)
-    return _sample(learned, random_state)[columns]
+    return sample_of(learned, random_state)[columns]
 
 
-def _sample(rows: pd.DataFrame, random_state: int) -> pd.DataFrame:
+def sample_of(rows: pd.DataFrame, random_state: int) -> pd.DataFrame:
     """Draw some rows, in their order; all of them where they are few."""
     if len(rows) <= REFERENCE_ROWS:
         return rows

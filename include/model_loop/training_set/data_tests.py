@@ -18,6 +18,8 @@ from model_loop.training_set.matrices import Matrix
 from model_loop.training_set.split import PARTS
 from model_loop.training_set.types import TrainingSet
 
+_ROWS_AT_ONCE = 2**20
+
 
 @dataclass(frozen=True)
 class DataTestResult:
@@ -118,10 +120,23 @@ def matrices_match_targets(training_set: TrainingSet) -> Iterable[DataTestResult
             "all": splits.train_validation,
         }
         found = {name: matrix.shape[0] for name, matrix in matrices.items()}
-        agree = found == {name: rows[name] for name in found}
+        wanted = {name: rows[name] for name in found}
+        if splits.targets is not None:
+            train, validation = map(len, splits.targets)
+            wanted = {"train": train, "validation": validation, "all": train + validation}
+        agree = found == wanted
         yield DataTestResult(f"{layout}: one row for each row of the table", agree, f"{found}")
-        finite = all(bool(np.isfinite(_values(matrix)).all()) for matrix in matrices.values())
+        finite = all(map(_is_finite, matrices.values()))
         yield DataTestResult(f"{layout}: every value is finite", finite, "3 matrices")
+
+
+def _is_finite(matrix: Matrix) -> bool:
+    """Return whether every stored value is finite, looking at some rows at a time."""
+    values = _values(matrix)
+    return all(
+        bool(np.isfinite(values[first : first + _ROWS_AT_ONCE]).all())
+        for first in range(0, len(values), _ROWS_AT_ONCE)
+    )
 
 
 def distributions_are_sane(training_set: TrainingSet) -> Iterable[DataTestResult]:

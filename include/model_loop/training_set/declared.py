@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from upath import UPath
@@ -15,6 +16,7 @@ from model_loop.datasets.stored import declaration_of_text, text_of_declaration
 from model_loop.findings import Acceptance
 from model_loop.history.tables import PartitionVerdict, TableHistory
 from model_loop.objects.documents import read_document, record_of, text_of
+from model_loop.objects.files import LOCAL_PROTOCOLS
 from model_loop.objects.store import write_bytes
 from model_loop.options import build
 from model_loop.partitions.checked import (
@@ -32,6 +34,7 @@ from model_loop.partitions.types import SourceFile
 from model_loop.sources.copies import copies_in
 from model_loop.sources.published import declaration_at
 from model_loop.training_set.build import encode_table, require_ready
+from model_loop.training_set.chunked import LARGE_ROWS, LargeTable, encode_partitions
 from model_loop.training_set.options import TableOptions
 from model_loop.training_set.products import TrainingSetProduct
 from model_loop.training_set.request import TableRequest
@@ -162,19 +165,27 @@ class TablePreparation:
         request: TableRequest,
         verdicts: Sequence[PartitionVerdict],
         *,
-        storage_root: str,  # noqa: ARG002 - tables say where their rows are
+        storage_root: str,
     ) -> TrainingSet:
         """Split and encode the rows of sound partitions."""
         tables = list({verdict.table.partition: verdict.table for verdict in verdicts}.values())
-        fetched = tables[0].fetched
-        kept = drop_repeated(
-            declaration_of_text(fetched.declaration),
-            [table.load_rows() for table in tables],
-            [table.report for table in tables],
-            [finding for verdict in verdicts for finding in verdict.findings],
-        )
-        request = dataclasses.replace(request, declaration=fetched.declaration)
-        return encode_table(request, [file for each in tables for file in each.fetched.files], kept)
+        declaration = tables[0].fetched.declaration
+        request = dataclasses.replace(request, declaration=declaration)
+        files = [file for each in tables for file in each.fetched.files]
+        reports = [table.report for table in tables]
+        findings = [finding for verdict in verdicts for finding in verdict.findings]
+        loads = [table.load_rows for table in tables]
+        if sum(report.rows_kept for report in reports) >= LARGE_ROWS:
+            root = UPath(storage_root)
+            large = LargeTable(request, tuple(files), loads, tuple(reports), tuple(findings))
+            # Where training sets are kept, there is room for one.
+            return encode_partitions(
+                large, Path(root.path) if root.protocol in LOCAL_PROTOCOLS else None
+            )
+        frames = [load() for load in loads]
+        kept = drop_repeated(declaration_of_text(declaration), frames, reports, findings)
+        del frames
+        return encode_table(request, files, kept)
 
     def _declaration(self, source: str) -> Declaration:
         declaration = declaration_at(self.dataset, source)

@@ -21,8 +21,13 @@ from model_loop.training_set.request import TableRequest
 _MOST_LISTED = 5
 
 
-def with_classes(request: TableRequest, learned: pd.DataFrame) -> TableRequest:
+def with_classes(request: TableRequest, learned: pd.Series[Any] | None) -> TableRequest:
     """Return a request whose declaration lists the classes: those of the rows learned from.
+
+    Parameters
+    ----------
+    learned
+        Labels of these rows as texts; None where the target is a number.
 
     Raises
     ------
@@ -30,9 +35,9 @@ def with_classes(request: TableRequest, learned: pd.DataFrame) -> TableRequest:
         If the rows have no two classes, or not the positive one, or a class that is not declared.
     """
     declaration = declaration_of_text(request.declaration)
-    if declaration.task.kind == "regression":
+    if learned is None:
         return request
-    texts = [*label_texts(declaration, learned).dropna().unique()]
+    texts = [*learned.dropna().unique()]
     positive = positive_label(declaration)
     declared = classes_of(declaration)
     if declared is not None:

@@ -129,7 +129,18 @@ def places_of(
     ContractError
         If a row has no time or no group.
     """
-    line: Places
+    strata = strata_of(split, dataset, rows, labels)
+    return within_strata(line_of(split, dataset, rows, seed), strata)
+
+
+def line_of(split: TableSplit, dataset: Dataset, rows: pd.DataFrame, seed: int) -> Places:
+    """Return the place of each row, whatever stratum it is of; but for chance, of it alone.
+
+    Raises
+    ------
+    ContractError
+        See `places_of`.
+    """
     match split.rule:
         case "time":
             return _ordered(rows[split.on], split.on)
@@ -138,20 +149,32 @@ def places_of(
             _require_all(groups, split.on, "group")
             return _hashes(groups.astype("string").to_frame())
         case "shuffle":
-            line = np.asarray(np.random.default_rng(seed).random(len(rows)))
+            return np.asarray(np.random.default_rng(seed).random(len(rows)))
         case "identity":
             declaration = dataset.declaration
             key = declaration.primary_key if declaration else ()
-            line = _hashes(rows[list(key) or [*rows.columns]].astype("string"))
-    if split.stratify_on:
-        strata = rows[split.stratify_on]
-        if labels is not None and split.stratify_on == dataset.target.name:
-            strata = labels
-        strata = strata.astype("string").fillna("")
-        ranked = pd.Series(line).groupby(strata.to_numpy()).rank(method="first", pct=True)
-        # Within (0, 1), so that each stratum is cut at its own shares.
-        return np.asarray(ranked, dtype=np.float64)
-    return line
+            return _hashes(rows[list(key) or [*rows.columns]].astype("string"))
+
+
+def strata_of(
+    split: TableSplit, dataset: Dataset, rows: pd.DataFrame, labels: pd.Series[Any] | None
+) -> pd.Series[Any] | None:
+    """Return the stratum of each row as text; None where they are not split by strata."""
+    if not split.stratify_on or split.rule in {"time", "group"}:
+        return None
+    strata = rows[split.stratify_on]
+    if labels is not None and split.stratify_on == dataset.target.name:
+        strata = labels
+    return strata.astype("string").fillna("")
+
+
+def within_strata(line: Places, strata: pd.Series[Any] | None) -> Places:
+    """Return the place of each row within its stratum, where there are strata."""
+    if strata is None:
+        return line
+    ranked = pd.Series(line).groupby(strata.to_numpy()).rank(method="first", pct=True)
+    # Within (0, 1), so that each stratum is cut at its own shares.
+    return np.asarray(ranked, dtype=np.float64)
 
 
 def _ordered(values: pd.Series[Any], name: str) -> Places:
@@ -273,14 +296,25 @@ def folds_of(
     return folds if len(folds) > 1 else []
 
 
-def overlap(rows: Mapping[PartName, pd.DataFrame]) -> int:
-    """Count the rows of validation, calibration and test that stand in an earlier part as well."""
+def overlap(hashes: npt.NDArray[np.uint64], parts: Mapping[PartName, Mask]) -> int:
+    """Count the rows of validation, calibration and test that stand in an earlier part as well.
+
+    Parameters
+    ----------
+    hashes
+        Hash of all values of each row, shape (rows,); see `row_hashes`.
+    """
     seen: npt.NDArray[np.uint64] = np.empty(0, dtype=np.uint64)
     found = 0
     for part in PARTS:
-        if part not in rows or rows[part].empty:
+        hashed = hashes[parts[part]]
+        if not len(hashed):
             continue
-        hashed = pd.util.hash_pandas_object(rows[part], index=False).to_numpy(dtype=np.uint64)
         found += int(np.isin(hashed, seen).sum())
         seen = np.concatenate([seen, hashed])
     return found
+
+
+def row_hashes(rows: pd.DataFrame) -> npt.NDArray[np.uint64]:
+    """Return a hash of all values of each row, shape (rows,)."""
+    return np.asarray(pd.util.hash_pandas_object(rows, index=False), dtype=np.uint64)

@@ -59,6 +59,9 @@ class EncodedSplits:
         Design matrix of shape (rows, columns on all), train first.
     train_encoder, encoder
         Encoders of the first two, and of the third.
+    targets
+        Targets of the train and of the validation rows, where the layout has a sample of the rows;
+        None where it has all.
     """
 
     train: Matrix
@@ -66,6 +69,7 @@ class EncodedSplits:
     train_validation: Matrix
     train_encoder: RowEncoder
     encoder: RowEncoder
+    targets: tuple[Targets, Targets] | None = None
 
 
 @dataclass(frozen=True)
@@ -286,6 +290,11 @@ class TrainingSet:
             return next(iter(self.layouts.values()))
         return self.layouts[wanted]
 
+    def targets_for(self, wanted: Layout) -> tuple[Targets, Targets]:
+        """Targets of the train and of the validation rows of a layout, see `layout_for`."""
+        found = self.layout_for(wanted).targets
+        return (self.train_target, self.validation_target) if found is None else found
+
     @functools.cached_property
     def digest(self) -> str:
         """Digest (sha256, hex) of what went in and of every number that came out."""
@@ -306,6 +315,8 @@ class TrainingSet:
         for layout, splits in self.layouts.items():
             for name in ("train", "validation", "train_validation"):
                 arrays |= _parts(f"{layout}.{name}", getattr(splits, name))
+            for name, targets in zip(("train", "validation"), splits.targets or (), strict=False):
+                arrays[f"{layout}.{name}_target"] = targets
         for layout, folds in self.folds.items():
             for number, fold in enumerate(folds):
                 which = f"folds.{layout}.{number}"

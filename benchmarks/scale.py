@@ -7,11 +7,13 @@ processes: ``held`` are pages that only they have (anonymous and shared memory),
 machine must have; ``mapped`` adds pages of files, which the kernel may drop at any time. A step
 beyond the bound is ended, and said to be. ``python -m benchmarks.scale ROWS…`` measures these
 numbers of rows, a million by default; ``BOUND_GIB`` and ``SCALE_FOLDER`` set the bound (12) and the
-folder of all files.
+folder of all files. ``python -m benchmarks.scale fits ROWS…`` fits encoded rows alone, from a file
+of 18 columns, with the bins in memory and in files, and compares the trees.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -27,13 +29,15 @@ from benchmarks.results import record
 from benchmarks.tables import KNOWN
 
 if TYPE_CHECKING:
+    from model_loop.models.feeding import Feeding
     from model_loop.pipeline.training import TrackedRun
     from model_loop.tracking.promotion import Promoter
     from model_loop.training_set.request import TableRequest
     from model_loop.training_set.types import TrainingSet
 
 GIB = 2**30
-ROUNDS, DEPTH = 20, 8
+ROUNDS, DEPTH, BINS, COLUMNS = 20, 8, 1_024, 18
+_PIECE = 1_000_000
 _MONTHS = [f"{year}-{month:02d}" for year in (2023, 2024) for month in range(1, 13)]
 _PAUSE = 0.2
 _STATE = "scale"
@@ -79,6 +83,72 @@ def main(sizes: Sequence[int], only: Sequence[str] = ()) -> None:
                     break
 
 
+def fits(sizes: Sequence[int]) -> None:
+    """Fit matrices of some numbers of rows in both ways, and print and record what each takes.
+
+    Raises
+    ------
+    AssertionError
+        If the trees are not the same.
+    """
+    bound = float(os.environ.get("BOUND_GIB", "12")) * GIB
+    for rows in sizes:
+        with _folder(rows) as folder:
+            write_matrix(folder, rows)
+            trees = set()
+            for way in ("memory", "files"):
+                found = in_process(f"fit-{way}", folder, bound)
+                trees.add(found.pop("trees", None))
+                print(f"{rows:,} rows, bins in {way}: {found}", flush=True)
+                row = f"{rows / 1e6:g} million rows, bins in {way}"
+                if "failed" not in found and row in KNOWN["scale fits"].rows:
+                    record("scale fits", row, found)
+            if len(trees - {None}) > 1:
+                message = f"the trees of {rows:,} rows differ"
+                raise AssertionError(message)
+
+
+def write_matrix(folder: Path, rows: int) -> None:
+    """Write encoded rows, and their targets, piece by piece."""
+    import numpy as np
+
+    with (folder / "matrix").open("wb") as matrix, (folder / "targets").open("wb") as targets:
+        for place, first in enumerate(range(0, rows, _PIECE)):
+            count, generator = min(_PIECE, rows - first), np.random.default_rng(place)
+            piece = generator.standard_normal((count, COLUMNS), dtype=np.float32)
+            # As categories by their codes, yes and no, and hours.
+            for column, values in ((10, 4), (11, 30), (12, 2), (13, 24)):
+                piece[:, column] = generator.integers(0, values, count)
+            outcome = 3 * piece[:, 0] + piece[:, 1] * piece[:, 2] + np.sin(piece[:, 11])
+            piece.tofile(matrix)
+            (outcome + generator.standard_normal(count)).astype(np.float64).tofile(targets)
+
+
+def _fit(folder: Path, way: Feeding) -> dict[str, Any]:
+    import hashlib
+
+    import numpy as np
+
+    from model_loop.models.boosting import BoosterRegressor
+    from model_loop.models.feeding import fed_matrix
+
+    targets = np.fromfile(folder / "targets")
+    matrix = np.memmap(folder / "matrix", np.float32, "r", 0, (len(targets), COLUMNS))
+    threads = os.cpu_count() or 1
+    started = time.monotonic()
+    fed = fed_matrix(matrix, targets, threads=threads, bins=BINS, feeding=way)
+    binned = time.monotonic() - started
+    settings = {"max_depth": DEPTH, "max_bin": BINS, "learning_rate": 0.1}
+    booster = BoosterRegressor(settings, ROUNDS, threads=threads)
+    times = [time.monotonic() for _ in booster.grow(fed, targets)]
+    trees = "".join(booster.booster_.get_dump(with_stats=True))
+    return {
+        "binned, s": binned,
+        "a round, s": (times[-1] - times[0]) / (len(times) - 1),
+        "trees": hashlib.sha256(trees.encode()).hexdigest(),
+    }
+
+
 class _folder:  # noqa: N801 - a context, named as a function
     """The folder of a size: a temporary one, or one below ``SCALE_FOLDER`` that stays."""
 
@@ -111,11 +181,13 @@ def _tell(rows: int, step: str, found: Mapping[str, Any]) -> None:
 def in_process(step: str, folder: Path, bound: float) -> dict[str, Any]:
     """Run a step in a process of its own, watch the memory of its tree, and end it at the bound."""
     command = [sys.executable, "-m", "benchmarks.scale", "step", step, str(folder)]
+    # As the command line has it: threads that wait give their core away.
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
     started, held, mapped, failed = time.monotonic(), 0, 0, ""
     with (
         (folder / f"{step}.log").open("w") as log,
         subprocess.Popen(  # noqa: S603 - this very file
-            command, stdout=log, stderr=log
+            command, stdout=log, stderr=log, env=environment
         ) as process,
     ):
         while process.poll() is None:
@@ -394,7 +466,11 @@ def _monitor(folder: Path) -> None:
     look_for_drift(versions, predictor, found, rules)
 
 
-STEPS: Mapping[str, Callable[[Path], Mapping[str, float] | None]] = {
+FITS: Mapping[str, Callable[[Path], Mapping[str, Any]]] = {
+    "fit-memory": functools.partial(_fit, way="memory"),
+    "fit-files": functools.partial(_fit, way="files"),
+}
+STEPS: Mapping[str, Callable[[Path], Mapping[str, Any] | None]] = {
     "check": _check,
     "encode": _encode,
     "tune": _tune,
@@ -410,7 +486,7 @@ _FEWEST = 1_000_000
 
 def step(name: str, folder: Path) -> None:
     """Do a step in this process, and leave its further figures beside its log."""
-    figures = STEPS[name](folder)
+    figures = {**STEPS, **FITS}[name](folder)
     if figures:
         (folder / f"{name}.json").write_text(json.dumps(figures))
 
@@ -418,6 +494,8 @@ def step(name: str, folder: Path) -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["step"]:
         step(sys.argv[2], Path(sys.argv[3]))
+    elif sys.argv[1:2] == ["fits"]:
+        fits([int(float(it)) for it in sys.argv[2:]])
     else:
         wanted = [int(float(it)) for it in sys.argv[1:] if it not in STEPS]
         main(wanted or [_FEWEST], [it for it in sys.argv[1:] if it in STEPS])

@@ -290,6 +290,15 @@ KNOWN: Mapping[str, Table] = {
         ("before, s", "before, GB", "all, s", "a round, s", "held, GB", "mapped, GB"),
         published=False,
     ),
+    "scale fits": Table(
+        tuple(
+            f"{millions} million rows, bins in {way}"
+            for millions in (1, 5, 20, 40, 60, 100)
+            for way in ("memory", "files")
+        ),
+        ("all, s", "binned, s", "a round, s", "held, GB", "mapped, GB"),
+        published=False,
+    ),
     "tracking": Table((*_FAMILIES, "all"), ("search, s", "tracked, s", "added, %")),
     "tuning": Table(
         (*_FAMILIES, "all"),

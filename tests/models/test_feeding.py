@@ -54,11 +54,11 @@ def trees(train: xgb.DMatrix, judged: xgb.DMatrix, bins: int) -> tuple[str, list
 def test_the_way_of_feeding_changes_no_tree(bins: int) -> None:
     """At once, in batches, and in batches from files: cuts, trees and errors are equal."""
     (matrix, targets), (later, known) = rows(), rows(1)
-    train = xgb.QuantileDMatrix(matrix, targets, max_bin=bins)
-    judged = xgb.QuantileDMatrix(later, known, ref=train, max_bin=bins)
+    train: xgb.DMatrix = xgb.QuantileDMatrix(matrix, targets, max_bin=bins)
+    judged: xgb.DMatrix = xgb.QuantileDMatrix(later, known, ref=train, max_bin=bins)
     wanted, cuts = trees(train, judged, bins), train.get_quantile_cut()
     for way in ("memory", "files"):
-        fed = {"threads": 2, "bins": bins, "feeding": way, "rows_at_once": 7_001}
+        fed: dict[str, Any] = {"threads": 2, "bins": bins, "feeding": way, "rows_at_once": 7_001}
         train = fed_matrix(matrix, targets, **fed)
         judged = fed_matrix(later, known, reference=train, **fed)
         assert all(map(np.array_equal, train.get_quantile_cut(), cuts))

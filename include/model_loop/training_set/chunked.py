@@ -105,7 +105,7 @@ class LargeTable:
 
 @dataclass
 class _Seen:
-    """What is kept of every row of a table: some numbers, and no values but the target's class."""
+    """Numbers that are kept of every row of a table, and its class."""
 
     line: list[Places] = field(default_factory=list)
     strata: list[pd.Series[Any]] = field(default_factory=list)

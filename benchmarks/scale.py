@@ -458,7 +458,7 @@ def _monitor(folder: Path) -> None:
     run = _Run(folder)
     versions = ModelVersions(run.tracked.tracker, "made")
     predictor = load_predictor(versions, RegisteredVersion("made", 1))
-    source = PublishedSource("made", run.declaration.source, run.storage, 60.0)
+    source = PublishedSource("made", str(run.declaration.source), run.storage, 60.0)
     rows = read_published(source, _MONTHS[-1])
     window = Window.of_partition("made", _MONTHS[-1])
     rules = DriftRules(thresholds_of(get_settings()), 100, report=False)

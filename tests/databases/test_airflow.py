@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from model_loop.datasets.registry import use_dataset
 from model_loop.errors import InvalidInputError
 from model_loop.orchestration.connections import connections_of, find_connection
 from model_loop.orchestration.schedules.watching import NewPartitionTrigger
+from model_loop.orchestration.steps.batch_scoring import _partition
+from model_loop.settings import get_settings
 
 
 @pytest.fixture
@@ -53,6 +56,24 @@ def test_a_trigger_finds_partitions_and_changes(run: Runs, dataset: Dataset) -> 
     (changed,) = fire(watch(trained=trained))["publications"]
     assert changed["month"] == "2024-01"
     assert changed["etag"] != found[1]["etag"]
+
+
+def test_a_partition_is_scored_where_the_operator_allows_the_table(
+    run: Runs, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of a scored partition are handed out: the table has to be listed for that."""
+    fill(run)
+    monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", f"file://{tmp_path}/storage")
+    params = {"service": dataset.name, "source": "database://warehouse/public.rides"}
+    get_settings.cache_clear()
+    with pytest.raises(InvalidInputError, match="is not in the list of allowed sources"):
+        _partition("2024-01", params)
+    monkeypatch.setenv("MODEL_LOOP_ALLOWED_SOURCES", "database://warehouse")
+    get_settings.cache_clear()
+    (path,) = _partition("2024-01", params)
+    assert path.name == "2024-01.parquet"
+    with pytest.raises(InvalidInputError, match="is not that of rides_of_base"):
+        _partition("2024-01", {**params, "source": "database://warehouse/public.others"})
 
 
 def test_airflow_is_asked_for_connections(

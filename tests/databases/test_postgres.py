@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -170,3 +173,33 @@ def test_a_missing_driver_is_named(
     with pytest.raises(InvalidInputError, match="is not installed") as error:
         storage.find(declared())
     assert f"model-loop[{extra}]" in error.value.remedy
+
+
+def test_memory_does_not_grow_with_the_rows(postgres: Runs, tmp_path: Path) -> None:
+    """A partition of 300 MB adds less than a third of that to what one of 3 MB has taken."""
+    postgres(
+        "DROP TABLE IF EXISTS public.rides",
+        "CREATE TABLE public.rides AS SELECT CASE WHEN i < 6000 THEN TIMESTAMPTZ '2024-01-10' "
+        "ELSE TIMESTAMPTZ '2024-02-10' END AS began, i AS id, i % 9 AS minutes, i % 2 = 0 AS rain, "
+        "md5(i::text) || repeat('x', 470) AS area FROM generate_series(1, 600000) AS g(i)",
+    )
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from tests.databases.tables import Storage, declared\n"
+        "for key in ('2024-01', '2024-02'):\n"
+        "    Storage(Path(sys.argv[1])).find(declared(), key)\n"
+        "    status = Path('/proc/self/status').read_text()\n"
+        "    print(status.split('VmHWM:')[1].split()[0])"
+    )
+    if not Path("/proc/self/status").exists():
+        pytest.skip("reads the peak of its memory from Linux")
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    small, large = map(int, done.stdout.split())
+    assert large - small < 100_000, (small, large)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from upath import UPath
+
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import InvalidInputError, ReportedError
 from model_loop.orchestration.forms.prediction import EXPLAIN
@@ -28,11 +30,10 @@ from model_loop.scoring.predictor import find_predictor, load_predictor
 from model_loop.serving.compiled.compiler import explainer_for
 from model_loop.settings import get_settings, split_list
 from model_loop.sources.allowed import ANY, named_sources, require_allowed_source
+from model_loop.sources.copies import copies_in
 from model_loop.sources.published import PublishedSource, declaration_at
 
 if TYPE_CHECKING:
-    from upath import UPath
-
     from model_loop.scoring.batch.job import Chunk
 
 _PREDICTIONS = "predictions"
@@ -204,6 +205,12 @@ def _partition(key: str, params: Mapping[str, Any]) -> list[UPath]:
             "Give a file with the rows as the input.",
         )
     else:
-        found = [file.path for file in find_files(declared, variant, [key])]
+        copies = None
+        if not isinstance(declared.source, str):
+            # Its copies lie in the storage, which says nothing of who may read the table.
+            require_allowed_source(source, roots)
+            settings = get_settings()
+            copies = copies_in(UPath(settings.storage_root), settings.request_timeout_seconds)
+        found = [file.path for file in find_files(declared, variant, [key], copies=copies)]
     # A file of a folder may be a link that leads elsewhere.
     return [require_allowed(place(one), roots) for one in found]

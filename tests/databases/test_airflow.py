@@ -89,5 +89,7 @@ def test_airflow_is_asked_for_connections(
     monkeypatch.delenv("AIRFLOW_CONN_WAREHOUSE")
     given = asyncio.run(connections_of(dataset.name))
     assert given == {"warehouse": ""}
+    # A thread of the triggerer looks nothing up by itself.
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", "postgres://reader@db:5433/rides")
     with connections.given_connections(given), pytest.raises(InvalidInputError, match="not there"):
         connections.connection_of("warehouse")

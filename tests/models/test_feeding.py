@@ -80,8 +80,8 @@ def test_a_fit_of_many_rows_is_fed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_size_and_the_free_memory_choose() -> None:
     """Bins are kept in memory while they fit there with room to spare."""
     size = bytes_of(10**7, 20, None)
-    assert size == 10**7 * (2 * 20 + 48)
-    assert bytes_of(10**7, 20, 1_024) == 10**7 * (4 * 20 + 48)
+    assert size == 10**7 * (2 * 20 + 64)
+    assert bytes_of(10**7, 20, 1_024) == 10**7 * (4 * 20 + 64)
     assert feeding_of(10**7, 20, None, 2 * size) == "memory"
     assert feeding_of(10**7, 20, None, size) == "files"
     assert feeding_of(10**7, 20, None, None) == "memory"

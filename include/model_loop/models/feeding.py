@@ -30,7 +30,7 @@ ROWS_AT_ONCE = 2**20
 #: Bins of XGBoost where nothing else is asked for.
 _BINS = 256
 #: Bytes of a row besides its bins: where it begins, gradients, its target, prediction and node.
-_OF_A_ROW = 48
+_OF_A_ROW = 64
 #: Share of the free memory that a matrix of bins may have.
 _SHARE = 0.6
 _PREFIX, _LOCK = "model-loop-bins-", ".lock"

@@ -31,6 +31,7 @@ PREFIXES = ("bikes__", "diabetes__", "flights__", "late__")
 #: The jobs of a declared table without variants.
 DECLARED = (
     "batch_scoring",
+    "blend",
     "data_preparation",
     "labels",
     "monitoring",
@@ -54,6 +55,7 @@ DAG_IDS = {
     ),
     "alerts",
     "batch_scoring",
+    "blend",
     "data_preparation",
     "fhvhv_months",
     "green_months",

@@ -87,6 +87,7 @@ type = "number"
 HARBOURS = PLAIN.replace("plain", "harbours") + "\n[variants.east]\n\n[variants.west]\n"
 JOBS = {
     "batch_scoring",
+    "blend",
     "data_preparation",
     "labels",
     "monitoring",

@@ -368,6 +368,38 @@ def test_a_drift_of_an_older_version_is_answered_by_the_recipe_of_then(
     assert booked["why"] == "by ada"
 
 
+def pulled(results: dict[str, Any], blend: dict[str, Any] | None = None) -> Any:
+    """Return what looks up the results of a training, and those of a blend."""
+    return lambda dag_id, **_: blend if dag_id == "blend" else results
+
+
+def test_the_families_of_both_trainings_are_blended_before_the_best_is_chosen(source: str) -> None:
+    """The blend is one more of them; without the option nothing is asked for."""
+    champion_of("rich", "ended")
+    form = params(source, recipe="rich")
+    planned = plan(form, Store())
+    assert planned is not None
+    errors = {"validation_rmse": 4.6, "test_rmse": 4.7}
+    families = [
+        {"family": "xgboost", "loss": 4.6, **errors, "model_uri": "models:/trip_duration_green/2"}
+    ]
+    best = {"family": "blend", "loss": 4.5, **errors, "model_uri": "models:/trip_duration_green/3"}
+    member = {**families[0], "loss": 4.4}
+    run = SimpleNamespace(dag_id="retraining", run_id="manual__1")
+    both = {"families": families, "compared_with": {}}
+    ti = SimpleNamespace(
+        xcom_pull=pulled(both, {"families": [best, member], "compared_with": {"champion": 5}})
+    )
+    asked = retraining.ask_for_blend(planned, form, run, ti)
+    # Both trainings have the same result here.
+    assert asked is not None
+    assert (asked["service"], asked["versions"]) == ("green", [2, 2])
+    assert retraining.ask_for_blend(planned, {**form, "blend": False}, run, ti) is None
+    challenger = retraining.choose_challenger(planned, form, run, ti)
+    assert challenger is not None
+    assert challenger["version"] == 3
+
+
 def test_a_run_that_an_older_version_has_planned_is_gone_on_with(source: str) -> None:
     """Its plan names neither source nor service nor recipe: they are those of its form."""
     champion_of("rich", "ended")
@@ -381,7 +413,7 @@ def test_a_run_that_an_older_version_has_planned_is_gone_on_with(source: str) ->
         "compared_with": {},
     }
     run = SimpleNamespace(dag_id="retraining", run_id="manual__1")
-    ti = SimpleNamespace(xcom_pull=lambda **_: results)
+    ti = SimpleNamespace(xcom_pull=pulled(results))
     challenger = retraining.choose_challenger(older, form, run, ti)
     assert challenger is not None
     assert (challenger["service"], challenger["version"]) == ("green", 2)
@@ -410,7 +442,7 @@ def test_where_nothing_answers_the_promotion_chooses(source: str) -> None:
         for family, loss, version in (("xgboost", 4.7, 2), ("svm.LinearSVR", 4.6, 3))
     ]
     run = SimpleNamespace(dag_id="retraining", run_id="manual__1")
-    ti = SimpleNamespace(xcom_pull=lambda **_: {"families": families, "compared_with": {}})
+    ti = SimpleNamespace(xcom_pull=pulled({"families": families, "compared_with": {}}))
     challenger = retraining.choose_challenger(planned, form, run, ti)
     assert challenger is not None
     assert challenger["version"] is None

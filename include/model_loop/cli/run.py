@@ -53,6 +53,7 @@ def run_file(  # noqa: PLR0913 - one for each option
     primary_metric: PrimaryMetricOption = None,
     seed: int = 42,
     promote: bool = True,
+    blend: Annotated[bool, Parameter(show_default=False)] = get_settings().blend,
     workers: Annotated[int, Parameter(show_default=False)] = 0,
     storage: Annotated[str, Parameter(show_default=False)] = get_settings().storage_root,
     as_json: AsJson = False,
@@ -83,6 +84,9 @@ def run_file(  # noqa: PLR0913 - one for each option
         Seed of the searches and fits: same seed, same result.
     promote
         Whether the best model becomes champion.
+    blend
+        Whether a weighted mean of the families is one more candidate, where it is better than the
+        best of them by more than noise; as the setting MODEL_LOOP_BLEND says by default.
     workers
         Families that are fitted at a time, each in a process of its own; as many as cores and
         memory allow by default.
@@ -123,6 +127,7 @@ def run_file(  # noqa: PLR0913 - one for each option
         search=search,
         promote=promote,
         workers=workers,
+        blend=blend,
     )
     places = Places(
         storage,
@@ -282,15 +287,26 @@ def _print_run(run: dict[str, Any], result: dict[str, Any]) -> None:
         title = title.replace(" ", between) if len(title) > _LONG_HEADING else title
         table.add_column(f"{part}{between}{title}", justify="right", no_wrap=True)
     rows = [(family["family"], family) for family in run["families"]]
+    timed = any(family.get("answer_microseconds") for _, family in rows)
+    if timed:
+        table.add_column(f"answer,{between}µs a row", justify="right", no_wrap=True)
     for name, found in (*rows, *run["compared_with"].items()):
-        table.add_row(name, *(_number(found.get(f"{part}_{metric}")) for part, metric in shown))
+        numbers = [_number(found.get(f"{part}_{metric}")) for part, metric in shown]
+        times = [_microseconds(found.get("answer_microseconds"))] if timed else []
+        table.add_row(name, *numbers, *times)
     out.print(table)
     for family in run["families"]:
         if note := family.get("note"):
             out.print(f"{family['family']}: {note}")
+    if run.get("blend"):
+        out.print(run["blend"])
     out.print("")
     out.print(_learned(run, unit))
     _print_standing(run)
+
+
+def _microseconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.2g}"
 
 
 def _metric(run: dict[str, Any]) -> str:

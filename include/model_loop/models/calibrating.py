@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from model_loop.datasets.dataset import Dataset, Target
     from model_loop.models.catalogue import ModelFamily
     from model_loop.models.search import SearchRequest, TuningResult
+    from model_loop.training_set.encodings import Layout
     from model_loop.training_set.matrices import Targets
     from model_loop.training_set.types import TrainingSet
 
@@ -89,18 +90,23 @@ def residuals_of(
     family: ModelFamily,
 ) -> Residuals:
     """Return the residuals that the intervals of a model, or its calibration, are made of."""
-    train, validation = training_set.targets_for(family.layout)
-    judged = digest_of(training_set.test_target)
     held = training_set.calibration_rows
     if held is not None:
         actual = held[training_set.target.name].to_numpy(dtype=np.float64)
         inputs = held[list(training_set.recipe.columns)]
         predicted = predict_outcomes(model, inputs, training_set.target)
+        train, validation = training_set.targets_for(family.layout)
         learned = (train, validation, np.concatenate([train, validation]))
-        times = _times(held, training_set)
+        judged, times = digest_of(training_set.test_target), _times(held, training_set)
         return Residuals("calibration", actual, predicted, _digests(*learned), judged, times)
-    folds = training_set.folds.get(family.layout, ())
-    actual = np.concatenate([fold.validation_target for fold in folds]) if folds else validation
+    return searched_residuals(tuned, training_set, request, family)
+
+
+def searched_residuals(
+    tuned: TuningResult, training_set: TrainingSet, request: SearchRequest, family: ModelFamily
+) -> Residuals:
+    """Return the residuals of the rows that settings are chosen by, by the best trial."""
+    actual = training_set.judged_target(family.layout)
     handed = _of_the_search(tuned, actual, training_set.target)
     if handed is None:
         most = request.finalist_rows(family)
@@ -110,10 +116,17 @@ def residuals_of(
         fit.advance()
         handed = fit.fitted().predicted
     predicted = np.asarray(handed, dtype=np.float64)
-    if folds:
+    return residuals_by_search(training_set, family.layout, predicted)
+
+
+def residuals_by_search(training_set: TrainingSet, layout: Layout, predicted: Targets) -> Residuals:
+    """Return the residuals of the rows that settings are chosen by, as fits of others predict."""
+    actual, judged = training_set.judged_target(layout), digest_of(training_set.test_target)
+    train, _ = training_set.targets_for(layout)
+    if training_set.folds:
         return Residuals("folds", actual, predicted, (), judged)
     times = training_set.validation_times
-    if times is not None and len(times) != len(validation):
+    if times is not None and len(times) != len(actual):
         # A sample of a large table has no times of its own.
         times = None
     return Residuals("validation", actual, predicted, _digests(train), judged, times)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -145,12 +146,14 @@ def naive_outcomes(learned: Targets, rows: int, target: Target) -> Targets:
     return np.full(rows, shares[1]) if target.labels.is_binary else np.tile(shares, (rows, 1))
 
 
-def predictions_of(actual: Targets, predicted: Targets) -> pd.DataFrame:
-    """Return outcomes and predictions of rows as a frame, in single precision."""
+def predictions_of(
+    actual: Targets, predicted: Targets, dtype: type[np.floating[Any]] = np.float32
+) -> pd.DataFrame:
+    """Return outcomes and predictions of rows as a frame, in single precision by default."""
     each = {"predicted": predicted}
     if predicted.ndim > 1:
         each = {f"predicted_{code}": predicted[:, code] for code in range(predicted.shape[1])}
-    return pd.DataFrame({"actual": actual, **each}, dtype=np.float32)
+    return pd.DataFrame({"actual": actual, **each}, dtype=dtype)
 
 
 def predicted_of(predictions: pd.DataFrame) -> Targets:

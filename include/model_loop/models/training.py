@@ -15,8 +15,14 @@ from sklearn.pipeline import Pipeline
 
 from model_loop.datasets.dataset import Target
 from model_loop.errors import optional
+from model_loop.models.blend import Blend
 from model_loop.models.boosting import BoosterClassifier, BoosterRegressor
-from model_loop.models.calibrating import Calibration, calibrate_model, residuals_of
+from model_loop.models.calibrating import (
+    Calibration,
+    calibrate_model,
+    residuals_of,
+    searched_residuals,
+)
 from model_loop.models.catalogue import XGBOOST, ModelFamily, get_family
 from model_loop.models.classification.decision import Decision
 from model_loop.models.classification.finishing import finish_classifier, measure_decision
@@ -63,6 +69,8 @@ class TrainedModel:
         Calibration, threshold and class sets of a classifier; None of a regressor.
     rows
         Number of rows that it was fitted on; None of models of earlier versions.
+    blend
+        Members of a blend; None of another model.
     """
 
     tuned: TuningResult
@@ -73,6 +81,7 @@ class TrainedModel:
     calibration: Calibration | None = None
     decision: Decision | None = None
     rows: int | None = None
+    blend: Blend | None = None
 
     @property
     def test(self) -> Metrics | None:
@@ -130,8 +139,7 @@ def train(
         steps.append(("select", keep))
     estimator: Any = _estimator(family, tuned, request, target)
     rows, columns = matrix.shape
-    dataset = training_set.dataset
-    noun = dataset.rows[0]
+    noun = training_set.dataset.rows[0]
     drawn = "" if sample is None else f" (a sample of {training_set.rows['all']:,})"
     fitting = f"{family.name}: fitting on {rows:,} {noun}{drawn}, {columns:,} columns"
     with step(fitting), warnings.catch_warnings():
@@ -143,7 +151,36 @@ def train(
         if boosted is None or not boosted.fit(estimator, matrix, labels):
             estimator.fit(matrix, labels)
     seconds = time.monotonic() - started
-    fitted = model = Pipeline([*steps, ("estimate", estimator)])
+    model = Pipeline([*steps, ("estimate", estimator)])
+    if calibrated:
+        # Those that the search has not handed on are predicted here: a blend is chosen by them.
+        with optional("What the best trial predicts"):
+            searched = searched_residuals(tuned, training_set, request, family)
+            tuned = replace(tuned, predicted=searched.predicted)
+    trained = finish(model, tuned, seconds, training_set, request, family, calibrated=calibrated)
+    return replace(trained, rows=rows)
+
+
+def finish(
+    fitted: Pipeline,
+    tuned: TuningResult,
+    seconds: float,
+    training_set: TrainingSet,
+    request: SearchRequest,
+    family: ModelFamily,
+    *,
+    calibrated: bool = True,
+) -> TrainedModel:
+    """Calibrate, judge and explain a model that was fitted on train and validation; see `train`.
+
+    Parameters
+    ----------
+    fitted
+        Encoder and fitted estimator together.
+    seconds
+        Time of the fit.
+    """
+    model, target, noun = fitted, training_set.dataset.target, training_set.dataset.rows[0]
     decision = None
     if calibrated and target.is_classified:
         with step(f"{family.name}: calibrating probabilities"):
@@ -168,7 +205,7 @@ def train(
     if calibrated and not target.is_classified:
         with optional("The intervals"), step(f"{family.name}: calibrating intervals"):
             calibration = calibrate_model(model, tuned, training_set, request, family)
-    return TrainedModel(tuned, model, seconds, evaluation, explanation, calibration, decision, rows)
+    return TrainedModel(tuned, model, seconds, evaluation, explanation, calibration, decision)
 
 
 def _estimator(

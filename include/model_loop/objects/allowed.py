@@ -61,7 +61,7 @@ ensemble._hist_gradient_boosting.binning: _BinMapper
 ensemble._hist_gradient_boosting.gradient_boosting: HistGradientBoostingClassifier
 ensemble._hist_gradient_boosting.gradient_boosting: HistGradientBoostingRegressor
 ensemble._stacking: StackingRegressor
-ensemble._voting: VotingRegressor
+ensemble._voting: VotingClassifier VotingRegressor
 ensemble._weight_boosting: AdaBoostRegressor
 feature_selection._variance_threshold: VarianceThreshold
 frozen._frozen: FrozenEstimator

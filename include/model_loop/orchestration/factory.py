@@ -11,6 +11,7 @@ import logging
 from model_loop.datasets.registry import get_dataset, is_left_out
 from model_loop.orchestration import connections  # noqa: F401 - tasks look them up in Airflow
 from model_loop.orchestration.graphs.batch_scoring import declare_batch_scoring
+from model_loop.orchestration.graphs.blending import declare_blend
 from model_loop.orchestration.graphs.labels import declare_labels
 from model_loop.orchestration.graphs.monitoring import declare_monitoring
 from model_loop.orchestration.graphs.partitions import declare_partitions, declare_watching
@@ -30,6 +31,7 @@ _DECLARED_ONCE = (
     declare_preparation,
     declare_sklearn_training,
     declare_xgboost_training,
+    declare_blend,
     declare_retraining,
     declare_promotion,
     declare_override,

@@ -30,6 +30,7 @@ MAPPED = 50
 #: The jobs of every dataset; see `dag_id_of`.
 PREPARATION = "data_preparation"
 SKLEARN, XGBOOST = "sklearn_training", "xgboost_training"
+BLEND = "blend"
 RETRAINING = "retraining"
 PROMOTION = "promotion"
 #: Moves versions past gate and approval.

@@ -26,6 +26,7 @@ from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.datasets.stored import text_of_declaration
 from model_loop.errors import InvalidInputError
+from model_loop.models.blend import BLEND
 from model_loop.models.catalogue import families_for, get_family
 from model_loop.models.gate import GateVerdict
 from model_loop.models.gate_rules import GateRules
@@ -35,6 +36,7 @@ from model_loop.objects.documents import record_of, text_of
 from model_loop.partitions.completing import complete_files
 from model_loop.partitions.contract import TableLimits
 from model_loop.partitions.source import find_files, resolved_source
+from model_loop.pipeline.blending import blend_families
 from model_loop.pipeline.state import FileStore
 from model_loop.pipeline.training import (
     TrackedRun,
@@ -47,8 +49,10 @@ from model_loop.sources.copies import copies_in
 from model_loop.tracking.actions import Action
 from model_loop.tracking.challengers import judge_in_turn
 from model_loop.tracking.experiments import tracker_of
+from model_loop.tracking.names import ANSWER_TIME
 from model_loop.tracking.partitions import partition_log_of
 from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.versions import ModelVersions
 from model_loop.training_set.build import require_ready
 from model_loop.training_set.data_tests import require_passed, run_data_tests
 from model_loop.training_set.frames import clock_times
@@ -99,6 +103,8 @@ class RunRequest:
     workers
         Families that are fitted at a time, each in a process of its own: 1 fits them in this one,
         0 as many as cores and memory allow.
+    blend
+        Whether a blend of the families is one more candidate.
     """
 
     families: tuple[str, ...] = ()
@@ -114,6 +120,7 @@ class RunRequest:
     promote: bool = True
     accepted: tuple[str, ...] = ()
     workers: int = 1
+    blend: bool = True
 
 
 @dataclass(frozen=True)
@@ -265,8 +272,21 @@ def _run_recipe(
         state.once(job.key, functools.partial(_family, run, training_set, job, state))
         for job in jobs
     ]
-    results = collect_results(run, run_id, [dict(each) for each in families], training_set)
-    outcome = {**results, **_described(training_set)}
+    families, blend = [dict(each) for each in families], {}
+    if request.blend:
+        versions = ModelVersions(tracker, variant)
+        numbers = [int(family["version"]) for family in families]
+        blend = state.once(
+            f"{places.tracking_uri} {run.identity} {BLEND} {numbers}",
+            functools.partial(
+                blend_families, run, run_id, versions, numbers, training_set, request.search
+            ),
+        )
+        for family in families:
+            family[ANSWER_TIME] = blend[ANSWER_TIME].get(family["family"])
+        families += [dict(blend["family"])] if blend["family"] else []
+    results = collect_results(run, run_id, families, training_set)
+    outcome = {**results, **_described(training_set), "blend": blend.get("said", "")}
     if request.promote:
         outcome |= _promote(run, results["families"], training_set, request.gate, places)
     tracker.close_run(run_id)

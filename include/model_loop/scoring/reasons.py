@@ -34,7 +34,7 @@ class Contributions(NamedTuple):
         Amounts, shape (rows, columns of the table); with `base` they add up to the prediction.
     average
         Whether `base` is the average prediction of the rows that the version has learned from;
-        otherwise it is the intercept.
+        otherwise it is an intercept, or a mean with intercepts.
     unit
         Unit of the amounts where it is not the target's: ``log-odds`` or ``probability``.
     answered
@@ -43,6 +43,8 @@ class Contributions(NamedTuple):
     outputs
         Codes of the classes for which the amounts count, shape (rows,): of two the positive one, of
         several ones the predicted one. None of numbers.
+    blended
+        Whether they are weighted means of those of the members of a blend.
     """
 
     base: float | npt.NDArray[np.float64]
@@ -51,10 +53,13 @@ class Contributions(NamedTuple):
     unit: str = ""
     answered: bool = True
     outputs: npt.NDArray[np.int64] | None = None
+    blended: bool = False
 
     @property
     def method(self) -> str:
         """The method, in words."""
+        if self.blended:
+            return "weighted mean of the contributions to what each member of the blend predicts"
         if self.average:
             return "SHAP values of the trees; the sum begins at the average prediction"
         return "coefficient times value; the sum begins at the intercept"
@@ -85,7 +90,8 @@ class Reasons(Struct, kw_only=True):
         bool,
         Meta(
             description="Whether `base` is the average prediction of the rows that the version has "
-            "learned from, as of trees; otherwise it is the intercept of a linear model."
+            "learned from, as of trees; otherwise it is the intercept of a linear model, or the "
+            "weighted mean with one of a blend."
         ),
     ]
     strongest: Annotated[

@@ -25,6 +25,12 @@ class TrainingSettings(Part):
         description="Families that are trained where a form names none, as in a retraining on new "
         "partitions, separated by commas; all six, if empty.",
     )
+    blend: bool = Field(
+        default=True,
+        title="Blend",
+        description="Let a weighted mean of the best model of each family be one more candidate "
+        "for champion, where it is better than the best family by more than noise.",
+    )
     training_queue: str = Field(
         default="default",
         min_length=1,

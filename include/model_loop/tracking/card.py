@@ -369,7 +369,31 @@ def _findings(training_set: TrainingSet) -> Iterator[str]:
         yield "None."
 
 
+def _blend(trained: TrainedModel) -> Iterator[str]:
+    """Yield the members of a blend, why it was preferred, and what its answers cost."""
+    blend = trained.blend
+    if blend is None:
+        return
+    yield f"## Blend\n\n{_text(blend.judgement.reason)}"
+    timed = [(one.family, f"{one.version}", f"{one.weight:.0%}", one) for one in blend.members]
+    yield _table(
+        ("member", "version", "weight", "µs a row of its compiled form"),
+        (
+            *((*cells, _microseconds(one.microseconds)) for *cells, one in timed),
+            ("the blend", "", "", _microseconds(blend.microseconds)),
+        ),
+    )
+
+
+def _microseconds(value: float | None) -> str:
+    return "no compiled form" if value is None else f"{value:.3g}"
+
+
 def _fit(trained: TrainedModel, training_set: TrainingSet, words: Words) -> Iterator[str]:
+    if trained.blend is not None:
+        # Its members are fitted, each on the same rows.
+        yield from _blend(trained)
+        return
     best, sampled = trained.tuned.best, trained.tuned.sampled
     settings = json.dumps(dict(best.settings), sort_keys=True)
     rows, counts = trained.rows, training_set.rows

@@ -21,6 +21,7 @@ from mlflow.entities.model_registry import ModelVersion
 from model_loop.datasets.registry import dataset_packages
 from model_loop.errors import ContractError, InvalidInputError, StoredObjectError
 from model_loop.models import fitting
+from model_loop.models.blend import BlendMember
 from model_loop.models.catalogue import ModelFamily, get_family
 from model_loop.models.evaluation import measure_outcomes
 from model_loop.models.search import Metrics, SearchRequest, Trial, TuningResult
@@ -62,6 +63,8 @@ class Lineage:
         Version of this package, and the digest of its source.
     packages
         Versions of Python and of the packages that the numbers depend on.
+    members
+        Members of a blend, each with a lineage of its own; none of another model.
     """
 
     training_set: str
@@ -74,6 +77,7 @@ class Lineage:
     test: Metrics | None
     code: str
     packages: Mapping[str, str]
+    members: tuple[BlendMember, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ def lineage_of(
         test=trained.test,
         code=_code(),
         packages=_packages(),
+        members=trained.blend.members if trained.blend else (),
     )
 
 
@@ -191,7 +196,16 @@ def reproduce(
         If a file is no longer to be had.
     ContractError
         If a file or the training set is not what it was, or rows of it were erased since.
+    InvalidInputError
+        If it is the lineage of a blend, which nothing is fitted for.
     """
+    if lineage.members:
+        versions = ", ".join(f"{one.version} ({one.family})" for one in lineage.members)
+        raise InvalidInputError(
+            "The version",
+            "is a blend: it was not fitted itself",
+            f"Reproduce its members, the versions {versions}.",
+        )
     erased = TrainingSetStore(storage_root).erased(lineage.training_set)
     if erased is not None:
         raise ContractError(

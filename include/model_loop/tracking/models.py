@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from model_loop.charts.document import document
@@ -17,7 +18,7 @@ from model_loop.charts.models import model_charts
 from model_loop.charts.numbers import numbers_of
 from model_loop.charts.words import Words
 from model_loop.errors import optional
-from model_loop.models.evaluation import measure_outcomes
+from model_loop.models.evaluation import measure_outcomes, predictions_of
 from model_loop.models.explanation import Explanation
 from model_loop.models.outcomes import predict_outcomes
 from model_loop.models.search import Metrics
@@ -28,7 +29,16 @@ from model_loop.tracking.intervals import write_record
 from model_loop.tracking.judging import seen_test_data
 from model_loop.tracking.learned import Learned, learned_by
 from model_loop.tracking.lines import OtherLineError
-from model_loop.tracking.names import CUTS, DECISION, FIGURES, INTERVALS, MODEL_CARD, NUMBERS
+from model_loop.tracking.names import (
+    ANSWER_TIME,
+    CUTS,
+    DECISION,
+    FIGURES,
+    INTERVALS,
+    MODEL_CARD,
+    NUMBERS,
+    SEARCHED,
+)
 from model_loop.tracking.registry import Load, load_registered
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.trained import dataset_of_version, incomparable
@@ -64,6 +74,13 @@ def write_model_report(
             (folder / FIGURES).write_text(charts, encoding="utf-8")
     if trained.tuned.columns is not None:
         trained.tuned.columns.to_csv(folder / "feature_selection.csv", index=False)
+    if (searched := trained.tuned.predicted) is not None:
+        # Layouts of large tables may hold a sample of the rows.
+        judged = map(training_set.judged_target, training_set.layouts)
+        actual = next((each for each in judged if len(each) == len(searched)), None)
+        if actual is not None:
+            table = predictions_of(actual, searched, np.float64)
+            table.to_parquet(folder / SEARCHED, index=False)
     if trained.evaluation is not None:
         evaluation = trained.evaluation
         evaluation.slices.to_csv(folder / "errors_by_slice.csv", index=False)
@@ -115,14 +132,17 @@ def log_comparison(
         Names of the metrics that are shown.
     """
     shown = [f"{part}_{name}" for part in ("validation", "test") for name in metrics]
-    columns = ("family", *shown, "seconds")
+    # What an answer costs is measured where families are blended.
+    timed = (ANSWER_TIME,) if any(family.get(ANSWER_TIME) for family in families) else ()
+    columns = ("family", *shown, "seconds", *timed)
     rows = [
-        [*(family[column] for column in columns), family.get("note", "")] for family in families
+        [*(family.get(column) for column in columns), family.get("note", "")] for family in families
     ]
     for name in dict.fromkeys((*others, *notes)):
         found = others.get(name)
         errors = [getattr(found, metric) if found else None for metric in metrics]
-        rows.append([name, *(None for _ in metrics), *errors, None, notes.get(name, "")])
+        untimed = [None for _ in ("seconds", *timed)]
+        rows.append([name, *(None for _ in metrics), *errors, *untimed, notes.get(name, "")])
     tracker.log_table(run_id, pd.DataFrame(rows, columns=(*columns, "note")), COMPARISON)
 
 

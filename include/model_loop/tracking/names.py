@@ -20,6 +20,12 @@ INTERVALS = "intervals.json"
 DECISION = "decision.json"
 #: The rules by which test rows were cut into slices; see `models.slices.Cut`.
 CUTS = "slices.json"
+#: True values and predictions of the rows that settings are chosen by, by the best trial.
+SEARCHED = "validation_predictions.parquet"
+#: Tag of a blend: its members in words.
+MEMBERS_TAG = "members"
+#: Metric: microseconds that a compiled form takes for one row.
+ANSWER_TIME = "answer_microseconds"
 #: Evidently's report of a window.
 EVIDENTLY_HTML = "evidently.html"
 

@@ -243,6 +243,12 @@ class TrainingSet:
         times = self.validation_times
         return None if times is None else days_of(times).astype(np.int32)
 
+    def judged_target(self, wanted: Layout) -> Targets:
+        """Targets of the rows that settings are chosen by, in the order of their predictions."""
+        for folds in self.folds.values():
+            return np.concatenate([fold.validation_target for fold in folds])
+        return self.targets_for(wanted)[1]
+
     @property
     def train_validation_target(self) -> Targets:
         """Targets of the train and the validation rows, in this order."""

@@ -69,7 +69,7 @@ def finish_classifier(
     target, noun = training_set.target, training_set.dataset.rows[0]
     classes, fitted = target.labels, model.steps[-1][1]
     example = model[:-1].transform(training_set.example_rows[list(training_set.recipe.columns)])
-    clusters = _clusters(residuals, training_set, layout)
+    clusters = clusters_of_residuals(residuals, training_set, layout)
     choice, finished = _calibrated(
         fitted, decides_by_logits(fitted, example), residuals, classes, clusters, noun, seed
     )
@@ -181,7 +181,9 @@ def _calibrated(
     return ordered, around(fit_map(choice.method, places, own, decides=decides), fitted)
 
 
-def _clusters(residuals: Residuals, training_set: TrainingSet, layout: Layout) -> Clusters:
+def clusters_of_residuals(
+    residuals: Residuals, training_set: TrainingSet, layout: Layout
+) -> Clusters:
     """Return the clusters of the rows of residuals, as far as their raw columns are kept."""
     rows: pd.DataFrame | None = training_set.validation_rows
     if residuals.part == "calibration":

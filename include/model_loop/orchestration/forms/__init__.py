@@ -2,6 +2,7 @@
 
 from model_loop.orchestration.forms.alerts import alerts_form
 from model_loop.orchestration.forms.batch_scoring import batch_scoring_form
+from model_loop.orchestration.forms.blending import blend_form
 from model_loop.orchestration.forms.data import (
     acceptance_form,
     data_form,
@@ -23,6 +24,7 @@ __all__ = [
     "acceptance_form",
     "alerts_form",
     "batch_scoring_form",
+    "blend_form",
     "data_form",
     "labels_form",
     "maintenance_form",

@@ -42,6 +42,7 @@ def retraining_form(dataset: Dataset) -> FormFields:
         **model_input_form(dataset),
         **models_form(dataset),
         **search_form(dataset),
+        "blend": setting_field("blend", Section.MODELS),
         "promote": Param(
             True,  # noqa: FBT003 - the default of a field
             type="boolean",

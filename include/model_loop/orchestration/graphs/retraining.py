@@ -11,6 +11,7 @@ from model_loop.orchestration.conventions import Tag, step
 from model_loop.orchestration.forms import retraining_form
 from model_loop.orchestration.graphs.declaring import dag_of
 from model_loop.orchestration.names import (
+    BLEND,
     MONITORING,
     PREPARATION,
     PROMOTION,
@@ -43,17 +44,25 @@ def declare_retraining(dataset: Dataset) -> None:
         plan = step("retraining:plan", task.short_circuit, inlets=events)()
         prepared = run_dag(dataset, PREPARATION, _form(PREPARATION))
         trained = [run_dag(dataset, job, _form(job)) for job in TRAININGS]
+        blend = step(
+            "retraining:ask_for_blend",
+            task.short_circuit,
+            # The best family tries the gate where no blend is wanted.
+            ignore_downstream_trigger_rules=False,
+        )(plan=plan)
+        blended = run_dag(dataset, BLEND, blend)
         challenger = step(
             "retraining:choose_challenger",
             task.short_circuit,
             ignore_downstream_trigger_rules=False,
+            trigger_rule=TriggerRule.NONE_FAILED,
         )(plan=plan)
         promoted = run_dag(dataset, PROMOTION, challenger)
         finish = step("retraining:finish", inlets=events, trigger_rule=TriggerRule.NONE_FAILED)(
             plan=plan, challenger=challenger
         )
         # An event that cannot be read fails one task.
-        chain(others, plan, prepared, trained, challenger, promoted, finish)
+        chain(others, plan, prepared, trained, blend, blended, challenger, promoted, finish)
 
 
 def _form(job: str) -> str:
@@ -79,8 +88,9 @@ def _doc(dataset: Dataset) -> str:
     return f"""
 ### New {many} or drift lead to a better champion
 
-Prepares the newest {many}, tunes and trains all families on them, and lets the best one try the
-gate of `{dag_id_of(dataset, PROMOTION)}`. Started by new {many}
+Prepares the newest {many}, tunes and trains all families on them, blends them where that is better
+(`{dag_id_of(dataset, BLEND)}`), and lets the best one try the gate of
+`{dag_id_of(dataset, PROMOTION)}`. Started by new {many}
 (`{dag_id_of(dataset, f"new_{names.partitions}")}`), by drift (`{dag_id_of(dataset, MONITORING)}`),
 by hand, or by a schedule: that of the declaration, or of the setting
 `MODEL_LOOP_RETRAINING_SCHEDULE`. {newest}{several}

@@ -24,6 +24,7 @@ from model_loop.orchestration.forms import (
 from model_loop.orchestration.forms.completing import variant_conf
 from model_loop.orchestration.forms.sources import source_of
 from model_loop.orchestration.names import (
+    BLEND,
     PREPARATION,
     RESULTS,
     SKLEARN,
@@ -103,7 +104,7 @@ def other_occasions(
     ]
     return [
         {
-            **{name: params[name] for name in ("promote", "approval")},
+            **{name: params[name] for name in ("promote", "approval", "blend")},
             "source": one.source,
             **variant_conf(dataset, one.service),
             **_newest_conf(dataset, one),
@@ -327,13 +328,31 @@ def _partition_fields(
     return {"partitions": sorted(key for key in {*known, *trained.known, newest} if key <= newest)}
 
 
+def ask_for_blend(
+    plan: Mapping[str, Any],
+    params: Mapping[str, Any],
+    dag_run: DagRunProtocol,
+    ti: Any,  # noqa: ANN401 - Airflow's
+) -> dict[str, Any] | None:
+    """The form of the DAG that blends the families of both trainings; None to leave it out."""
+    if not params["blend"]:
+        logger.info("No blend is asked for.")
+        return None
+    form, dataset = form_of_plan(params, plan), _dataset(params)
+    families = _trained(dataset, ti, dag_run)
+    return {
+        **variant_conf(dataset, form["service"]),
+        "versions": sorted(_version(family) for family in families),
+    }
+
+
 def choose_challenger(
     plan: Mapping[str, Any],
     params: Mapping[str, Any],
     dag_run: DagRunProtocol,
     ti: Any,  # noqa: ANN401 - Airflow's
 ) -> dict[str, Any] | None:
-    """The form of the promotion, for the best of both trainings; None to leave it out.
+    """The form of the promotion, for the best of all families; None to leave it out.
 
     Where nothing answers yet, it names no version: the next best follows one that is refused.
     """
@@ -406,16 +425,39 @@ def _ranked(
     ti: Any,  # noqa: ANN401 - Airflow's
     dag_run: DagRunProtocol,
 ) -> list[dict[str, Any]]:
-    """Return the results of both trainings, the best first, with the errors of those compared."""
-    families = []
-    for job in TRAININGS:
-        # Both trainings have run under the id that `run_dag` gives.
-        run_id = f"{dag_run.dag_id}.{dag_run.run_id}"
-        dag_id = dag_id_of(dataset, job)
-        results = ti.xcom_pull(dag_id=dag_id, run_id=run_id, task_ids=RESULTS)
-        compared = results["compared_with"]
-        families += [{**family, "compared_with": compared} for family in results["families"]]
+    """Return the results of trainings and blend, best first, with the errors of those compared."""
+    families = _trained(dataset, ti, dag_run)
+    blend = _results(dataset, BLEND, ti, dag_run)
+    if blend is not None:
+        families += [one for one in _families(blend) if one["family"] == BLEND]
     return sorted(families, key=lambda family: family["loss"])
+
+
+def _trained(
+    dataset: Dataset,
+    ti: Any,  # noqa: ANN401 - Airflow's
+    dag_run: DagRunProtocol,
+) -> list[dict[str, Any]]:
+    """Return the results of both trainings."""
+    return [
+        family for job in TRAININGS for family in _families(_results(dataset, job, ti, dag_run))
+    ]
+
+
+def _families(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    compared = results["compared_with"]
+    return [{**family, "compared_with": compared} for family in results["families"]]
+
+
+def _results(
+    dataset: Dataset,
+    job: str,
+    ti: Any,  # noqa: ANN401 - Airflow's
+    dag_run: DagRunProtocol,
+) -> Any:  # noqa: ANN401 - JSON
+    """Return the results of a job, which has run under the id that `run_dag` gives."""
+    run_id = f"{dag_run.dag_id}.{dag_run.run_id}"
+    return ti.xcom_pull(dag_id=dag_id_of(dataset, job), run_id=run_id, task_ids=RESULTS)
 
 
 def _outcome(

@@ -92,8 +92,7 @@ def flatten_classifier(
     made = _flatten(estimator, columns, width)
     if made.steps is None:
         raise NotCompiledError("a linear classifier without calibration has no probabilities")
-    learned = tuple(map(text_of_label, np.asarray(estimator.classes_).tolist()))
-    steps = made.steps
+    learned, steps = _learned(estimator), made.steps
     if learned != classes.texts:
         if not classes.is_binary or learned != classes.texts[::-1]:
             raise NotCompiledError(f"it has learned other classes: {', '.join(learned)}")
@@ -101,6 +100,28 @@ def flatten_classifier(
     covers = np.concatenate([*made.covers, np.zeros(0, dtype=np.float32)])
     threshold = parts_of_classifier(estimator).threshold
     return Scores(tuple(made.columns), steps, made.unit, threshold), covers
+
+
+def blend_steps(estimator: Any, classes: Classes) -> tuple[Step, ...]:  # noqa: ANN401 - as above
+    """Return the steps from the mean probabilities of a blend to those that it answers with.
+
+    Raises
+    ------
+    NotCompiledError
+        If its calibration has no flat form.
+    """
+    calibrated = parts_of_classifier(estimator).calibrated
+    if calibrated is None:
+        return ()
+    (couple,) = calibrated.calibrated_classifiers_
+    steps = _calibrated(couple, (), 1 if classes.is_binary else len(classes.labels), decides=False)
+    # The map is that of the class that comes second by its label.
+    turned = (COMPLEMENT,) if _learned(estimator) != classes.texts else ()
+    return (*turned, *steps, *turned)
+
+
+def _learned(estimator: Any) -> tuple[str, ...]:  # noqa: ANN401 - as above
+    return tuple(map(text_of_label, np.asarray(estimator.classes_).tolist()))
 
 
 def _flatten(estimator: Any, columns: _Ints, width: int) -> _Flattened:  # noqa: ANN401 - as above
@@ -114,9 +135,10 @@ def _flatten(estimator: Any, columns: _Ints, width: int) -> _Flattened:  # noqa:
         raise NotCompiledError("several calibrated classifiers have no compiled form")
     couple = estimator.calibrated_classifiers_[0]
     made = _flatten(couple.estimator, columns, width)
-    return _Flattened(
-        made.columns, made.covers, _calibrated(made, couple), made.unit, decides=False
-    )
+    before = () if made.decides else made.steps
+    assert before is not None
+    steps = _calibrated(couple, before, len(made.columns), decides=made.decides)
+    return _Flattened(made.columns, made.covers, steps, made.unit, decides=False)
 
 
 def _flatten_base(estimator: Any, columns: _Ints, width: int) -> _Flattened:  # noqa: ANN401 - as above
@@ -179,11 +201,15 @@ def _boosted(
     return _Flattened(trees, covers, (*doubled, squash))
 
 
-def _calibrated(made: _Flattened, couple: Any) -> tuple[Step, ...]:  # noqa: ANN401 - as above
-    """Return the steps from scores to the probabilities of a calibrated classifier."""
-    before = () if made.decides else made.steps
-    assert before is not None
-    calibrators, width = couple.calibrators, len(made.columns)
+def _calibrated(
+    couple: Any,  # noqa: ANN401 - as above
+    before: tuple[Step, ...],
+    width: int,
+    *,
+    decides: bool,
+) -> tuple[Step, ...]:
+    """Return the steps from so many scores to the probabilities of a calibrated classifier."""
+    calibrators = couple.calibrators
     shares = (Shares(),) if width > 1 else ()
     if couple.method == "sigmoid":
         factors = np.array([-one.a_ for one in calibrators], dtype=np.float64)
@@ -198,7 +224,7 @@ def _calibrated(made: _Flattened, couple: Any) -> tuple[Step, ...]:  # noqa: ANN
         return (*before, Isotonic(np.concatenate(inputs), np.concatenate(outputs), ends), *shares)
     if couple.method == "temperature":
         factor = float(calibrators[0].beta_)
-        if made.decides:
+        if decides:
             # Of two classes, the score counts for the one and against the other.
             logits: tuple[Step, ...] = (_times(factor if width > 1 else 2 * factor, width),)
         else:

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,11 +22,13 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from upath import UPath
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.errors import InvalidInputError, ModelLoopError
+from model_loop.models.blended import members_of
 from model_loop.models.classification.decision import Decision
 from model_loop.models.outcomes import parts_of_classifier, predict_outcomes
 from model_loop.objects.files import atomic_write
@@ -35,7 +38,7 @@ from model_loop.scoring.predictor import Predictor
 from model_loop.scoring.reasons import Explain
 from model_loop.scoring.rows import Rows, from_frame, to_frame
 from model_loop.serving.compiled import forests
-from model_loop.serving.compiled.classifiers import flatten_classifier
+from model_loop.serving.compiled.classifiers import blend_steps, flatten_classifier
 from model_loop.serving.compiled.columns import Vocabulary
 from model_loop.serving.compiled.encoders import forms_of
 from model_loop.serving.compiled.explaining import (
@@ -47,8 +50,14 @@ from model_loop.serving.compiled.explaining import (
 )
 from model_loop.serving.compiled.flat import Linear, Trees
 from model_loop.serving.compiled.links import Scores
-from model_loop.serving.compiled.model import CompiledModel, NotCompiledError, Predict
+from model_loop.serving.compiled.model import (
+    Blended,
+    CompiledModel,
+    NotCompiledError,
+    Predict,
+)
 from model_loop.serving.compiled.orders import CompilerResult, Order, write_outcome
+from model_loop.serving.compiled.origins import Origins
 from model_loop.serving.compiled.shapley import Covers
 from model_loop.serving.compiled.stored import (
     KEPT_FORM,
@@ -209,8 +218,11 @@ def threshold_in(loaded: LoadedModel) -> float:
 
 
 def _columns(dataset: Dataset, loaded: LoadedModel) -> tuple[str, ...]:
-    encoder = loaded.model.named_steps.get("encode")
-    return forms_of(dataset).columns_of(encoder) or loaded.inputs
+    for model, _ in members_of(loaded.model) or [(loaded.model, 1.0)]:
+        columns = forms_of(dataset).columns_of(model.named_steps.get("encode"))
+        if columns:
+            return columns
+    return loaded.inputs
 
 
 def explainer_for(predictor: Predictor) -> Explain:
@@ -238,7 +250,49 @@ def explainer_for(predictor: Predictor) -> Explain:
 def _form(
     dataset: Dataset, loaded: LoadedModel, columns: tuple[str, ...], *, waits: bool
 ) -> CompiledModel:
-    steps = dict(loaded.model.named_steps)
+    members = members_of(loaded.model)
+    each = [_taken_apart(dataset, model) for model, _ in members or [(loaded.model, 1.0)]]
+    first = each[0]
+    if any(other.vocabulary != first.vocabulary for other in each):
+        raise NotCompiledError("its members know different categories")
+    if waits and sum(numbers_of(one.flat) for one in each) > MOST_NUMBERS:
+        # They would be further memory of a server, for nothing.
+        each = [replace(one, covers=one.covers[:0]) for one in each]
+    forms, vocabulary = forms_of(dataset), first.vocabulary
+    generated = forms.odd_rows(first.tables, _GENERATED)
+    plain = _plain(dataset, generated, vocabulary)
+    predictions = predict_by(dataset, loaded, columns)(plain)
+    if loaded.example is not None and not vocabulary:
+        example = from_frame(dataset, _example(dataset, loaded.example, columns), columns)
+        generated = np.concatenate([example, generated])
+        predictions = predict_by(dataset, loaded, columns)(generated)
+    rest = (generated, predictions, vocabulary)
+    found = [
+        CompiledModel(dataset, one.tables, one.flat, *rest, one.origins, one.covers) for one in each
+    ]
+    if members is None:
+        return found[0]
+    estimator = loaded.model.steps[-1][1]
+    classes = dataset.target.classes
+    steps = () if classes is None else blend_steps(estimator, classes)
+    weights = np.array([weight for _, weight in members], dtype=np.float64)
+    blend = Blended(tuple(found), weights, steps, parts_of_classifier(estimator).threshold)
+    return CompiledModel(dataset, None, blend, *rest)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Parts of the form of a pipeline; see `CompiledModel`."""
+
+    tables: Any
+    flat: Trees | Linear | Scores
+    vocabulary: Vocabulary
+    origins: Origins
+    covers: Covers
+
+
+def _taken_apart(dataset: Dataset, model: Pipeline) -> _Parts:
+    steps = dict(model.named_steps)
     encoder, selected = steps.pop("encode", None), steps.pop("select", None)
     estimator = steps.popitem()[1]
     steps = {name: step for name, step in steps.items() if not _only_casts(step)}
@@ -251,18 +305,7 @@ def _form(
     if width is None:
         raise NotCompiledError("the tables of its encoder do not fit together")
     flat, covers = _flattened(dataset, estimator, selected.places if selected else None, width)
-    if waits and numbers_of(flat) > MOST_NUMBERS:
-        # They would be further memory of a server, for nothing.
-        covers = covers[:0]
-    generated = forms.odd_rows(tables, _GENERATED)
-    plain = _plain(dataset, generated, vocabulary)
-    predictions = predict_by(dataset, loaded, columns)(plain)
-    if loaded.example is not None and not vocabulary:
-        example = from_frame(dataset, _example(dataset, loaded.example, columns), columns)
-        generated = np.concatenate([example, generated])
-        predictions = predict_by(dataset, loaded, columns)(generated)
-    origins = forms.origins(encoder, tables)
-    return CompiledModel(dataset, tables, flat, generated, predictions, vocabulary, origins, covers)
+    return _Parts(tables, flat, vocabulary, forms.origins(encoder, tables), covers)
 
 
 def _flattened(

@@ -11,8 +11,8 @@ from model_loop.errors import InvalidInputError
 from model_loop.scoring.reasons import Contributions, Explain
 from model_loop.scoring.rows import Rows
 from model_loop.serving.compiled.flat import Linear, Trees
-from model_loop.serving.compiled.links import Scores, added_scale
-from model_loop.serving.compiled.model import CompiledModel
+from model_loop.serving.compiled.links import Logistic, Scores, added_scale
+from model_loop.serving.compiled.model import Blended, CompiledModel
 from model_loop.serving.compiled.origins import by_origin
 from model_loop.serving.compiled.shapley import points_of, shapley_of
 
@@ -20,10 +20,15 @@ from model_loop.serving.compiled.shapley import points_of, shapley_of
 MOST_NUMBERS = 5_000_000
 #: Seconds that each of them takes, as `benchmarks/reasons.py` measures it.
 _SECONDS = 17e-9
+#: Change of log-odds below which a difference of probabilities is rounding.
+_LEAST_CHANGE = 1e-6
+_LOGISTIC = Logistic(single=False)
 
 
-def numbers_of(flat: Trees | Linear | Scores) -> int:
+def numbers_of(flat: Trees | Linear | Scores | Blended) -> int:
     """Return how many numbers are computed at most for the reasons of one row."""
+    if isinstance(flat, Blended):
+        return sum(numbers_of(member.flat) for member in flat.members)
     if isinstance(flat, Scores):
         # Only the score of the predicted class is taken apart.
         return max(map(numbers_of, flat.columns))
@@ -60,10 +65,16 @@ def require_reasons(form: CompiledModel | None, what: str, why: str = "") -> Com
     """
     if form is None:
         raise no_reasons(what, why)
-    if form.origins is None:
+    members = form.flat.members if isinstance(form.flat, Blended) else (form,)
+    if any(member.origins is None for member in members):
         raise no_reasons(what, "its compiled form is of an earlier version of this package")
+    classes = form.dataset.target.classes
+    if isinstance(form.flat, Blended) and classes is not None and not classes.is_binary:
+        raise no_reasons(
+            what, "it blends the probabilities of several classes, whose log-odds do not add up"
+        )
     nodes = sum(len(each.nodes) for each in form.columns if isinstance(each, Trees))
-    if nodes and not len(form.covers):
+    if nodes and not sum(len(member.covers) for member in members):
         seconds = numbers_of(form.flat) * _SECONDS
         raise InvalidInputError(
             what,
@@ -76,6 +87,8 @@ def require_reasons(form: CompiledModel | None, what: str, why: str = "") -> Com
 
 def explainer_of(form: CompiledModel) -> Explain:
     """Return a function that explains the predictions of a form; see `require_reasons`."""
+    if isinstance(form.flat, Blended):
+        return _blended(form.flat)
     origins = form.origins
     assert origins is not None
     columns, flats = len(form.dataset.columns), form.columns
@@ -111,3 +124,45 @@ def explainer_of(form: CompiledModel) -> Explain:
         )
 
     return explain
+
+
+def _blended(blend: Blended) -> Explain:
+    """Return a function that adds up what explains the members, by their weights."""
+    weights = blend.weights
+    explains = [explainer_of(member) for member in blend.members]
+    classified = blend.members[0].dataset.target.is_classified
+
+    def explain(rows: Rows) -> Contributions:
+        found = [as_probabilities(each(rows)) if classified else each(rows) for each in explains]
+        base = np.tensordot(weights, np.stack([np.asarray(each.base) for each in found]), 1)
+        return Contributions(
+            base if classified else float(base),
+            np.tensordot(weights, np.stack([each.added for each in found]), 1),
+            all(each.average for each in found),
+            unit="probability" if classified else "",
+            answered=not blend.steps,
+            outputs=np.ones(len(rows), dtype=np.int64) if classified else None,
+            blended=True,
+        )
+
+    return explain
+
+
+def as_probabilities(found: Contributions) -> Contributions:
+    """Return contributions to log-odds of the positive class as ones to its probability.
+
+    The change of the probability is divided among the columns as that of the log-odds is: the
+    "rescale" rule of DeepLIFT (Shrikumar et al., 2017), which keeps signs, shares and the sum.
+    """
+    if found.unit == "probability":
+        return found
+    base, added = np.asarray(found.base, dtype=np.float64), found.added
+    change, before = added.sum(axis=1), _LOGISTIC.apply(base)
+    # Where nothing changes, it is the slope.
+    slope = np.divide(
+        _LOGISTIC.apply(base + change) - before,
+        change,
+        out=before * (1 - before),
+        where=np.abs(change) > _LEAST_CHANGE,
+    )
+    return found._replace(base=before, added=added * slope[:, np.newaxis], unit="probability")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def is_sound(width: int, target: Target, flat: Trees | Linear | Scores) -> bool:
             and flat.unit in {"log-odds", "probability"}
             and is_share(flat.threshold)
             and all(_is_flat(each, width) for each in flat.columns)
-            and all(_is_step(step, count) for step in flat.steps)
+            and are_steps(flat.steps, count)
         )
     return not target.is_classified and _is_flat(flat, width)
 
@@ -50,6 +51,11 @@ def _is_flat(flat: Trees | Linear, width: int) -> bool:
     if isinstance(flat, Linear):
         return is_array(flat.weights, np.float64, (width,)) and _is_number(flat.base)
     return _is_forest(flat, width)
+
+
+def are_steps(steps: Sequence[Step], columns: int) -> bool:
+    """Return whether steps are those of so many columns of probabilities; of no column, none."""
+    return all(columns and _is_step(step, columns) for step in steps)
 
 
 def _is_step(step: Step, columns: int) -> bool:

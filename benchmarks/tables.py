@@ -47,6 +47,26 @@ _LATER = (
 )
 
 KNOWN: Mapping[str, Table] = {
+    "blend": Table(
+        (
+            "trips, rich: 2024-03",
+            "trips, rich: 2024-04",
+            "bikes, request: test",
+            "diabetes, request: test",
+            "flights, departed: test",
+        ),
+        (
+            "members",
+            "chosen",
+            *(
+                f"{part} {end}, %"
+                for part in ("validation", "test")
+                for end in ("gain", "from", "to")
+            ),
+            "alone, µs",
+            "blend, µs",
+        ),
+    ),
     "airflow": Table(("both training DAGs",), ("plain, s", "with Airflow, s", "added, %")),
     "parsing": Table(
         ("one dataset", "fifty datasets, once more"), ("processor time, s",), published=False

@@ -226,7 +226,13 @@ def test_runs_trigger_the_dags_of_their_own_dataset(rides: dict[str, DAG]) -> No
     triggered = {task.trigger_dag_id for task in dag.tasks if hasattr(task, "trigger_dag_id")}
     assert triggered == {
         f"rides__{job}"
-        for job in ("data_preparation", "promotion", "sklearn_training", "xgboost_training")
+        for job in (
+            "blend",
+            "data_preparation",
+            "promotion",
+            "sklearn_training",
+            "xgboost_training",
+        )
     }
     shown = DagSerialization.to_dict(dag)["dag"]["dag_dependencies"]
     targets = {each["target"] for each in shown if each["dependency_type"] == "trigger"}

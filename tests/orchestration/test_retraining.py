@@ -203,6 +203,7 @@ def test_events_of_several_sources_are_answered_by_a_run_each(source: str) -> No
     assert first == {
         "promote": False,
         "approval": False,
+        "blend": True,
         "source": "tlc",
         "service": "green",
         "newest_month": "2024-04",

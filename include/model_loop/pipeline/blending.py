@@ -203,13 +203,13 @@ def _timed(blend: Blend, trained: TrainedModel, training_set: TrainingSet) -> Bl
     if form is None or not isinstance(form.flat, Blended):
         return blend
     members = [
-        replace(member, microseconds=_microseconds(own))
+        replace(member, microseconds=microseconds_of(own))
         for member, own in zip(blend.members, form.flat.members, strict=True)
     ]
-    return replace(blend, members=tuple(members), microseconds=_microseconds(form))
+    return replace(blend, members=tuple(members), microseconds=microseconds_of(form))
 
 
-def _microseconds(form: CompiledModel) -> float | None:
+def microseconds_of(form: CompiledModel) -> float | None:
     """Return the microseconds that a form takes for one row of many; None if it cannot answer."""
     try:
         predict = form.predictor(machine_code=True)

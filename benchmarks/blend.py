@@ -23,6 +23,7 @@ from benchmarks.calibration import completed
 from benchmarks.calibration import training_set as table_training_set
 from benchmarks.results import record
 from scipy import stats
+from sklearn.pipeline import Pipeline
 
 from model_loop.datasets.registry import datasets_folder
 from model_loop.models.blend import (
@@ -157,9 +158,9 @@ def shares(
     return scale * mean, scale * (mean - reach), scale * (mean + reach)
 
 
-def time_of(model: object, training_set: TrainingSet) -> float:
+def time_of(model: Pipeline, training_set: TrainingSet) -> float:
     """Microseconds that the compiled form of a model takes for a row."""
-    loaded = LoadedModel(model, training_set.recipe.columns, 0.0, training_set.example_rows)  # type: ignore[arg-type]  # a pipeline
+    loaded = LoadedModel(model, training_set.recipe.columns, 0.0, training_set.example_rows)
     form = compile_model(training_set.dataset, 0, loaded).form
     found = None if form is None else microseconds_of(form)
     return float("nan") if found is None else found

@@ -201,7 +201,7 @@ def test_it_has_what_every_model_has(either: Trained) -> None:
         assert loaded.intervals.rows == len(judged(either).validation_target)
     else:
         assert loaded.decision.rows == len(judged(either).validation_target)
-        assert 0 < loaded.decision.threshold < 1
+        assert 0 < loaded.decision.threshold_in_force < 1
     assert loaded.learned is not None
     run_id = either.result["families"][0]["run_id"]
     card = (read_artifact(client, run_id, MODEL_CARD) or b"").decode()

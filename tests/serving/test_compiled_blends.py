@@ -27,7 +27,13 @@ from model_loop.scoring.reasons import tell_reasons
 from model_loop.scoring.rows import Rows, to_frame
 from model_loop.serving.compiled import compiler
 from model_loop.serving.compiled.compiler import make_predictor
-from model_loop.serving.compiled.explaining import as_probabilities, explainer_of, require_reasons
+from model_loop.serving.compiled.explaining import (
+    as_probabilities,
+    explainer_of,
+    numbers_of,
+    require_reasons,
+)
+from model_loop.serving.compiled.links import Logistic
 from model_loop.serving.compiled.model import Blended, CompiledModel, NotCompiledError
 from model_loop.tracking.registry import LoadedModel
 
@@ -76,7 +82,8 @@ def blend_of_classes(classes: Classes, method: str = "", threshold: float = 0) -
 
 def asked() -> Rows:
     """Return rows with missing values and an unknown category."""
-    return classifiers.asked_rows(120)
+    table: Rows = classifiers.asked_rows(120)
+    return table
 
 
 @pytest.mark.parametrize("machine_code", [True, False])
@@ -153,7 +160,7 @@ def test_reasons_of_two_classes_add_up_to_the_probability(kind: str, method: str
         one.added / np.abs(one.added).sum(axis=1, keepdims=True)
         for one in (logistic, as_probabilities(logistic))
     ]
-    np.testing.assert_allclose(*shares, atol=1e-9)
+    np.testing.assert_allclose(shares[0], shares[1], atol=1e-9)
 
 
 def test_reasons_of_several_classes_are_refused_in_words() -> None:
@@ -166,7 +173,7 @@ def test_reasons_of_several_classes_are_refused_in_words() -> None:
 def test_members_cost_together_what_a_request_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit is that of other models: each member is below it, and all together are not."""
     model = blend_of_numbers()
-    each = [compiler.numbers_of(compiled(model_of(kind)).flat) for kind in NUMBERS]
+    each = [numbers_of(compiled(model_of(kind)).flat) for kind in NUMBERS]
     monkeypatch.setattr(compiler, "MOST_NUMBERS", max(each) + 1)
     served = make_predictor(DATASET, 7, LoadedModel(model, COLUMNS, 1.0, rows(5)[list(COLUMNS)]))
     assert served.form is not None
@@ -183,8 +190,10 @@ _FAULTS: dict[str, Callable[[CompiledModel], CompiledModel]] = {
     "a weight too few": lambda form: _with(form, weights=form.flat.weights[:2]),  # type: ignore[union-attr]
     "weights beyond 1": lambda form: _with(form, weights=form.flat.weights * 2),  # type: ignore[union-attr]
     "a negative weight": lambda form: _with(form, weights=np.array([-0.5, 1.0, 0.5])),
-    "weights of another type": lambda form: _with(form, weights=np.float32([0.5, 0.25, 0.25])),
-    "a step of classes": lambda form: _with(form, steps=(classifiers.Logistic(single=False),)),
+    "weights of another type": lambda form: _with(
+        form, weights=np.array([0.5, 0.25, 0.25], dtype=np.float32)
+    ),
+    "a step of classes": lambda form: _with(form, steps=(Logistic(single=False),)),
     "a threshold beyond 1": lambda form: _with(form, threshold=2.0),
 }
 

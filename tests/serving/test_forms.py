@@ -13,7 +13,7 @@ from tests.serving.conftest import fit, loaded
 
 from model_loop.serving.compiled.compiler import compile_model
 from model_loop.serving.compiled.flat import Linear, Trees
-from model_loop.serving.compiled.model import CompiledModel, NotCompiledError
+from model_loop.serving.compiled.model import Blended, CompiledModel, NotCompiledError
 from model_loop.training_set.types import TrainingSet
 from trip_duration.compiled.flat import DenseTables, SparseTables
 from trip_duration.compiled.forms import odd_rows
@@ -43,6 +43,7 @@ def test_a_form_survives_its_way(sample_training_set: TrainingSet, family: str) 
     np.testing.assert_array_equal(again.verify()(rows), form.verify()(rows))
     for before, after in ((form.tables, again.tables), (form.flat, again.flat)):
         assert type(before) is type(after)
+        assert not isinstance(before, Blended)
         for one, other in zip(before, after, strict=True):
             assert type(one) is type(other)
             np.testing.assert_array_equal(one, other)
@@ -93,6 +94,7 @@ def _nodes(form: CompiledModel, field: str, place: int, value: float) -> Compile
 
 
 def _flat(form: CompiledModel, **values: Any) -> CompiledModel:
+    assert isinstance(form.flat, Trees | Linear)
     return dataclasses.replace(form, flat=form.flat._replace(**values))
 
 

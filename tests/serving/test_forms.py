@@ -44,6 +44,7 @@ def test_a_form_survives_its_way(sample_training_set: TrainingSet, family: str) 
     for before, after in ((form.tables, again.tables), (form.flat, again.flat)):
         assert type(before) is type(after)
         assert not isinstance(before, Blended)
+        assert not isinstance(after, Blended)
         for one, other in zip(before, after, strict=True):
             assert type(one) is type(other)
             np.testing.assert_array_equal(one, other)

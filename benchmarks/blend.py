@@ -51,7 +51,7 @@ from model_loop.training_set.types import TrainingSet
 from trip_duration.months import MonthSplit
 from trip_duration.training_set.request import TrainingSetRequest
 
-EVALUATIONS, THREADS = 4, 2
+EVALUATIONS, THREADS = 4, 1
 #: Train, validation and test months.
 SPLITS = (("2024-01", "2024-02", "2024-03"), ("2024-01,2024-02", "2024-03", "2024-04"))
 TABLES = (("bikes", "request"), ("diabetes", "request"), ("flights", "departed"))

@@ -25,7 +25,7 @@ from model_loop.datasets.declaration import Declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.datasets.stored import text_of_declaration
-from model_loop.errors import InvalidInputError
+from model_loop.errors import InvalidInputError, optional
 from model_loop.models.blend import BLEND
 from model_loop.models.catalogue import families_for, get_family
 from model_loop.models.gate import GateVerdict
@@ -272,19 +272,21 @@ def _run_recipe(
         state.once(job.key, functools.partial(_family, run, training_set, job, state))
         for job in jobs
     ]
-    families, blend = [dict(each) for each in families], {}
+    families, blend = [dict(each) for each in families], dict[str, Any]()
     if request.blend:
         versions = ModelVersions(tracker, variant)
         numbers = [int(family["version"]) for family in families]
-        blend = state.once(
-            f"{places.tracking_uri} {run.identity} {BLEND} {numbers}",
-            functools.partial(
-                blend_families, run, run_id, versions, numbers, training_set, request.search
-            ),
-        )
-        for family in families:
-            family[ANSWER_TIME] = blend[ANSWER_TIME].get(family["family"])
-        families += [dict(blend["family"])] if blend["family"] else []
+        with optional("The blend"):
+            blend = state.once(
+                f"{places.tracking_uri} {run.identity} {BLEND} {numbers}",
+                functools.partial(
+                    blend_families, run, run_id, versions, numbers, training_set, request.search
+                ),
+            )
+        if blend.get("family"):
+            for family in families:
+                family[ANSWER_TIME] = blend[ANSWER_TIME].get(family["family"])
+            families.append(dict(blend["family"]))
     results = collect_results(run, run_id, families, training_set)
     outcome = {**results, **_described(training_set), "blend": blend.get("said", "")}
     if request.promote:

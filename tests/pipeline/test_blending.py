@@ -22,6 +22,7 @@ from model_loop.datasets.registry import get_dataset, use_dataset
 from model_loop.errors import InvalidInputError
 from model_loop.models.blend import BLEND, Blend
 from model_loop.models.blended import members_of
+from model_loop.models.gate_rules import GateRules
 from model_loop.models.outcomes import predict_outcomes
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import TrainedModel
@@ -105,6 +106,8 @@ def trained(folder: Path, name: str) -> Trained:
     request = RunRequest(
         families=FAMILIES[name],
         search=SearchRequest(max_evaluations=1, primary_metric=metric),  # type: ignore[arg-type]  # as above
+        # A busy machine answers late.
+        gate=GateRules(latency_milliseconds=60_000.0),
     )
     places = Places(f"file://{folder}/store", f"sqlite:///{folder}/mlflow.db", "runs")
     with pytest.MonkeyPatch.context() as patched:
@@ -148,7 +151,7 @@ def test_the_blend_is_one_more_candidate_and_becomes_champion(either: Trained) -
     assert (best["family"], len(others)) == (BLEND, 2)
     metric = f"validation_{result['metrics'][0]}"
     assert all(best[metric] < other[metric] for other in others)
-    assert result["champion"] == best["version"] == 3
+    assert result["champion"] == best["version"] == 3, result["refused"]
     assert sum(best["settings"].values()) == pytest.approx(1)
     assert [*best["settings"]] == sorted(FAMILIES[either.declaration.name])
 

@@ -112,9 +112,9 @@ def measure(training_set: TrainingSet) -> tuple[Weights, dict[str, float]]:
         assert trained.tuned.predicted is not None
         predicted[name] = trained.tuned.predicted
         print(f"{name}: {request.loss(trained.tuned.validation):.4f}", file=sys.stderr, flush=True)
-    actual, metric = training_set.judged_target, request.curve_metric
-    residuals = residuals_by_search(training_set, next(iter(predicted.values())))
     layout = family_of_blends(training_set).layout
+    actual, metric = training_set.judged_target(layout), request.curve_metric
+    residuals = residuals_by_search(training_set, layout, next(iter(predicted.values())))
     clusters = clusters_of_residuals(residuals, training_set, layout)
     judged = judge_blend(predicted, actual, clusters, request, target, noun=dataset.rows[0])
     print(judged.reason, file=sys.stderr, flush=True)

@@ -5,7 +5,7 @@ validation, fitted again on both parts, and asked for the test part. The gain of
 family with the lowest validation error is a share of that family's error (RMSE of numbers, log loss
 of classes), with its 95 % interval by day (by patient of diabetes), once on validation rows that
 the selection has not seen, by which a blend is chosen or not, and once on test. The time of an
-answer is that of compiled forms, both measured in turns.
+answer is that of compiled forms.
 
 Months come from MODEL_LOOP_TLC_FOLDER (green, 2024-01 to 2024-04); without it, declared tables are
 measured alone. Names on the command line restrict it to rows that contain one of them.
@@ -70,7 +70,9 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- |")
     for name, training_set in training_sets():
         weights, figures = measure(training_set)
-        record("blend", name, {key: each for key, each in figures.items() if np.isfinite(each)})
+        # Times are those of a busy machine: they are printed alone.
+        kept = {key: each for key, each in figures.items() if np.isfinite(each)}
+        record("blend", name, {key: each for key, each in kept.items() if "µs" not in key})
         told = ", ".join(f"{family} {weight:.0%}" for family, weight in weights.items())
         cells = [
             f"{figures[f'{part} gain, %']:+.2f} ({figures[f'{part} from, %']:+.2f} to "

@@ -63,8 +63,6 @@ KNOWN: Mapping[str, Table] = {
                 for part in ("validation", "test")
                 for end in ("gain", "from", "to")
             ),
-            "alone, µs",
-            "blend, µs",
         ),
     ),
     "airflow": Table(("both training DAGs",), ("plain, s", "with Airflow, s", "added, %")),

@@ -128,9 +128,8 @@ def _fit(job: FitJob, rank: int, ranks: int, scratch: Path) -> bytes | None:
     started = time.monotonic()
     for first in range(done, job.rounds, job.checkpoint_rounds):
         # What draws columns goes on from round to round, and is in no checkpoint: it begins anew
-        # at each of them, so that a fit that goes on from one draws what it would have drawn.
-        drawn = {**settings, "seed": settings.get("seed", 0) + first}
-        booster = xgb.Booster(drawn, [train], bytearray(trees) if trees else None)
+        # at each of them, with the seed of that round, as it does in a fit that goes on from one.
+        booster = xgb.Booster(settings, [train], bytearray(trees) if trees else None)
         last = min(first + job.checkpoint_rounds, job.rounds)
         for number in range(first, last):
             booster.update(train, number)

@@ -14,14 +14,15 @@ from typing import Any
 import pendulum
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Context
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables import trigger
 
-from model_loop.errors import SourceError, TransientSourceError
+from model_loop.errors import ReportedError, SourceError, TransientSourceError
 from model_loop.orchestration.alerts.notifications import RunEnded, TaskFailed
 from model_loop.orchestration.conventions import TRAINING_POOL, Tag, retry_policy
+from model_loop.orchestration.operators import RunDagOperator
 from model_loop.orchestration.steps.requests import training_set_request
 from model_loop.settings import get_settings
 
@@ -262,6 +263,21 @@ def test_months_and_days_may_be_backfilled_without_a_schedule(bag: DagBag) -> No
     assert [info.partition_key for info in found] == ["2024-01", "2024-02", "2024-03"]
     assert days.timetable.periodic
     assert len(list(days.iter_dagrun_infos_between(first, last))) == 31 + 29
+
+
+def test_only_a_blend_may_fail(bag: DagBag) -> None:
+    """A failed training ends the retraining; without a blend, the best family tries the gate."""
+    failed = ("", {"run_ids": ["a"], "a": "failed"})
+    blend, *others = (
+        bag.dags["retraining"].get_task(job)
+        for job in ("blend", "data_preparation", "sklearn_training", "xgboost_training")
+    )
+    assert isinstance(blend, RunDagOperator)
+    assert blend.execute_complete(Context(), failed) == "a"
+    for other in others:
+        assert isinstance(other, RunDagOperator)
+        with pytest.raises(ReportedError, match="has failed"):
+            other.execute_complete(Context(), failed)
 
 
 def test_every_run_is_watched(dag: DAG) -> None:

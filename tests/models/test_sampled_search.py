@@ -124,7 +124,7 @@ def test_forests_are_fitted_on_the_sample_and_others_on_all(parcels: TrainingSet
     assert np.array_equal(again.predict(inputs), forest.model.predict(parcels.test_inputs))
     card = " ".join(model_card(forest, parcels, "run").split())
     assert f"on {SAMPLE:,} of {parcels.rows['all']:,} rows" in card
-    assert f"judged by all {parcels.rows['validation']:,} validation rows" in card
+    assert f"judged by {parcels.rows['validation']:,} validation rows" in card
     whole = " ".join(model_card(line, parcels, "run").split())
     assert f"on {parcels.rows['all']:,} rows (train and validation)" in whole
 

@@ -17,9 +17,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 from tests.serving.conftest import fit, require
 
 from model_loop.errors import ContractError
+from model_loop.models.boosting import BoosterClassifier
 from model_loop.tracking.lines import OtherLineError, installed_versions, line_of
 from model_loop.tracking.registry import read_model, save_model
 from model_loop.training_set.types import TrainingSet
@@ -223,6 +225,18 @@ def test_a_model_of_another_line_is_refused(
     folder = changed(stored, tmp_path, library, becomes)
     with pytest.raises(OtherLineError, match=message):
         read_model(folder, "Version 3")
+
+
+def test_classifiers_are_held_to_the_line_too(tmp_path: Path) -> None:
+    """Trees of classes are in the form of their library like those of numbers."""
+    rows = pd.DataFrame({"a": np.arange(20.0), "b": np.arange(20.0) % 3})
+    booster = BoosterClassifier({"objective": "binary:logistic"}, rounds=2, threads=1)
+    model = Pipeline([("encode", StandardScaler()), ("estimate", booster)])
+    model.fit(rows, np.where(rows.a > 9, "yes", "no"))
+    save_model(model, tmp_path / "classes", rows, ())
+    folder = changed(tmp_path / "classes", tmp_path, "xgboost", "xgboost==9.4.1")
+    with pytest.raises(OtherLineError, match=r"install xgboost 9\.4"):
+        read_model(folder, "Version 5")
 
 
 def test_a_model_of_the_same_line_is_read(

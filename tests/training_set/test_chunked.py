@@ -16,7 +16,9 @@ from model_loop.datasets.declaration import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.datasets.stored import text_of_declaration
+from model_loop.models.calibrating import searched_residuals
 from model_loop.models.catalogue import get_family
+from model_loop.models.evaluation import measure
 from model_loop.models.fitting import FitData
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import train
@@ -159,10 +161,21 @@ def test_encoders_of_many_rows_learn_from_a_sample(
     assert dense(large, "train").shape[0] == train_rows
     assert all(outcome.passed for outcome in run_data_tests(large))
     request = SearchRequest(max_evaluations=1, threads=1)
+    assert large.compared is not None
+    compared = large.validation_target[large.compared]
+    assert np.array_equal(compared, targets[1])
+    assert f"{len(compared):,} rows, drawn of {validation_rows:,}" in large.chosen_by
     for name, rows in (("linear_model.LinearRegression", 500), ("xgboost", train_rows)):
         family = get_family(name)
         assert len(FitData.of(large, family, request).train_target) == rows
         tuned = tune(family, large, request)
+        # Both are ranked by the very same rows, and have intervals by their days.
+        assert tuned.predicted is not None
+        assert tuned.validation == measure(compared, tuned.predicted)
+        residuals = searched_residuals(tuned, large, request, family)
+        assert large.validation_times is not None
+        assert residuals.times is not None
+        assert np.array_equal(residuals.times, large.validation_times[large.compared])
         trained = train(tuned, large, request, family)
         assert trained.calibration is not None
         assert trained.explanation is not None

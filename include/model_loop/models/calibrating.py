@@ -125,10 +125,7 @@ def residuals_by_search(training_set: TrainingSet, layout: Layout, predicted: Ta
     train, _ = training_set.targets_for(layout)
     if training_set.folds:
         return Residuals("folds", actual, predicted, (), judged)
-    times = training_set.validation_times
-    if times is not None and len(times) != len(actual):
-        # A sample of a large table has no times of its own.
-        times = None
+    times = training_set.judged_times
     return Residuals("validation", actual, predicted, _digests(train), judged, times)
 
 

@@ -84,7 +84,8 @@ class FitData:
         ----------
         train_rows, judged_rows
             Most train and validation rows, drawn evenly from each day and class; 0 for all. Folds
-            are of few rows, and are taken whole.
+            are of few rows, and are taken whole. Where layouts have only some validation rows in
+            common, these judge all families.
         columns
             Scores of the columns, where they have been chosen before.
 
@@ -99,7 +100,9 @@ class FitData:
         learned = judged = None
         if splits.targets is None:
             learned = train_sample(training_set, train_rows, seed)
-            judged = validation_sample(training_set, judged_rows, seed)
+            judged = training_set.compared
+            if judged is None:
+                judged = validation_sample(training_set, judged_rows, seed)
         whole = cls(
             rows_of(splits.train, learned),
             rows_of(train_target, learned),

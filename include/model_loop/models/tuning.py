@@ -162,12 +162,13 @@ class _Search:
         self.trials.sort(key=lambda trial: trial.number)
 
     def judge_again(self) -> None:
-        """Fit the best trials of a sample on more rows, and judge them by all validation rows.
+        """Fit the best trials of a sample on more rows, and judge them by all rows to compare by.
 
         Nothing is done where the trials have seen what they would see.
         """
-        sample, targets = self._data, self._training_set.targets_for(self.family.layout)
-        train, validation = map(len, targets)
+        sample, layout = self._data, self.family.layout
+        train = len(self._training_set.targets_for(layout)[0])
+        validation = len(self._training_set.judged_target(layout))
         again = min(self.request.finalist_rows(self.family) or train, train)
         seen = len(sample.train_target), len(sample.validation_target)
         if sample.folds or seen == (again, validation):

@@ -61,13 +61,15 @@ class RunDagOperator(BaseOperator):
         Its form: a dict, the output of a task, or a template that gives JSON.
     wait
         Whether to wait for its end. Otherwise a run that is there already is left alone.
+    needed
+        Whether the run has to succeed. Otherwise the task ends well with it, however it ends.
 
     Raises
     ------
     InvalidInputError
         If the DAG is paused.
     ReportedError
-        If the run has failed; its own tasks have told why.
+        If a run that has to succeed has failed; its own tasks have told why.
     """
 
     template_fields: Sequence[str] = ("trigger_run_id", "conf")
@@ -82,6 +84,7 @@ class RunDagOperator(BaseOperator):
         trigger_run_id: str,
         conf: Any,  # noqa: ANN401 - a value, or a template of one
         wait: bool = True,
+        needed: bool = True,
         **kwargs: Any,  # noqa: ANN401 - an operator's own
     ) -> None:
         super().__init__(**kwargs)
@@ -89,6 +92,7 @@ class RunDagOperator(BaseOperator):
         self.trigger_run_id = trigger_run_id
         self.conf = conf
         self.wait = wait
+        self.needed = needed
 
     def execute(self, context: Context) -> str | None:
         """Begin the run, or find it; then defer, unless it has ended well."""
@@ -129,10 +133,12 @@ class RunDagOperator(BaseOperator):
         context: Context,  # noqa: ARG002 - Airflow gives it
         event: tuple[str, dict[str, Any]],
     ) -> str:
-        """Return the id of the run that has ended well."""
+        """Return the id of the run that has ended."""
         _, details = event
         (run_id,) = details["run_ids"]
-        if details[run_id] == _FAILED:
+        if details[run_id] == _FAILED and not self.needed:
+            self.log.warning("%s has failed, and is done without; its own mail says why", run_id)
+        elif details[run_id] == _FAILED:
             raise ReportedError(
                 f"{self.trigger_dag_id} {run_id}",
                 "has failed",
@@ -183,7 +189,13 @@ def _show_in_the_graph_of_dags() -> None:
 _show_in_the_graph_of_dags()
 
 
-def run_dag(dataset: Dataset, job: str, conf: Any) -> RunDagOperator:  # noqa: ANN401 - a value, or a template of one
+def run_dag(
+    dataset: Dataset,
+    job: str,
+    conf: Any,  # noqa: ANN401 - a value, or a template of one
+    *,
+    needed: bool = True,
+) -> RunDagOperator:
     """Return a task that runs a DAG of a dataset and waits for its end.
 
     Parameters
@@ -192,12 +204,15 @@ def run_dag(dataset: Dataset, job: str, conf: Any) -> RunDagOperator:  # noqa: A
         Dataset and job of the DAG to run; the job is the name of the task.
     conf
         Its form: a dict, the output of a task, or a template that gives JSON.
+    needed
+        Whether the task fails with the run.
     """
     return RunDagOperator(
         task_id=job,
         trigger_dag_id=dag_id_of(dataset, job),
         trigger_run_id="{{ dag.dag_id }}.{{ run_id }}",
         conf=conf,
+        needed=needed,
         execution_timeout=dt.timedelta(hours=12),
     )
 

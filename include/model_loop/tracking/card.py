@@ -414,7 +414,7 @@ def _fit(trained: TrainedModel, training_set: TrainingSet, words: Words) -> Iter
         yield (
             f"Trials learned from {sampled.train_rows:,} train {words.rows} and were judged by "
             f"{sampled.judged_rows:,}. {best_ones} fitted again on {sampled.again_rows:,} and "
-            f"judged by all {counts['validation']:,} validation {words.rows}"
+            f"judged by {_text(training_set.chosen_by)}"
             + (f": the choice by the sample alone would have cost {cost}." if more else ".")
         )
 

@@ -48,9 +48,11 @@ from model_loop.tracking.trained import DECLARATION
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
 #: Folder of further files beside a model, as MLflow calls it, and ours in it.
 _EXTRA_FILES, _LEARNED = "extra_files", "learned_values.json"
-#: The class of ours that holds a model of XGBoost's, as models of today and before 0.2 name it.
+#: The classes of ours that hold a model of XGBoost's, as models of today and before 0.2 name them.
 _BOOSTERS = {
-    f"{package}.models.boosting.BoosterRegressor" for package in ("model_loop", "trip_duration")
+    "model_loop.models.boosting.BoosterRegressor",
+    "model_loop.models.boosting.BoosterClassifier",
+    "trip_duration.models.boosting.BoosterRegressor",
 }
 
 logger = logging.getLogger(__name__)

@@ -224,6 +224,9 @@ def encode_partitions(table: LargeTable, folder: Path | None = None) -> Training
         parts=MappingProxyType(parts),
         validation_times=gathered.validation_times,
         train_days=gathered.train_days,
+        compared=drawn.places["validation"]
+        if len(validation) < len(targets["validation"])
+        else None,
         # What encoders have not seen is unlike what they have learned, if rows had it or not.
         learned=learned_values(dataset.columns, columns, (train, validation)),
     )

@@ -145,6 +145,9 @@ class TrainingSet:
     learned
         Values of the train and validation rows, column by column: what answers call unlike them.
         None in training sets of earlier versions, and of datasets in Python.
+    compared
+        Positions of the validation rows that every layout has, by which settings and families are
+        chosen; None where all layouts have all of them.
     train_days
         Days of the train rows since 1970 on the clocks of the table, shape (rows,); None where
         some have none, and in training sets of earlier versions.
@@ -175,6 +178,7 @@ class TrainingSet:
     validation_times: npt.NDArray[np.float64] | None = None
     learned: LearnedValues | None = None
     train_days: npt.NDArray[np.int32] | None = None
+    compared: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         """Make the arrays read-only: many tasks and trials share them."""
@@ -235,6 +239,9 @@ class TrainingSet:
                 f"cross-validation: {len(folds)} folds of {judged:,} {noun} in all, "
                 f"each judged by a model of the {noun} {others}"
             )
+        if self.compared is not None:
+            of_all = f"{len(self.validation_target):,} validation {noun}"
+            return f"{len(self.compared):,} {noun}, drawn of {of_all}"
         return f"{len(self.validation_target):,} validation {noun}"
 
     @property
@@ -247,7 +254,15 @@ class TrainingSet:
         """Targets of the rows that settings are chosen by, in the order of their predictions."""
         for folds in self.folds.values():
             return np.concatenate([fold.validation_target for fold in folds])
-        return self.targets_for(wanted)[1]
+        target = self.targets_for(wanted)[1]
+        return target if self.compared is None else self.validation_target[self.compared]
+
+    @property
+    def judged_times(self) -> npt.NDArray[np.float64] | None:
+        """Times of the rows of `judged_target`; None of folds, and where a row has none."""
+        if self.folds or self.validation_times is None or self.compared is None:
+            return None if self.folds else self.validation_times
+        return self.validation_times[self.compared]
 
     @property
     def train_validation_target(self) -> Targets:

@@ -50,7 +50,8 @@ def declare_retraining(dataset: Dataset) -> None:
             # The best family tries the gate where no blend is wanted.
             ignore_downstream_trigger_rules=False,
         )(plan=plan)
-        blended = run_dag(dataset, BLEND, blend)
+        # Without a blend, the best family tries the gate.
+        blended = run_dag(dataset, BLEND, blend, needed=False)
         challenger = step(
             "retraining:choose_challenger",
             task.short_circuit,
@@ -103,5 +104,6 @@ starts the next one. What was trained on before is not trained on again, unless 
 it.
 
 **If it fails:** the DAG that has failed is named, and has sent its own mail. After mending the
-cause, clear its failed task, then the failed task here: what had finished is not done again.
+cause, clear its failed task, then the failed task here: what had finished is not done again. A
+blend that fails is left out.
 """

@@ -16,10 +16,12 @@ from model_loop.models.calibrating import residuals_of
 from model_loop.models.catalogue import XGBOOST, get_family
 from model_loop.models.evaluation import measure, measure_outcomes
 from model_loop.models.journal import TrialJournal
-from model_loop.models.search import SearchRequest, TuningResult
+from model_loop.models.search import FeatureSelection, SearchRequest, TuningResult
 from model_loop.models.training import train
 from model_loop.models.tuning import FINALISTS, NoTrialSucceededError, tune
+from model_loop.objects.tree import from_tree, to_tree
 from model_loop.tracking.card import model_card
+from model_loop.tracking.lineage import _judged_data, _refit, lineage_of
 from model_loop.training_set.sampling import learned_sample, train_sample
 from model_loop.training_set.types import TrainingSet
 
@@ -162,6 +164,54 @@ def test_a_search_begun_again_judges_no_finalist_twice(
     assert first.sampled is not None
     assert again.sampled == first.sampled
     assert again.best == first.best
+
+
+def test_a_finalist_that_kills_its_process_is_given_up(
+    parcels: TrainingSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice killed at the first one, which takes the most memory, the search goes on without it."""
+    store, advance = MemoryStore(), fitting.Fit.advance
+
+    def search() -> TuningResult:
+        return tune(LASSO, parcels, SEARCH, journal=TrialJournal(store, LASSO, "x", SEARCH))
+
+    def die(self: fitting.Fit, *arguments: Any, **options: Any) -> None:
+        if len(self._growth.data.train_target) > SAMPLE:  # type: ignore[attr-defined]  # of Lasso
+            raise KeyboardInterrupt
+        advance(self, *arguments, **options)
+
+    # The first process begins, and is killed; each that follows is at the same fit.
+    monkeypatch.setattr(fitting.Fit, "advance", die)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            search()
+    monkeypatch.undo()
+    found = search()
+    assert found.sampled is not None
+    first, *others = found.sampled.finalists
+    assert "killed its process 2 times" in str(first.error)
+    assert all(trial.finished for trial in others)
+    assert found.best.number in {trial.number for trial in others}
+
+
+def test_a_version_is_fitted_again_on_the_rows_that_judged_it(parcels: TrainingSet) -> None:
+    """A reproduction draws what the finalist has learned from, with the columns of the trials."""
+    selection = FeatureSelection("correlation", 0.5)
+    request = dataclasses.replace(SEARCH, max_evaluations=2, feature_selection=selection)
+    trained = train(tune(FOREST, parcels, request), parcels, request)
+    lineage = lineage_of(trained, parcels, request, get_family(FOREST))
+    data = _judged_data(lineage, parcels)
+    assert len(data.train_target) == SAMPLE
+    assert _refit(lineage, data) == trained.tuned.validation
+
+
+def test_searches_of_before_are_of_all_rows() -> None:
+    """What an older version has stored names no sample: it had none."""
+    stored = to_tree(SearchRequest())[0]
+    former = {name: value for name, value in stored.items() if name != "sample_rows"}
+    request = from_tree({**former, "format": "search_request/1"}, {})
+    assert isinstance(request, SearchRequest)
+    assert request.sample_rows == 0
 
 
 def test_finalists_that_all_fail_are_said(

@@ -20,6 +20,7 @@ from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.declaration import Declaration, parse_declaration
 from model_loop.datasets.registry import get_dataset, use_dataset
 from model_loop.errors import InvalidInputError
+from model_loop.intervals.residuals import Residuals
 from model_loop.models.blend import BLEND, Blend
 from model_loop.models.blended import members_of
 from model_loop.models.gate_rules import GateRules
@@ -28,6 +29,7 @@ from model_loop.models.search import SearchRequest
 from model_loop.models.training import TrainedModel
 from model_loop.objects.store import read_object, write_object
 from model_loop.orchestration.steps import blending as steps
+from model_loop.pipeline.blending import _clusters_of
 from model_loop.pipeline.run import Places, RunRequest, run_table
 from model_loop.serving.compiled.compiler import make_predictor
 from model_loop.serving.compiled.stored import LOGGED_FORM
@@ -255,6 +257,20 @@ def test_a_run_that_is_begun_again_makes_no_other(numbers: Trained) -> None:
     assert without["blend"] == ""
     found = numbers.versions.tracker.client.search_model_versions(f"name = '{NUMBERS}'")
     assert len(found) == 3
+
+
+def test_few_days_are_days_still(numbers: Trained) -> None:
+    """Rows of a day depend on each other: ten days are ten values, and not thousands."""
+    version = int(numbers.result["families"][0]["version"])
+    training_set = judged_by(
+        numbers.versions, version, storage_root=numbers.places.storage_root, timeout_seconds=60.0
+    )
+    times = np.repeat(np.arange(10) * 86_400.0, 40)
+    residuals = Residuals("validation", np.zeros(400), np.zeros(400), (), "", times)
+    assert (_clusters_of(residuals, training_set, "dense").kind) == "days"
+    assert _clusters_of(residuals, training_set, "dense").number == 10
+    timeless = replace(residuals, times=None)
+    assert _clusters_of(timeless, training_set, "dense").kind == "rows"
 
 
 def test_candidates_have_judged_the_same_rows(numbers: Trained) -> None:

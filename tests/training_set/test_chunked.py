@@ -161,6 +161,8 @@ def test_encoders_of_many_rows_learn_from_a_sample(
     assert dense(large, "train").shape[0] == train_rows
     assert all(outcome.passed for outcome in run_data_tests(large))
     request = SearchRequest(max_evaluations=1, threads=1)
+    few = SearchRequest(max_evaluations=2, threads=1, sample_rows=50)
+    assert tune(get_family("linear_model.Lasso"), large, few).sampled is None, "nothing to see anew"
     assert large.compared is not None
     compared = large.validation_target[large.compared]
     assert np.array_equal(compared, targets[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import time
 from dataclasses import dataclass
@@ -80,13 +81,17 @@ class ClusterFits:
         _remove_abandoned(root)
         drawn = {"nthread": estimator.threads, "seed": estimator.random_state}
         settings: dict[str, Any] = {**(estimator.settings or {}), **drawn}
-        name = hashlib.sha256(np.ascontiguousarray(codes).data).hexdigest()[:24]
-        folder = root / name
+        cut = rows_to_cut(matrix, estimator.random_state)
+        # Fits of the same targets by other columns or settings remove what they have written.
+        name = hashlib.sha256(np.ascontiguousarray(codes).data)
+        name.update(np.ascontiguousarray(cut).data)
+        name.update(json.dumps(settings, sort_keys=True).encode())
+        folder = root / name.hexdigest()[:24]
         job = FitJob(
             settings=settings,
             rounds=estimator.rounds,
             shards=write_shards(matrix, codes, folder, self.shard_rows),
-            cuts=write_rows(rows_to_cut(matrix, estimator.random_state), folder),
+            cuts=write_rows(cut, folder),
             base_score=_base_score(settings, codes),
             folder=str(folder),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,11 +114,15 @@ def load_rows(address: str, scratch: Path) -> npt.NDArray[Any]:
 
 
 def shards_of_rank(shards: Sequence[Shard], rank: int, ranks: int) -> tuple[Shard, ...]:
-    """Return the shards of one of several workers: a stretch of the rows with its share of them."""
-    ends = np.cumsum([shard.rows for shard in shards])
-    middles = ends - np.array([shard.rows for shard in shards]) / 2
-    mine = np.minimum((middles * ranks / ends[-1]).astype(int), ranks - 1) == rank
-    return tuple(shard for shard, own in zip(shards, mine, strict=True) if own)
+    """Return the shards of one of several workers, of which each has one at least.
+
+    Parameters
+    ----------
+    ranks
+        Number of workers, no more than there are shards.
+    """
+    first, last = (len(shards) * number // ranks for number in (rank, rank + 1))
+    return tuple(shards[first:last])
 
 
 class ShardBatches(xgb.DataIter):
@@ -156,9 +160,3 @@ def read_shard(shard: Shard, scratch: Path) -> tuple[Rows, Targets]:
         load_rows(f"{shard.address}.{kind}.npy", scratch) for kind in (_ROWS, _TARGETS)
     )
     return rows, targets
-
-
-def sizes_of_ranks(shards: Sequence[Shard], ranks: int) -> Iterator[int]:
-    """Yield how many rows each of several workers has."""
-    for rank in range(ranks):
-        yield sum(shard.rows for shard in shards_of_rank(shards, rank, ranks))

@@ -83,7 +83,16 @@ class TrialJournal:
 
     def of_finalists(self) -> TrialJournal:
         """Return the journal of trials of this search that are judged again, with its own clock."""
-        return TrialJournal(self.store, *self._of, stage="finalists")
+        other = TrialJournal(self.store, *self._of, stage="finalists")
+        if not other.begun:
+            # Before its first fit, so that one that kills its process is counted.
+            other.mark_begun()
+        return other
+
+    def mark_begun(self) -> None:
+        """Keep that the search has begun."""
+        self.store.set(self._key("begun"), {"version": SEARCH_VERSION})
+        self._marked = True
 
     def ended(self, number: int) -> Trial | None:
         """The trial of this number, if it has ended."""
@@ -153,8 +162,7 @@ class TrialJournal:
 
     def _set(self, key: str, value: dict[str, Any]) -> None:
         if not self._marked:
-            self.store.set(self._key("begun"), {"version": SEARCH_VERSION})
-            self._marked = True
+            self.mark_begun()
         self.store.set(key, value)
         self._asked = True
 

@@ -153,7 +153,8 @@ class SearchRequest:
         "Sample rows",
         "Most rows that trials learn from, drawn evenly from each day and class; the best three "
         "are judged again on ten times as many. Forests and gradient boosting of scikit-learn "
-        "are fitted on no more in the end. 0 takes all rows.",
+        "are fitted on no more in the end. 0 takes all rows. Tables of millions of rows have a "
+        "sample of their own for linear models.",
         ge=0,
     )
     patience_evaluations: int = option(

@@ -171,7 +171,8 @@ class _Search:
         validation = len(self._training_set.judged_target(layout))
         again = min(self.request.finalist_rows(self.family) or train, train)
         seen = len(sample.train_target), len(sample.validation_target)
-        if sample.folds or seen == (again, validation):
+        own_sample = self._training_set.layout_for(layout).targets is not None
+        if sample.folds or own_sample or seen == (again, validation):
             return
         finished = [trial for trial in self.trials if trial.finished]
         finalists = sorted(finished, key=self._rank)[:FINALISTS]

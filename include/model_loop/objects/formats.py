@@ -83,7 +83,7 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "period/1": "training_set.types:Period",
         "resource/1": "models.catalogue:Resource",
         "sampled_search/1": "models.search:SampledSearch",
-        "search_request/1": "models.search:SearchRequest",
+        "search_request/2": "models.search:SearchRequest",
         "shap_values/2": "models.explanation:ShapValues",
         "shap_profile/2": "monitoring.profile:ShapProfile",
         "sketch/1": "history.sketch:Sketch",
@@ -138,6 +138,8 @@ FORMER: Mapping[str, tuple[str, Callable[[Fields], Fields]]] = MappingProxyType(
         "day_spread/1": ("day_spread/2", _renamed(trips="rows")),
         "evaluation/1": ("evaluation/2", _tables_of_errors),
         "lineage/1": ("lineage/2", _renamed(months="files")),
+        # All rows were searched.
+        "search_request/1": ("search_request/2", lambda fields: {"sample_rows": 0, **fields}),
         "shap_profile/1": ("shap_profile/2", _renamed(trips="rows")),
         "shap_values/1": ("shap_values/2", _renamed(minutes="added")),
         "training_product/1": ("training_product/2", _renamed(months="files")),

@@ -13,10 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from model_loop.days import days_of
 from model_loop.errors import optional
+from model_loop.intervals.residuals import Residuals
 from model_loop.models.blend import BLEND, Blend, BlendMember, judge_blend
 from model_loop.models.blended import family_of_blends, train_members
 from model_loop.models.calibrating import residuals_by_search
+from model_loop.models.classification.clusters import Clusters
 from model_loop.models.classification.finishing import clusters_of_residuals
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import TrainedModel
@@ -28,6 +31,7 @@ from model_loop.tracking.names import ANSWER_TIME, MEMBERS_TAG
 from model_loop.tracking.registry import LoadedModel, load_registered
 from model_loop.tracking.runs import training_set_tags
 from model_loop.tracking.versions import ModelVersions
+from model_loop.training_set.encodings import Layout
 from model_loop.training_set.types import TrainingSet
 
 #: Rounds of answers that are timed, the fastest of which counts: others only add to it.
@@ -56,10 +60,18 @@ def choose_blend(
     actual = training_set.judged_target(layout)
     any_of_them = next(iter(found.predicted.values()), actual)
     residuals = residuals_by_search(training_set, layout, any_of_them)
+    clusters, group = _clusters_of(residuals, training_set, layout), training_set.dataset.group
+    if clusters.kind == "rows" and group is not None:
+        said = (
+            f"There is no blend: rows of the same {group} are not told apart on validation, so "
+            "that a gain cannot be told from noise."
+        )
+        logger.info("%s", said)
+        return None, said
     judgement = judge_blend(
         found.predicted,
         actual,
-        clusters_of_residuals(residuals, training_set, layout),
+        clusters,
         request,
         training_set.target,
         noun=training_set.dataset.rows[0],
@@ -73,6 +85,18 @@ def choose_blend(
         for family, weight in judgement.weights.items()
     )
     return Blend(members, judgement), said
+
+
+def _clusters_of(residuals: Residuals, training_set: TrainingSet, layout: Layout) -> Clusters:
+    """Return the clusters of the rows of residuals: days, however few, before single rows.
+
+    Rows of a day depend on each other, and with few days nothing can be told from noise.
+    """
+    clusters = clusters_of_residuals(residuals, training_set, layout)
+    times = residuals.times
+    if clusters.kind != "rows" or times is None or not np.isfinite(times).all():
+        return clusters
+    return Clusters("days", np.unique(days_of(times), return_inverse=True)[1])
 
 
 def train_blend(

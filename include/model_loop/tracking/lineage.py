@@ -217,7 +217,7 @@ def reproduce(
         lineage.data, storage_root=storage_root, timeout_seconds=timeout_seconds, limits=limits
     )
     _require_same(lineage, training_set)
-    data = fitting.FitData.of(training_set, lineage.family, lineage.search)
+    data = _judged_data(lineage, training_set)
     best = dataclasses.replace(lineage.best, metrics=_refit(lineage, data))
     tuned = TuningResult(lineage.family.name, best, (best,), 0.0, data.columns)
     test = train(tuned, training_set, lineage.search, lineage.family, calibrated=False).test
@@ -230,6 +230,19 @@ def reproduce(
             for name, value in then.named(part).items()
         ),
         changed=_changed(lineage),
+    )
+
+
+def _judged_data(lineage: Lineage, training_set: TrainingSet) -> fitting.FitData:
+    """Return the rows that the best trial was judged with, and the columns that were chosen."""
+    family, search = lineage.family, lineage.search
+    trials = fitting.FitData.of(training_set, family, search, train_rows=search.sample_rows)
+    return fitting.FitData.of(
+        training_set,
+        family,
+        search,
+        train_rows=search.finalist_rows(family),
+        columns=trials.columns,
     )
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from model_loop.datasets.registry import get_dataset
-from model_loop.erasure.files import count_rows, rewrite_without
+from model_loop.erasure.files import count_cells, count_rows, rewrite_without
 from model_loop.erasure.identity import Identity, read_identity
 from model_loop.errors import InvalidInputError, StoredObjectError
 
@@ -85,7 +85,53 @@ def test_values_are_compared_as_their_column_says(tmp_path: Path) -> None:
     assert count_rows(path, identity("person=007")) == 2
     assert count_rows(path, identity("hr=8.0")) == 3
     assert count_rows(path, identity("dteday=2012-06-30", "person=7")) == 1
-    assert count_rows(path, identity("hr=8", "nobody=1")) == 0
+    with pytest.raises(ValueError, match="names no column of the identity"):
+        count_rows(path, identity("hr=8", "nobody=1"))
+
+
+LARGE = 1_234_567_890_123_456_788
+
+
+def test_long_numbers_are_not_their_neighbours(tmp_path: Path) -> None:
+    """Ids of nineteen digits are compared as whole numbers; floating-point ones are refused."""
+    ids = [LARGE, LARGE + 1, 5]
+    path, texts, floats = (tmp_path / name for name in ("a.parquet", "a.csv", "b.parquet"))
+    pq.write_table(pa.table({"customer": ids}), path)
+    texts.write_text("customer,hr\n" + "".join(f"{one},8\n" for one in ids))
+    wanted = identity(f"customer={LARGE + 1}")
+    assert count_rows(path, wanted) == count_rows(texts, wanted) == 1
+    assert rewrite_without(path, wanted) == 1
+    assert pq.read_table(path)["customer"].to_pylist() == [LARGE, 5]
+    pq.write_table(pa.table({"customer": [float(one) for one in ids]}), floats)
+    with pytest.raises(InvalidInputError, match="do not tell it from its neighbours"):
+        count_rows(floats, wanted)
+
+
+def test_headers_are_read_as_the_loop_reads_them(tmp_path: Path) -> None:
+    """Blanks around names do not count; a title above the header is said, and counts as no row."""
+    path = tmp_path / "rows.csv"
+    path.write_text("hr, person\n8,Ann\n")
+    assert count_rows(path, identity("person=Ann")) == 1
+    path.write_text("Rentals\nhr,person\n8,Ann\n")
+    with pytest.raises(ValueError, match="names no column of the identity"):
+        count_rows(path, identity("person=Ann"))
+
+
+def test_chunks_without_a_header(tmp_path: Path) -> None:
+    """Values are looked for in any cell: more may be scored again than has to be, never less."""
+    path = tmp_path / "part.csv"
+    path.write_text("8;Ann\n9;Bob\n9;Ann\n")
+    assert count_cells(path, identity("hr=8", "person=Ann")) == 1
+    assert count_cells(path, identity("person=Ann")) == 2
+    assert count_cells(path, identity(ids=("Bob",))) == 1
+
+
+def test_lines_are_counted_by_the_delimiter_of_the_file(tmp_path: Path) -> None:
+    """A quoted end of a line in a later field is none of a row."""
+    path = tmp_path / "rows.csv"
+    path.write_text('person;note\nAnn;"two\nlines"\nBob;"also\ntwo"\n')
+    assert rewrite_without(path, identity("person=Ann")) == 1
+    assert path.read_text() == 'person;note\nBob;"also\ntwo"\n'
 
 
 def test_predictions(tmp_path: Path) -> None:

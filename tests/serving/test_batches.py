@@ -14,9 +14,11 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -31,7 +33,9 @@ from model_loop.client.errors import (
     RefusedInputError,
     ThrottledRequestError,
 )
-from model_loop.serving.batches.store import BatchStore
+from model_loop.serving.batches.store import BatchRecord, BatchStore
+from model_loop.serving.batches.worker import BatchWork
+from model_loop.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 #: Bounds of the server of these tests: small enough to be broken.
@@ -54,6 +58,15 @@ class Served(Bikes):
         }
         self.store = BatchStore(folder / "state" / "serving" / "batches")
         self._made = 0
+
+    def open_files(self) -> int:
+        """Return how many files and connections the server has open."""
+        (process,) = (
+            one
+            for one in psutil.process_iter(["cmdline"])
+            if "serve" in (one.info["cmdline"] or ()) and str(self.port) in str(one.environ())
+        )
+        return int(process.num_fds())
 
     def token(self, *options: str) -> str:
         """Make a token."""
@@ -131,8 +144,38 @@ def test_formats(served: Served, client: Client, tmp_path: Path, ending: str) ->
     kind = pd.read_parquet if ending in {"parquet", "arrow"} else pd.read_csv
     read: Any = (lambda one: pd.read_json(one, lines=True)) if ending == "jsonl" else kind
     assert len(read(execution.download(tmp_path / "result"))) == ROWS
-    with pytest.raises(NothingThereError):
-        execution.download_rejected(tmp_path / "rejected")
+    before = served.open_files()
+    for _ in range(20):
+        with pytest.raises(NothingThereError):
+            execution.download_rejected(tmp_path / "rejected")
+    assert served.open_files() < before + 20, "what is not there is not kept open"
+
+
+def test_chunks_of_an_earlier_process_are_no_progress(tmp_path: Path) -> None:
+    """A process that ends again and again behind them is given up like any other."""
+    store = BatchStore(tmp_path)
+    record = BatchRecord(
+        id="a" * 32,
+        caller="ada",
+        service="bikes",
+        source="rows.csv",
+        digest="",
+        name="rows.csv",
+        size=1,
+        created=0.0,
+    )
+    with store.incoming() as folder:
+        batch = store.accept(folder, record)
+    work = BatchWork(batch, Settings())
+    work._tell(attempts=3)
+    result: Any = SimpleNamespace(rows=5, rejected=1)
+    work._note_chunk(result, scored=False)
+    assert batch.progress().attempts == 3
+    work._note_chunk(result, scored=True)
+    assert batch.progress().attempts == 0
+    assert not batch.cancelled
+    batch.remove()
+    assert batch.cancelled, "what was removed is not gone on with"
 
 
 def test_the_answer_leads_to_the_state(served: Served) -> None:

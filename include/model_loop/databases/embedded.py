@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import threading
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import Timer
@@ -164,6 +166,7 @@ def open_duckdb(
             "Correct its path, which begins with a slash.",
         )
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_turn(source, path, statement_seconds))
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="model-loop-duckdb-"))
         config: dict[str, Any] = {"memory_limit": _MEMORY, "temp_directory": folder}
         with refusals(source):
@@ -175,6 +178,32 @@ def open_duckdb(
             opened.execute("SET lock_configuration = true")
             opened.execute("BEGIN TRANSACTION READ ONLY")
         yield DuckdbSession(connection, source, opened, statement_seconds)
+
+
+#: One for each file: DuckDB lets a process open a file by one configuration at a time.
+_TURNS: defaultdict[Path, threading.RLock] = defaultdict(threading.RLock)
+
+
+@contextlib.contextmanager
+def _turn(source: DatabaseSource, path: Path, seconds: float) -> Iterator[None]:
+    """Wait until no other thread of this process has the file open.
+
+    Raises
+    ------
+    TransientSourceError
+        If another one has it for too long.
+    """
+    turn = _TURNS[path.resolve()]
+    if not turn.acquire(timeout=seconds):
+        raise TransientSourceError(
+            f"The source {source}",
+            f"has been read by another thread for {seconds:g} s",
+            "Try again later.",
+        )
+    try:
+        yield
+    finally:
+        turn.release()
 
 
 @contextlib.contextmanager

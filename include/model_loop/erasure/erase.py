@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
@@ -20,6 +21,7 @@ from model_loop.erasure.log import LOG, LoggedRows, count_logged
 from model_loop.erasure.stored import StoredRows
 from model_loop.errors import StoredObjectError
 from model_loop.objects.documents import read_document, record_of, text_of
+from model_loop.objects.files import create_file
 from model_loop.objects.store import write_bytes
 from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import Settings
@@ -267,11 +269,14 @@ def _secret(folder: Path) -> bytes:
     """Return the key of the hashes; it is made once."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / _SECRET
-    try:
-        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(opened, "wb") as file:
-        made = secrets.token_bytes(_SECRET_BYTES)
-        file.write(made)
-        return made
+    with contextlib.suppress(FileExistsError):
+        create_file(UPath(path), secrets.token_bytes(_SECRET_BYTES))
+        path.chmod(0o600)
+    kept = path.read_bytes()
+    if len(kept) != _SECRET_BYTES:
+        raise StoredObjectError(
+            f"The file {path}",
+            f"does not hold {_SECRET_BYTES} bytes",
+            "Remove it: another is made.",
+        )
+    return kept

@@ -65,6 +65,21 @@ def count_rows(path: Path, identity: Identity) -> int:
     return sum(int(mask.sum()) for _, mask in _typed(path, identity, all_columns=False))
 
 
+def count_cells(path: Path, identity: Identity) -> int:
+    """Return the number of rows of a CSV without a header that have all values of an identity.
+
+    The values may be in any cells, so that rows of others may be among them.
+    """
+    wanted = {one.value.strip() for one in identity.keys}
+    with _opened(path, identity.dataset) as file:
+        reader = csv.reader(file, delimiter=_delimiter(file, identity.dataset))
+        rows = ({cell.strip() for cell in cells} for cells in reader)
+        return sum(
+            bool(wanted and wanted <= cells) or not identity.predictions.isdisjoint(cells)
+            for cells in rows
+        )
+
+
 def rewrite_without(path: Path, identity: Identity) -> int:
     """Write a file again without the rows of an identity; return how many were left out.
 
@@ -123,7 +138,8 @@ def _all_rows(path: Path, dataset: Dataset) -> int:
         with pa.OSFile(str(path)) as file:
             return sum(TypedFile(file, "arrow", str(path)).groups())
     with _opened(path, dataset) as file:
-        return sum(1 for _ in (csv.reader(file) if kind == "csv" else file))
+        lines = csv.reader(file, delimiter=_delimiter(file, dataset)) if kind == "csv" else file
+        return sum(1 for _ in lines)
 
 
 Line = tuple[str, "Mapping[str, Any] | None"]
@@ -141,9 +157,12 @@ def _lines(file: TextIO, kind: FileKind | None, identity: Identity) -> Iterator[
         return
     recorder = _Recorder(file)
     reader = csv.reader(recorder, delimiter=_delimiter(file, identity.dataset))
-    names = [name.removeprefix("\ufeff") for name in next(reader, [])]
+    names = [name.removeprefix("\ufeff").strip() for name in next(reader, [])]
     yield recorder.taken(), None
     places = [(name, names.index(name)) for name in identity.wanted(names)]
+    if not places:
+        # It has a title above its header, no header, or other columns.
+        raise ValueError("its first line names no column of the identity")
     for cells in reader:
         given = {name: cells[place] if place < len(cells) else None for name, place in places}
         yield recorder.taken(), given

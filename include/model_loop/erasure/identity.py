@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import hashlib
 import hmac
 import json
@@ -57,13 +58,12 @@ class KeyColumn:
             texts = values.astype("string").str.strip().str.lower()
             wanted = _YES_NO.get(self.value.strip().lower())
             return np.array([_YES_NO.get(str(text)) is wanted for text in texts], dtype=bool)
-        return np.asarray(pd.to_numeric(values, errors="coerce") == _number(self.value))
+        return _equals(values, self.value)
 
     def _texts(self, values: pd.Series[Any]) -> Mask:
         if pd.api.types.is_numeric_dtype(values):
             # A column that no declaration knows: a text in one file is a number in another.
-            number = _number(self.value)
-            return np.asarray(values.astype("float64") == number)
+            return _equals(values, self.value)
         texts = values.astype("string").str.strip()
         return np.asarray(texts.eq(self.value.strip()).fillna(value=False), dtype=bool)
 
@@ -75,6 +75,33 @@ class KeyColumn:
         else:
             times = pd.to_datetime(values, errors="coerce", utc=True, format="mixed")
         return np.asarray(times == wanted)
+
+
+#: Whole numbers from here on are not told apart by floating-point numbers.
+_EXACT = 2**53
+
+
+def _equals(values: pd.Series[Any], value: str) -> Mask:
+    """Return which values are a number, shape (rows,).
+
+    Raises
+    ------
+    InvalidInputError
+        If floating-point numbers do not tell it from others.
+    """
+    number = _number(value)
+    if not abs(number) >= _EXACT:
+        numbers = pd.to_numeric(values, errors="coerce")
+        return np.asarray((numbers == number).fillna(value=False), dtype=bool)
+    whole = int(decimal.Decimal(value.strip()))
+    if pd.api.types.is_float_dtype(values):
+        raise InvalidInputError(
+            f"The identity {value}",
+            "is in a column of floating-point numbers, which do not tell it from its neighbours",
+            "Write the column as text or whole numbers in that file, then erase again.",
+        )
+    texts = values.astype("string").str.strip()
+    return np.asarray(texts.eq(str(whole)).fillna(value=False), dtype=bool)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from upath import UPath
 from model_loop.datasets.dataset import Dataset
 from model_loop.erasure.files import (
     UNREADABLE_TABLE,
+    count_cells,
     count_rows,
     is_packed,
     is_table,
@@ -132,7 +133,13 @@ class StoredRows:
     def _in_chunks(self, identity: Identity) -> Iterator[ErasureStep]:
         folder = self._local(SCORING_FOLDER)
         for job in sorted(folder.iterdir()) if folder and folder.is_dir() else ():
-            rows = sum(self._count(path, identity) for path in _tables_in(job))
+            rows = sum(
+                # Chunks of CSV have no header: that of the whole comes when they are joined.
+                count_cells(path, identity)
+                if path.suffix == ".csv"
+                else self._count(path, identity)
+                for path in _tables_in(job)
+            )
             if rows:
                 note = "Chunks of a batch that was not joined; they are scored again."
                 trace = Trace("chunks", str(job), rows, "made again", note)

@@ -46,7 +46,7 @@ from model_loop.partitions.types import Copies, SourceFile
 logger = logging.getLogger(__name__)
 
 #: Version of the way in which rows are read and their checksum is computed.
-_VERSION = 1
+_VERSION = 2
 _TEXTS = frozenset({"id", "category", "text"})
 _HASH = quoted("hash of the row")
 
@@ -172,7 +172,10 @@ class DatabaseTable:
 
     @functools.cached_property
     def _layout(self) -> str:
-        columns = [[column.name, type_of(column)] for column in self._schema]
+        columns = [
+            [column.name, type_of(column), self._columns.get(column.name)]
+            for column in self._schema
+        ]
         return hashlib.sha256(json.dumps(columns).encode()).hexdigest()[:16]
 
     @property

@@ -88,7 +88,7 @@ def score_chunks(
     predictor: Predictor,
     on_rows: Callable[[int], None],
     explain: Explain | None = None,
-    on_chunk: Callable[[ChunkResult], None] | None = None,
+    on_chunk: Callable[[ChunkResult, bool], None] | None = None,
 ) -> None:
     """Score chunks one after another; what was scored before stays.
 
@@ -99,7 +99,7 @@ def score_chunks(
     explain
         See `score_chunk`.
     on_chunk
-        Is told of each chunk that is done.
+        Is told of each chunk that is done, and whether it was scored now.
 
     Raises
     ------
@@ -107,13 +107,14 @@ def score_chunks(
         See `score_chunk`.
     """
     for chunk in chunks:
-        if is_scored(chunk):
+        known = is_scored(chunk)
+        if known:
             on_rows(chunk.rows)
             result = chunk.finished()
         else:
             result = score_chunk(chunk, predictor, on_rows, explain)
         if on_chunk is not None and result is not None:
-            on_chunk(result)
+            on_chunk(result, not known)
 
 
 def join(job: Job, chunks: Sequence[Chunk]) -> JobResult:

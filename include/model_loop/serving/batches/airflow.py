@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -49,7 +50,7 @@ class AirflowRuns:
         for batch in self._store.pending():
             try:
                 self._follow(batch)
-            except requests.HTTPError as error:
+            except (requests.HTTPError, ModelLoopError, LookupError, ValueError) as error:
                 # It may be about this batch alone: the others go on.
                 logger.warning("Batch %s waits: %s", batch.record.id, error)
                 fine = False
@@ -81,7 +82,16 @@ class AirflowRuns:
         state = answer.json()["state"]
         told = batch.progress()
         if state == "success":
-            batch.tell(_done(told, self._result(batch, "join")))
+            result = self._result(batch, "join")
+            if not isinstance(result, dict):
+                error = ModelLoopError(
+                    f"The run batch__{batch.record.id}",
+                    "has succeeded, and its result is gone from Airflow",
+                    "Send the file again.",
+                )
+                batch.tell(msgspec.structs.replace(told, state="failed", error=error.fields()))
+                return
+            batch.tell(_done(told, result))
         elif state == "failed":
             batch.tell(msgspec.structs.replace(told, state="failed", error=self._error(batch)))
         elif state == "running" and told.state != "running":
@@ -126,6 +136,8 @@ class AirflowRuns:
     def _result(self, batch: AcceptedBatch, task: str) -> Any:  # noqa: ANN401 - what a task returned
         path = f"{self._run_of(batch)}/taskInstances/{task}/xcomEntries/return_value"
         answer = self._send("GET", path)
+        if answer.status_code != _GONE:
+            answer.raise_for_status()
         return answer.json()["value"] if answer.ok else None
 
     def _runs_of(self, batch: AcceptedBatch) -> str:
@@ -158,10 +170,9 @@ class AirflowRuns:
         self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
 
-def _done(told: BatchProgress, result: Any) -> BatchProgress:  # noqa: ANN401 - what a task returned
-    files = result["files"] if isinstance(result, dict) else [{}]
-    output, rejected = files[0].get("output"), files[0].get("rejected")
-    counts = result if isinstance(result, dict) else {}
+def _done(told: BatchProgress, counts: Mapping[str, Any]) -> BatchProgress:
+    (file, *_) = counts["files"]
+    output, rejected = file.get("output"), file.get("rejected")
     return msgspec.structs.replace(
         told,
         state="done",

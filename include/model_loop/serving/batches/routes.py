@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import os
 import re
 import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,8 +78,8 @@ _JSON = "application/json"
 _NAMING_BYTES = 16_384
 #: Bytes that are gathered before they are written.
 _PIECE = 2**20
-#: Files that come at once, and that are looked at.
-_UPLOADS = 4
+#: Files that come at once, and that are looked at; of one token, so that others find room.
+_UPLOADS, _UPLOADS_OF_A_TOKEN = 4, 2
 #: A disk keeps so many times the size of a file free for its results.
 _ROOM = 4
 
@@ -134,7 +136,8 @@ class Batches:
         self.store, self.rules, self.runner, self.airflow = store, rules, runner, airflow
         self.files = Pool("Batches", _UPLOADS, 28)
         self.looks = Pool("Files that are looked at", 2, _UPLOADS)
-        self.coming = 0
+        #: Files that are coming, by token.
+        self.coming = Counter[str]()
 
 
 class BatchRoutes:
@@ -173,13 +176,20 @@ class BatchRoutes:
             )
         identifier = batch_id(call.caller, self._service, key) if key else new_id(time.time())
         await batches.files.run(self._require_room, call.caller, identifier)
-        if batches.coming >= _UPLOADS:
+        if (coming := batches.coming.total()) >= _UPLOADS:
             raise RequestRefusedError(
-                503, "The server", f"is receiving {batches.coming} files", "Try again later."
+                503, "The server", f"is receiving {coming} files", "Try again later."
+            )
+        if batches.coming[call.caller] >= _UPLOADS_OF_A_TOKEN:
+            raise RequestRefusedError(
+                429,
+                f"Token {call.caller!r}",
+                f"is sending {_UPLOADS_OF_A_TOKEN} files already",
+                "Send one after another.",
             )
         if (more_time := call.scope.get(MORE_TIME)) is not None:
             more_time(batches.rules.seconds)
-        batches.coming += 1
+        batches.coming[call.caller] += 1
         try:
             with batches.store.incoming() as folder:
                 if kind == _JSON:
@@ -187,7 +197,7 @@ class BatchRoutes:
                 else:
                     accepted = await self._sent(call, folder, identifier, options, _TYPES[kind])
         finally:
-            batches.coming -= 1
+            batches.coming[call.caller] -= 1
         batches.runner.wake()
         return self._told(accepted, 202, call)
 
@@ -354,15 +364,16 @@ class BatchRoutes:
                 409, given, f"is {progress.state}", "Wait until its state is done."
             )
         name: str = getattr(progress, kind)
-        try:
-            # What a scoring process has told is a name in the folder, and no link.
-            flags = os.O_RDONLY | os.O_NOFOLLOW
-            opened = os.fdopen(os.open(batch.folder / Path(name).name, flags), "rb")
-        except (FileNotFoundError, IsADirectoryError):
-            raise RequestRefusedError(404, given, rule, "GET of the batch says why.") from None
+        there = None
+        if name:
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                # What a scoring process has told is a name in the folder, and no link.
+                there = open(batch.folder / Path(name).name, "rb", opener=_no_link)  # noqa: SIM115 - the answer closes it; a Path takes no opener
+        if there is None:
+            raise RequestRefusedError(404, given, rule, "GET of the batch says why.")
         shown = f'attachment; filename="{batch.record.id}{Path(name).suffix}"'
         headers: Headers = ((b"content-disposition", shown.encode()),)
-        return Reply(b"", content_type=b"application/octet-stream", headers=headers, file=opened)
+        return Reply(b"", content_type=b"application/octet-stream", headers=headers, file=there)
 
     def _cancelled(self, call: Call) -> Reply:
         batch = self._found(call)
@@ -518,3 +529,8 @@ async def _receive(call: Call, path: Path, most: int) -> tuple[str, int]:
                 await asyncio.to_thread(write, bytes(waiting))
                 waiting.clear()
     return digest.hexdigest(), size
+
+
+def _no_link(path: str, flags: int) -> int:
+    """Open a file that is none of a link."""
+    return os.open(path, flags | os.O_NOFOLLOW)

@@ -149,8 +149,8 @@ class AcceptedBatch:
 
     @property
     def cancelled(self) -> bool:
-        """True once it was cancelled."""
-        return (self.folder / _CANCELLED).exists()
+        """True once it was cancelled, or removed."""
+        return (self.folder / _CANCELLED).exists() or not (self.folder / _RECORD).exists()
 
     def progress(self) -> BatchProgress:
         """Return how far it is; a file that cannot be read counts as none."""

@@ -11,6 +11,7 @@ import fcntl
 import logging
 import os
 import resource
+import shutil
 import signal
 import sys
 import threading
@@ -110,7 +111,11 @@ class BatchWork:
 
     def _score(self) -> JobResult:
         record, settings = self._batch.record, self._settings
-        source = without_links(place(self._batch.source))
+        source = place(self._batch.source)
+        if self._batch.source != record.source:
+            # Its own file, in a folder that may be named by a link. Another one was looked up when
+            # it was accepted: a link that has come since is not followed.
+            source = without_links(source)
         output = output_of(source, place(self._batch.folder))
         predictor, _ = choose_predictor(
             record.service,
@@ -141,9 +146,10 @@ class BatchWork:
         if time.monotonic() - self._noted > _NOTE_SECONDS:
             self._tell()
 
-    def _note_chunk(self, result: ChunkResult) -> None:
+    def _note_chunk(self, result: ChunkResult, scored: bool) -> None:  # noqa: FBT001 - as it is told
+        # What an earlier process has scored is no progress of this one.
         self._tell(
-            attempts=0,
+            attempts=0 if scored else self._told.attempts,
             predicted=self._told.predicted + result.rows - result.rejected,
             rejected=self._told.rejected + result.rejected,
         )
@@ -167,6 +173,7 @@ class BatchWork:
         # The paths of this machine are no business of the caller.
         for part in ("given", "rule", "remedy"):
             told[part] = told[part].replace(f"{self._batch.folder}/", "")
+        shutil.rmtree(self._batch.folder / "scoring", ignore_errors=True)
         self._tell(state="failed", error=told, **({} if result is None else _counts(result)))
 
     def _tell(self, **changes: object) -> None:

@@ -686,7 +686,7 @@ def describe(served: Sequence[Described], operations: Iterable[Operation]) -> di
     _, schemas = msgspec.json.schema_components((Refusal,), ref_template=_REFERENCE)
     for one in served:
         schemas |= one.schemas()
-    return {
+    document = {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "version": "1"},
         "paths": paths,
@@ -696,6 +696,15 @@ def describe(served: Sequence[Described], operations: Iterable[Operation]) -> di
         },
         "security": [{"token": []}],
     }
+    plain: dict[str, Any] = _plain(document)
+    return plain
+
+
+def _plain(node: Any) -> Any:  # noqa: ANN401 - a part of a document
+    """Return a part of a document whose mappings are all of the kind that JSON is written of."""
+    if isinstance(node, Mapping):
+        return {name: _plain(value) for name, value in node.items()}
+    return [_plain(value) for value in node] if isinstance(node, list | tuple) else node
 
 
 def docs_page(document: Mapping[str, Any]) -> str:

@@ -295,12 +295,12 @@ def _print_run(run: dict[str, Any], result: dict[str, Any]) -> None:
         times = [_microseconds(found.get("answer_microseconds"))] if timed else []
         table.add_row(name, *numbers, *times)
     out.print(table)
+    out.print("")
     for family in run["families"]:
         if note := family.get("note"):
             out.print(f"{family['family']}: {note}")
     if run.get("blend"):
         out.print(run["blend"])
-    out.print("")
     out.print(_learned(run, unit))
     _print_standing(run)
 

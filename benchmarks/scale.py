@@ -277,7 +277,7 @@ def generate(folder: Path, rows: int) -> None:
 
 
 class _Run:
-    """What the steps share: the request, and what is kept between them."""
+    """Request that the steps share, and the values that are kept between them."""
 
     def __init__(self, folder: Path) -> None:
         from model_loop.datasets.declaration import read_declaration

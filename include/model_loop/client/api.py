@@ -282,7 +282,7 @@ class Client:
             try:
                 answer = self._sent(name, headers, asked)
             except UnreachableServerError:
-                # Whatever has become of the first request, the key leads to the same execution.
+                # The key leads to the same execution, however the first request has ended.
                 if not left:
                     raise
             else:

@@ -127,8 +127,8 @@ def _fit(job: FitJob, rank: int, ranks: int, scratch: Path) -> bytes | None:
     done, trees = _agreed_checkpoint(job)
     started = time.monotonic()
     for first in range(done, job.rounds, job.checkpoint_rounds):
-        # What draws columns goes on from round to round, and is in no checkpoint: it begins anew
-        # at each of them, with the seed of that round, as it does in a fit that goes on from one.
+        # The draws of columns go on from round to round, and are in no checkpoint: they begin anew
+        # at each of them, with the seed of that round, as they do in a fit that goes on from one.
         booster = xgb.Booster(settings, [train], bytearray(trees) if trees else None)
         last = min(first + job.checkpoint_rounds, job.rounds)
         for number in range(first, last):

@@ -214,7 +214,7 @@ def open_postgres(
 
 
 def _close(opened: Any) -> None:  # noqa: ANN401 - the driver is an extra
-    # What it ends is a transaction that has read; a connection that is lost says so again.
+    # A transaction that has only read ends here; a connection that is lost says so again.
     with contextlib.suppress(Exception):
         opened.close()
 

@@ -75,7 +75,7 @@ class LoggedRows:
         own = {column.field: None for column in columns_of_their_own()}
         with self._engine.begin() as connection:
             if connection.dialect.name == "sqlite":
-                # What is removed is overwritten, and does not stay on free pages.
+                # Removed rows are overwritten, and do not stay on free pages.
                 connection.execute(text("PRAGMA secure_delete = ON"))
             for first in range(0, len(ids), _IDS):
                 some = ids[first : first + _IDS]

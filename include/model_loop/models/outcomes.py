@@ -61,7 +61,7 @@ def predict_outcomes(model: Predicts, rows: pd.DataFrame, target: Target) -> Tar
         A pipeline, or a compiled form, which returns them by itself.
     """
     if len(rows) > ROWS_AT_ONCE:
-        # What encoding takes on the way is several times the rows.
+        # Encoding takes several times the rows on the way.
         return np.concatenate(
             [
                 predict_outcomes(model, rows.iloc[first : first + ROWS_AT_ONCE], target)

@@ -367,7 +367,7 @@ class BatchRoutes:
         there = None
         if name:
             with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-                # What a scoring process has told is a name in the folder, and no link.
+                # The name that a scoring process has told is in the folder, and no link.
                 there = open(batch.folder / Path(name).name, "rb", opener=_no_link)  # noqa: SIM115 - the answer closes it; a Path takes no opener
         if there is None:
             raise RequestRefusedError(404, given, rule, "GET of the batch says why.")

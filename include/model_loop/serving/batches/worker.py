@@ -147,7 +147,7 @@ class BatchWork:
             self._tell()
 
     def _note_chunk(self, result: ChunkResult, scored: bool) -> None:  # noqa: FBT001 - as it is told
-        # What an earlier process has scored is no progress of this one.
+        # Chunks that an earlier process has scored are no progress of this one.
         self._tell(
             attempts=0 if scored else self._told.attempts,
             predicted=self._told.predicted + result.rows - result.rejected,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-#: What becomes of rows: they go, their inputs go, what was made of them goes, or nothing can be
+#: Fate of rows: they go, their inputs go, what was made of them goes, or nothing can be
 #: done here.
 Fate = Literal["removed", "masked", "made again", "not changed"]
 

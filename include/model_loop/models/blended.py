@@ -58,7 +58,7 @@ def blend_models(models: Sequence[tuple[str, Pipeline, float]], target: Target) 
         voting.fit(np.zeros((len(labels), 1)), labels)
     else:
         voting = VotingRegressor(members, weights=weights).fit(np.zeros((2, 1)), np.zeros(2))
-    # The same estimators by name, in a class that models are not stored with.
+    # These estimators by name, in a class that models are not stored with.
     voting.named_estimators_ = dict(voting.named_estimators_)
     # Members have encoders of their own.
     return Pipeline([("encode", "passthrough"), ("estimate", voting)])

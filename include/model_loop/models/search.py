@@ -345,7 +345,8 @@ class SampledSearch:
     train_rows, judged_rows
         Rows that trials have learned from, and validation rows that they were judged by.
     again_rows
-        Rows that the best were fitted on again; all validation rows judge them then.
+        Rows that the best were fitted on again; the rows that all families are compared by judge
+        them then, see `TrainingSet.judged_target`.
     finalists
         The best trials of the sample in their order there, as they were judged again.
     regret

@@ -132,7 +132,7 @@ def log_comparison(
         Names of the metrics that are shown.
     """
     shown = [f"{part}_{name}" for part in ("validation", "test") for name in metrics]
-    # What an answer costs is measured where families are blended.
+    # The cost of an answer is measured with blends.
     timed = (ANSWER_TIME,) if any(family.get(ANSWER_TIME) for family in families) else ()
     columns = ("family", *shown, "seconds", *timed)
     rows = [

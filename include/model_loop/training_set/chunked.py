@@ -227,7 +227,7 @@ def encode_partitions(table: LargeTable, folder: Path | None = None) -> Training
         compared=drawn.places["validation"]
         if len(validation) < len(targets["validation"])
         else None,
-        # What encoders have not seen is unlike what they have learned, if rows had it or not.
+        # Values that encoders have not seen are unlike the learned ones, if rows had them or not.
         learned=learned_values(dataset.columns, columns, (train, validation)),
     )
 

@@ -178,7 +178,7 @@ class TablePreparation:
         if sum(report.rows_kept for report in reports) >= LARGE_ROWS:
             root = UPath(storage_root)
             large = LargeTable(request, tuple(files), loads, tuple(reports), tuple(findings))
-            # Where training sets are kept, there is room for one.
+            # There is room for one in the place of training sets.
             return encode_partitions(
                 large, Path(root.path) if root.protocol in LOCAL_PROTOCOLS else None
             )

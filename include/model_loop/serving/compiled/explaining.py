@@ -158,7 +158,7 @@ def as_probabilities(found: Contributions) -> Contributions:
         return found
     base, added = np.asarray(found.base, dtype=np.float64), found.added
     change, before = added.sum(axis=1), _LOGISTIC.apply(base)
-    # Where nothing changes, it is the slope.
+    # It is the slope, if nothing changes.
     slope = np.divide(
         _LOGISTIC.apply(base + change) - before,
         change,

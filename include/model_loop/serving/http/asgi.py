@@ -32,7 +32,7 @@ _FORBIDDEN = 403
 #: Name in the metrics for the route of refused callers, whichever they requested.
 _REFUSED = "refused"
 
-#: What a request may call to be given more seconds to arrive in; see `bounds`.
+#: Name of the function by which a request gets more seconds to arrive in; see `bounds`.
 MORE_TIME = "model_loop.more_time"
 #: Right of operators.
 _OPERATOR = "admin"

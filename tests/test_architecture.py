@@ -23,6 +23,7 @@ FLOW = (
     "findings",
     "settings",
     "options",
+    "runner",
     "objects",
     "datasets",
     "tables",

@@ -50,6 +50,8 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "check/1": "models.gate:Check",
         "class_profile/1": "monitoring.profile:ClassProfile",
         "class_metrics/1": "models.class_metrics:ClassMetrics",
+        "code_column/1": "runner.package:CodeColumn",
+        "code_package/1": "runner.package:CodePackage",
         "cut/1": "models.slices:Cut",
         "dataset_record/1": "datasets.registration:DatasetRecord",
         "day_spread/2": "models.intervals:DaySpread",

@@ -20,6 +20,7 @@ from model_loop.settings.local import LocalSettings
 from model_loop.settings.monitoring import MonitoringSettings
 from model_loop.settings.part import ENVIRONMENT_PREFIX, split_list
 from model_loop.settings.renamed import refuse_former_names
+from model_loop.settings.runner import RunnerSettings
 from model_loop.settings.serving import ServingSettings
 from model_loop.settings.training import TrainingSettings
 
@@ -31,6 +32,7 @@ class Settings(
     AlertSettings,
     LocalSettings,
     MonitoringSettings,
+    RunnerSettings,
     ServingSettings,
     TrainingSettings,
     DataSettings,

@@ -40,6 +40,7 @@ FLOW = (
     "charts",
     "tracking",
     "scoring",
+    "coded",
     "serving",
     "monitoring",
     "erasure",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from model_loop.cli.code import code
 from model_loop.cli.codes import ExitCode
 from model_loop.cli.datasets import datasets
 from model_loop.cli.erasure import erase
@@ -64,6 +65,7 @@ app.command(monitor)
 app.command(profile_version)
 app.command(correct_intervals)
 app.command(erase)
+app.command(code)
 app.command(tokens)
 for _point in importlib.metadata.entry_points(group=ENTRY_POINTS):
     # Commands that one dataset alone has.

@@ -849,17 +849,24 @@ def _mistakes_of_classes(found: Declaration) -> Iterator[tuple[str, str, str]]:
                 yield f"columns.{name}.group_report", rule, "Leave it out."
 
 
-def refusal_of(error: ValidationError, origin: str) -> InvalidInputError:
+def refusal_of(
+    error: ValidationError, origin: str, kind: type[BaseModel] | None = None
+) -> InvalidInputError:
     """Return the first of pydantic's errors by the key of the file.
 
     An unknown key comes first: it is often the one that is missing, misspelled.
+
+    Parameters
+    ----------
+    kind
+        The model of the whole file; that of a dataset by default.
     """
     errors = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     first = errors[0]
     path = [str(part) for part in first["loc"] if part not in {"[key]", _FILES, _DATABASE}]
     key, count = ".".join(path), len(errors)
     if first["type"] == "extra_forbidden":
-        known = _known_keys(path[:-1])
+        known = _known_keys(path[:-1], kind or Declaration)
         return InvalidInputError(
             f"{origin}: {key}", _counted("is unknown", count), nearest(path[-1], known)
         )
@@ -881,9 +888,8 @@ def refusal_of(error: ValidationError, origin: str) -> InvalidInputError:
     return InvalidInputError(given, _counted(rule, count), remedy)
 
 
-def _known_keys(path: Iterable[str]) -> list[str]:
+def _known_keys(path: Iterable[str], kind: Any) -> list[str]:  # noqa: ANN401 - a model or a type
     """Return the keys that the table of the file at a path may have."""
-    kind: Any = Declaration
     for part in path:
         if part == "source":
             kind = DatabaseSource

@@ -51,6 +51,7 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "class_profile/1": "monitoring.profile:ClassProfile",
         "class_metrics/1": "models.class_metrics:ClassMetrics",
         "code_column/1": "runner.package:CodeColumn",
+        "code_description/1": "coded.description:CodeDescription",
         "code_package/1": "runner.package:CodePackage",
         "cut/1": "models.slices:Cut",
         "dataset_record/1": "datasets.registration:DatasetRecord",

@@ -15,6 +15,7 @@ from pydantic import AliasChoices, ValidationError
 
 from model_loop.errors import InvalidInputError
 from model_loop.settings.alerts import AlertSettings
+from model_loop.settings.code import CodeSettings
 from model_loop.settings.data import DataSettings
 from model_loop.settings.local import LocalSettings
 from model_loop.settings.monitoring import MonitoringSettings
@@ -30,6 +31,7 @@ __all__ = ["ENVIRONMENT_PREFIX", "Settings", "all_settings", "get_settings", "sp
 # The last one's fields come first.
 class Settings(
     AlertSettings,
+    CodeSettings,
     LocalSettings,
     MonitoringSettings,
     RunnerSettings,

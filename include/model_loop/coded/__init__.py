@@ -1,0 +1,1 @@
+"""Models that are code of their own: read, admitted, registered, and asked through the runner."""

@@ -5,7 +5,9 @@ that no row repeats another; the validation month stays as it is. Both ways read
 end with the same three matrices; ours checks the contract and fills the quarantine as well.
 
 Time is taken in one process, both ways in turn. Memory is the highest resident memory of a process
-that does one preparation and nothing else, with and without what the imports take. Last, a
+that does one preparation and nothing else, with and without what the imports take. Tasks of a DAG
+have a process each: of ours it is the higher of that which fetches, checks and compares the months,
+and that which encodes them. Last, a
 generated month of 20 million for-hire trips is prepared.
 
 Months come from MODEL_LOOP_TLC_FOLDER, or are generated in their size where that is not set.
@@ -64,9 +66,9 @@ class Figures:
 def main() -> None:
     """Measure all sizes in turn, or do one preparation of a process."""
     if len(sys.argv) > 1:
-        way, folder = sys.argv[1], Path(sys.argv[2])
+        way, folder, *root = sys.argv[1:]
         ways = ("plain", "ours") * PAIRS if way == "in_turn" else (way,)
-        print(json.dumps([asdict(prepare(way, folder)) for way in ways]))
+        print(json.dumps([asdict(prepare(way, Path(folder), *root)) for way in ways]))
         return
     with tempfile.TemporaryDirectory() as name:
         compare(Path(name))
@@ -85,9 +87,16 @@ def compare(folder: Path) -> None:
         print(f"{times:>3}x, {rows:>9,} rows", flush=True)
         seconds = in_process("in_turn", folder)
         print(f"     {compared_times(seconds)}", flush=True)
-        plain, ours = (in_process(way, folder)[0] for way in ("plain", "ours"))
+        plain, ours = in_process("plain", folder)[0], of_tasks(folder)
         print(f"     {compared_memory(plain, ours)}", flush=True)
         record("growth", f"{rows:,} rows", kept_figures(seconds, plain, ours))
+
+
+def of_tasks(folder: Path) -> Figures:
+    """Prepare in two processes, one after the other; return what the larger has taken."""
+    with tempfile.TemporaryDirectory() as root:
+        both = [in_process(way, folder, root)[0] for way in ("checks", "encoding")]
+    return max(both, key=lambda one: one.megabytes)
 
 
 def kept_figures(seconds: list[Figures], plain: Figures, ours: Figures) -> dict[str, float]:
@@ -168,10 +177,10 @@ def for_hire(folder: Path) -> None:
     record("growth", f"{FOR_HIRE_TRIPS:,} for-hire", kept)
 
 
-def in_process(what: str, folder: Path) -> list[Figures]:
-    """Prepare in a process of its own, once or both ways in turn."""
+def in_process(what: str, folder: Path, *root: str) -> list[Figures]:
+    """Prepare in a process of its own, once or both ways in turn, or one of the tasks."""
     answer = subprocess.run(  # noqa: S603 - this very file
-        [sys.executable, "-m", "benchmarks.growth", what, str(folder)],
+        [sys.executable, "-m", "benchmarks.growth", what, str(folder), *root],
         check=True,
         capture_output=True,
         text=True,
@@ -187,18 +196,20 @@ def highest_memory() -> float:
     return int(kilobytes) / 1_000
 
 
-def prepare(what: str, folder: Path) -> Figures:
+def prepare(what: str, folder: Path, *root: str) -> Figures:
     """One preparation, measured."""
     from benchmarks import preparation
 
-    work: dict[str, Callable[[Path], object]] = {
+    work: dict[str, Callable[..., object]] = {
         "plain": preparation.plain,
         "ours": preparation.ours,
+        "checks": preparation.until_encoding,
+        "encoding": preparation.after_checks,
         "month": prepare_month,
     }
     imports = highest_memory()
     started = time.perf_counter()
-    work[what](folder)
+    work[what](folder, *root)
     return Figures(time.perf_counter() - started, highest_memory(), imports)
 
 

@@ -22,9 +22,10 @@ from benchmarks.results import record
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction import DictVectorizer
 
-from model_loop.findings import Acceptance
+from model_loop.findings import Acceptance, Finding
 from model_loop.training_set.preparation import require_sound
 from model_loop.training_set.types import TrainingSet
+from trip_duration.contract.checked import CheckedMonth
 from trip_duration.contract.rules import ContractLimits
 from trip_duration.dataset import TRIPS
 from trip_duration.history import MonthHistory
@@ -85,31 +86,51 @@ def ours(folder: Path) -> TrainingSet:
 
 def in_steps(folder: Path) -> tuple[TrainingSet, Mapping[str, float]]:
     """Call what the tasks of `data_preparation` call, in its order; return the seconds of each."""
-    split = MonthSplit.parse("2024-01", "2024-02")
-    request = TrainingSetRequest(str(folder), "green", split, "pair_distance", "one_hot")
+    with tempfile.TemporaryDirectory() as root:
+        months, findings, seconds = until_encoding(folder, root)
+        training_set, seconds["encode"] = timed(lambda: encode(_request(folder), months, findings))
+        return training_set, seconds
+
+
+def until_encoding(
+    folder: Path, root: str
+) -> tuple[list[CheckedMonth], tuple[Finding, ...], dict[str, float]]:
+    """Do what comes before the encoding; return its months and findings, and the seconds.
+
+    Where *root* has seen the months, only what is kept of them is read.
+    """
+    request = _request(folder)
     seconds: dict[str, float] = {}
 
     def step(name: str, work: Callable[[], _Result]) -> _Result:
         result, seconds[name] = timed(work)
         return result
 
-    with tempfile.TemporaryDirectory() as root:
-        raw = step(
-            "fetch",
-            lambda: [
-                fetch(request, it, storage_root=root, timeout_seconds=1.0) for it in split.all
-            ],
-        )
-        checked = step(
-            "check", lambda: [check(it, storage_root=root, limits=ContractLimits()) for it in raw]
-        )
-        verdicts = step(
-            "compare", lambda: MonthHistory(root).compare(checked, [*map(Acceptance.parse, _GROWN)])
-        )
-        step("load profiles", lambda: [it.month.load_profile() for it in verdicts])
-        findings = require_sound(TRIPS, verdicts)
-        months = [it.month for it in verdicts]
-        return step("encode", lambda: encode(request, months, findings)), seconds
+    raw = step(
+        "fetch",
+        lambda: [
+            fetch(request, it, storage_root=root, timeout_seconds=1.0) for it in request.split.all
+        ],
+    )
+    checked = step(
+        "check", lambda: [check(it, storage_root=root, limits=ContractLimits()) for it in raw]
+    )
+    verdicts = step(
+        "compare", lambda: MonthHistory(root).compare(checked, [*map(Acceptance.parse, _GROWN)])
+    )
+    step("load profiles", lambda: [it.month.load_profile() for it in verdicts])
+    return [it.month for it in verdicts], require_sound(TRIPS, verdicts), seconds
+
+
+def after_checks(folder: Path, root: str) -> TrainingSet:
+    """Encode months that were checked and compared in *root* before, as a task of its own does."""
+    months, findings, _ = until_encoding(folder, root)
+    return encode(_request(folder), months, findings)
+
+
+def _request(folder: Path) -> TrainingSetRequest:
+    split = MonthSplit.parse("2024-01", "2024-02")
+    return TrainingSetRequest(str(folder), "green", split, "pair_distance", "one_hot")
 
 
 def timed(work: Callable[[], _Result]) -> tuple[_Result, float]:

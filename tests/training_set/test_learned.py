@@ -31,6 +31,9 @@ def test_numbers_reach_from_the_first_to_the_last() -> None:
     many = learned("number", [*np.linspace(0, 100, 2_000), np.nan])
     assert (many.first, many.last, many.lowest, many.highest) == (0, 100, 0, 100)
     assert (many.given, many.missing) == (2_000, 1)
+    for kind in ("time", "yes/no"):
+        found = learned(kind, [np.nan, 1.0, np.nan, 0.0])
+        assert (found.first, found.last, found.given, found.missing) == (0, 1, 2, 2)
     few = learned("number", [*np.linspace(0, 100, 50)])
     assert (few.lowest, few.highest) == (-10, 110)
 
@@ -39,6 +42,15 @@ def test_an_outlier_of_training_hides_none_of_later_rows() -> None:
     """A single 18,950 among temperatures is left out of the range, and counted."""
     found = learned("number", [*np.linspace(-8, 39, 2_000), 18_950.0])
     assert (found.last, found.highest, found.outliers) == (39, 39, 1)
+
+
+def test_what_is_far_is_told_by_the_quartiles_of_numpy() -> None:
+    """To the bit: a number at the limit is none, and the next one beyond it is."""
+    numbers = np.random.default_rng(0).random(2_002)
+    low, high = np.quantile(np.append(numbers, 1e9), (0.25, 0.75))
+    limit = float(high + 10 * (high - low))
+    assert learned("number", [*numbers, limit]).outliers == 0
+    assert learned("number", [*numbers, np.nextafter(limit, np.inf)]).outliers == 1
 
 
 def test_a_long_tail_is_learned_from() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 from tests.trip_duration.conftest import GREEN, JANUARY, fetch
@@ -155,21 +157,50 @@ def test_an_empty_profile() -> None:
     assert sum(profile.durations.counts) == 0
 
 
-def test_a_distance_of_nearly_the_largest_number() -> None:
-    """The contract counts such a trip and keeps it; its square is beyond all numbers."""
-    start = np.datetime64("2024-01-15T08:00", "us").astype(np.int64)
+def profile_of(sound: npt.NDArray[np.bool_], **further: npt.NDArray[np.float64]) -> MonthProfile:
+    """Return the profile of trips of an hour between two zones, but for some columns."""
+    rows = len(sound)
     columns: dict[str, Any] = {
-        "pickup_datetime": np.full(2, start),
-        "PULocationID": np.array([1, 2], dtype=np.int32),
-        "DOLocationID": np.array([3, 4], dtype=np.int32),
-        "trip_distance": np.array([1.0, 1e308]),
-        "duration": np.array([10.0, 20.0]),
+        "pickup_datetime": np.full(rows, np.datetime64("2024-01-15T08:00", "us").astype(np.int64)),
+        "PULocationID": np.full(rows, 1, dtype=np.int32),
+        "DOLocationID": np.full(rows, 3, dtype=np.int32),
+        "trip_distance": np.ones(rows),
+        "duration": np.full(rows, 10.0),
+        **further,
     }
     builder = ProfileBuilder("green", JANUARY)
-    builder.add(TripBatch(0, columns, np.zeros(2, dtype=bool)), np.ones(2, dtype=bool))
-    distance = builder.build().column("trip_distance")
+    builder.add(TripBatch(0, columns, np.zeros(rows, dtype=bool)), sound)
+    return builder.build()
+
+
+def test_a_distance_of_nearly_the_largest_number() -> None:
+    """The contract counts such a trip and keeps it; its square is beyond all numbers."""
+    profile = profile_of(np.ones(2, dtype=bool), trip_distance=np.array([1.0, 1e308]))
+    distance = profile.column("trip_distance")
     assert (distance.mean, distance.maximum) == (5e307, 1e308)
     assert distance.most_frequent == ((1.0, 1), (100.0, 1))
+
+
+@pytest.mark.parametrize("gaps", [0, 3, 100])
+@pytest.mark.parametrize(
+    "values", [(1, 2, 6), range(60), (0, 255), (1, 300), (1, 2.5), (3,), (1, 900.5, np.nan)]
+)
+def test_numbers_however_they_are_counted(values: Sequence[float], gaps: int) -> None:
+    """Few and many numbers, whole and not, of all rows and of some: as pandas counts them."""
+    generator = np.random.default_rng(0)
+    rows, sound = generator.choice([*values], 500).astype(np.float64), np.ones(500, dtype=bool)
+    sound[generator.choice(500, gaps, replace=False)] = False
+    profile = profile_of(sound, passenger_count=rows)
+    column, known = profile.column("passenger_count"), pd.Series(rows[sound]).dropna()
+    assert (column.known, column.missing) == (len(known), sound.sum() - len(known))
+    assert (column.minimum, column.maximum) == (known.min(), known.max())
+    assert column.mean == pytest.approx(known.mean(), rel=1e-12)
+    assert column.standard_deviation == pytest.approx(known.std(ddof=0), rel=1e-6)
+    counts = known.clip(upper=255).round().value_counts()
+    assert column.distinct == len(counts)
+    assert all(counts[value] == count for value, count in column.most_frequent)
+    assert profile.column("PULocationID").mean == 1
+    assert (profile.trips, profile.pairs[0].trips) == (sound.sum(), sound.sum())
 
 
 @pytest.mark.parametrize("name", list(SERVICES))

@@ -167,11 +167,12 @@ def _sampled_rows(rows: int) -> npt.NDArray[np.int64]:
 def _keys_of(columns: list[Array]) -> npt.NDArray[np.uint64]:
     """Hash rows: a sum of products, whose low bits are mixed in so that the order is random."""
     mixed = np.zeros(len(columns[0]), dtype=np.uint64)
+    product = np.empty_like(mixed)
     for number, values in enumerate(columns):
         turn, which = divmod(number, len(_FACTORS))
         bits = values.view(f"u{values.itemsize}")
-        mixed += bits * np.uint64(_FACTORS[which] ^ (turn << 1))
-    mixed ^= mixed >> np.uint64(29)
+        mixed += np.multiply(bits, np.uint64(_FACTORS[which] ^ (turn << 1)), out=product)
+    mixed ^= np.right_shift(mixed, np.uint64(29), out=product)
     mixed *= np.uint64(_FACTORS[2])
-    mixed ^= mixed >> np.uint64(32)
+    mixed ^= np.right_shift(mixed, np.uint64(32), out=product)
     return mixed

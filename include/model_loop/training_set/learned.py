@@ -42,31 +42,32 @@ def learned_values(
     # Column by column: all columns at once would take the memory of the rows a second time.
     return LearnedValues(
         tuple(
-            _learned(
-                columns[columns.places[name]],
-                pd.concat([part[name] for part in parts], ignore_index=True),
-            )
+            _learned(columns[columns.places[name]], [part[name] for part in parts])
             for name in names
         )
     )
 
 
-def _learned(column: Column, values: pd.Series[Any]) -> ColumnRange:
-    given = int(values.count())
-    counts = given, len(values) - given
+def _learned(column: Column, parts: Sequence[pd.Series[Any]]) -> ColumnRange:
     if column.kind == "category":
+        values = pd.concat(parts, ignore_index=True)
         # Texts of the few categories, not of all rows.
-        found = values.value_counts().index
-        some = None if len(found) > MOST_CATEGORIES else tuple(map(str, found))
+        found = values.value_counts()
+        counts = int(found.sum()), len(values) - int(found.sum())
+        some = None if len(found) > MOST_CATEGORIES else tuple(map(str, found.index))
         return ColumnRange(column.name, *counts, categories=some)
+    numbers = np.concatenate([as_numbers(part) for part in parts])
+    # Sorting all numbers takes a quarter of the time that np.quantile takes to partition them.
+    numbers.sort()
+    # What is missing comes last.
+    given = int(np.searchsorted(numbers, np.nan))
+    counts = given, len(numbers) - given
     if not given:
         return ColumnRange(column.name, *counts)
-    numbers = as_numbers(values)
-    if counts[1]:
-        numbers = numbers[~np.isnan(numbers)]
+    numbers = numbers[:given]
     inner = _without_outliers(numbers) if column.kind == "number" else numbers
-    first, last = float(inner.min()), float(inner.max())
-    margin = _margin(column, len(numbers), last - first)
+    first, last = float(inner[0]), float(inner[-1])
+    margin = _margin(column, given, last - first)
     return ColumnRange(
         column.name,
         *counts,
@@ -74,16 +75,24 @@ def _learned(column: Column, values: pd.Series[Any]) -> ColumnRange:
         last=last,
         lowest=first - margin,
         highest=last + margin,
-        outliers=len(numbers) - len(inner),
+        outliers=given - len(inner),
     )
 
 
-def _without_outliers(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _without_outliers(ordered: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Leave out a few numbers that are far from all others: a slip of then hides none of now."""
-    low, high = np.quantile(numbers, (0.25, 0.75))
+    low, high = (_quantile(ordered, share) for share in (0.25, 0.75))
     far = _FAR * (high - low)
-    inner = numbers[(numbers >= low - far) & (numbers <= high + far)]
-    return inner if len(numbers) - len(inner) <= max(1.0, _RARE * len(numbers)) else numbers
+    first, end = ordered.searchsorted(low - far), ordered.searchsorted(high + far, side="right")
+    few = len(ordered) - (end - first) <= max(1.0, _RARE * len(ordered))
+    return ordered[first:end] if few else ordered
+
+
+def _quantile(ordered: npt.NDArray[np.float64], share: float) -> float:
+    """Compute a quantile of numbers in order, to the bit as np.quantile."""
+    place = share * (len(ordered) - 1)
+    lower = int(place)
+    return float(np.quantile(ordered[lower : lower + 2], place - lower))
 
 
 def _margin(column: Column, rows: int, reach: float) -> float:

@@ -299,16 +299,13 @@ class _Matrix:
         # Memory that nothing was written to yet is not taken.
         self.indices = np.empty((rows, entries), dtype=np.int32)
         self.data = np.empty((rows, entries), dtype=np.float64)
-        self.starts = np.zeros(rows + 1, dtype=np.int32)
         self.width = width
         self.unknown = False
 
     def put_columns(self, rows: slice, columns: list[npt.NDArray[np.int32] | int]) -> None:
         """Number of the column of each entry of some rows; chunks may be put side by side."""
-        first, end, entries = rows.start + 1, rows.stop + 1, len(columns)
         for position, column in enumerate(columns):
             self.indices[rows, position] = column
-        self.starts[first:end] = np.arange(first * entries, end * entries, entries, dtype=np.int32)
         if np.any(columns[0] == _UNKNOWN):
             self.unknown = True
 
@@ -320,7 +317,9 @@ class _Matrix:
     def finish(self) -> csr_matrix:
         """The matrix, without the entries of unknown pairs."""
         rows, entries = self.indices.shape
-        data, indices, starts = self.data.ravel(), self.indices.ravel(), self.starts
+        data, indices = self.data.ravel(), self.indices.ravel()
+        # By now there is room for it, where columns were given up.
+        starts = np.arange(0, (rows + 1) * entries, entries, dtype=np.int32)
         if self.unknown:
             known = self.indices[:, 0] != _UNKNOWN
             np.cumsum(entries - 1 + known, out=starts[1:])

@@ -3,8 +3,9 @@
 XGBoost with the settings of `benchmarks.estimate` (trips of green) and `benchmarks.calibration`
 (declared tables) is fitted on train alone for the residuals on validation, and on both for the
 answers. Its intervals, as every trained model gets them, are measured on later rows: at 80 and
-90 %, by six hours of the day and by fifths of the prediction (the worst of them with 200 rows and
-more), and with the correction that each closed day makes (`intervals.adaptive`).
+90 %, by six hours of the day, by fifths of the prediction and by the slices by which errors are
+shown (the worst of them with 200 rows and more), and with the correction that each closed day
+makes (`intervals.adaptive`).
 
 With `sharper`, another way is compared by the interval score at 90 %: scores divided by a second
 model of their size, which learns from the residuals of every other day and is calibrated on the
@@ -27,10 +28,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import benchmarks.calibration as tables
 import benchmarks.estimate as months
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import xgboost as xgb
 from benchmarks.results import record
@@ -49,6 +52,7 @@ from model_loop.intervals.residuals import Residuals, digest_of
 from model_loop.intervals.scores import Numbers, scores_of
 from model_loop.models.boosting import BoosterRegressor
 from model_loop.models.calibrating import intervals_of
+from model_loop.models.slices import slicing_of
 from model_loop.training_set.frames import as_numbers
 from model_loop.training_set.matrices import Matrix, Targets
 from model_loop.training_set.preparation import build_training_set
@@ -71,12 +75,13 @@ Make = Callable[[], BoosterRegressor]
 
 @dataclass(frozen=True)
 class Later:
-    """Rows that no model knew: inputs, predictions, true values and times."""
+    """Rows that no model knew: inputs, predictions, true values, times and slices."""
 
     inputs: Matrix
     predicted: Numbers
     actual: Numbers
     times: Numbers
+    slices: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -156,11 +161,13 @@ def fitted(
     splits, validation = training_set.layout_for("dense"), training_set.validation_target
     tuned = make().fit(splits.train, training_set.train_target)
     final = make().fit(splits.train_validation, training_set.train_validation_target)
+    slices = slicing_of(training_set).slices
 
     def rows_of(rows: pd.DataFrame) -> Later:
         inputs = splits.encoder.transform(rows[list(training_set.recipe.columns)])
         predicted = np.asarray(final.predict(inputs), dtype=np.float64)
-        return Later(inputs, predicted, rows[target].to_numpy(np.float64), as_numbers(rows[time]))
+        actual, times = rows[target].to_numpy(np.float64), as_numbers(rows[time])
+        return Later(inputs, predicted, actual, times, slices(rows))
 
     residuals = Residuals(
         "validation",
@@ -179,6 +186,7 @@ HELD = (
     "width at 90, in its unit",
     "worst hours at 90, %",
     "worst predictions at 90, %",
+    "worst slice at 90, %",
     "first week, %",
     "corrected by day, %",
     "corrected width, in its unit",
@@ -191,18 +199,19 @@ def coverage(intervals: Intervals, rows: Later) -> tuple[float, ...]:
     low, high = intervals.at(LEVEL).limits_of(rows.predicted, rows.times)
     inside = (rows.actual >= low) & (rows.actual <= high)
     edges = np.quantile(rows.predicted, np.arange(1, BANDS) / BANDS)
-    worst = [
-        min(
-            float(inside[groups == group].mean())
-            for group in np.unique(groups)
-            if (groups == group).sum() >= LEAST
-        )
-        for groups in (hours_of(rows.times) // HOURS, np.searchsorted(edges, rows.predicted))
-    ]
+    hours, bands = hours_of(rows.times) // HOURS, np.searchsorted(edges, rows.predicted)
+    sliced = min(worst(inside, groups) for groups in rows.slices.values())
     first, live = corrected_by_day(intervals, rows)
-    shares = (held[80.0].coverage, held[LEVEL].coverage, *worst, first.coverage, live.coverage)
-    eighty, ninety, hours, bands, week, daily = (100 * share for share in shares)
-    return (eighty, ninety, held[LEVEL].width, hours, bands, week, daily, live.width)
+    groups = (worst(inside, hours), worst(inside, bands), sliced)
+    shares = (held[80.0].coverage, held[LEVEL].coverage, *groups, first.coverage, live.coverage)
+    eighty, ninety, *rest = (100 * share for share in shares)
+    return (eighty, ninety, held[LEVEL].width, *rest, live.width)
+
+
+def worst(inside: npt.NDArray[np.bool_], groups: Any) -> float:  # noqa: ANN401 - an array or a categorical
+    """Return the least share of rows inside, of the groups that are large enough."""
+    table = pd.Series(inside).groupby(np.asarray(groups, dtype=object)).agg(["mean", "size"])
+    return float(table["mean"][table["size"] >= LEAST].min())
 
 
 def held_by(intervals: Intervals, rows: Later, level: float) -> Held:

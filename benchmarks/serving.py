@@ -61,8 +61,9 @@ from model_loop.models.search import SearchRequest
 from model_loop.serving.http.server import make_app, serve, token_file
 from model_loop.settings import get_settings
 from model_loop.tracking.actions import Action, ActionKind
+from model_loop.tracking.beside import Beside
 from model_loop.tracking.promotion import Promoter
-from model_loop.tracking.registry import Beside, register_model
+from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.preparation import build_training_set
 from model_loop.training_set.split import SHARES

@@ -121,6 +121,7 @@ KNOWN: Mapping[str, Table] = {
             "width at 90, in its unit",
             "worst hours at 90, %",
             "worst predictions at 90, %",
+            "worst slice at 90, %",
             "first week, %",
             "corrected by day, %",
             "corrected width, in its unit",

@@ -49,8 +49,9 @@ from model_loop.serving.service import PredictionService
 from model_loop.settings import get_settings
 from model_loop.tables.table import read_table
 from model_loop.tracking.actions import Action
+from model_loop.tracking.beside import Beside
 from model_loop.tracking.promotion import Promoter
-from model_loop.tracking.registry import Beside, register_model
+from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker
 from model_loop.training_set.encoders.tables import table_encoder
 from model_loop.training_set.learned import learned_values

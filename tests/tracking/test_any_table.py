@@ -56,7 +56,7 @@ def parcels(tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:
     "family", ["linear_model.LinearRegression", "ensemble.RandomForestRegressor"]
 )
 def test_scikit_learn_alone_loads_it(parcels: TrainingSet, tmp_path: Path, family: str) -> None:
-    """The files hold no code of ours, and predict what the model predicted here."""
+    """Without intervals, the files hold no code of ours, and predict what was predicted here."""
     model = train(tune(family, parcels, SEARCH), parcels, SEARCH).model
     folder, rows = tmp_path / "model", tmp_path / "rows.parquet"
     save_model(model, folder, parcels.example_rows, parcels.dataset.optional)

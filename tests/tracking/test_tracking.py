@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import subprocess
+import sys
 from pathlib import Path
 
 import mlflow
@@ -12,18 +15,24 @@ import pytest
 from mlflow.exceptions import MlflowException
 from sklearn.pipeline import Pipeline
 
+from model_loop.errors import InvalidInputError
+from model_loop.intervals.calibration import calibrate
+from model_loop.intervals.residuals import Residuals
 from model_loop.models.evaluation import measure
 from model_loop.models.search import ErrorMetrics, SearchRequest, Trial
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
+from model_loop.tracking.beside import Beside
 from model_loop.tracking.deployments import registered_name
 from model_loop.tracking.lines import installed_versions
 from model_loop.tracking.models import ChampionErrors, champion_errors
-from model_loop.tracking.registry import register_model, save_model
+from model_loop.tracking.registry import read_model, register_model, save_model
 from model_loop.tracking.runs import Tracker, training_set_tags
 from model_loop.tracking.trials import CURVE_POINTS, TrialLogger
+from model_loop.training_set.frames import as_numbers
 from model_loop.training_set.products import TrainingSetStore
 from model_loop.training_set.types import TrainingSet
+from trip_duration.dataset import TRIPS
 
 pytestmark = pytest.mark.integration
 
@@ -205,6 +214,77 @@ def test_registered_model_takes_raw_trips(
     assert version.tags["MODEL"] == "x"
     made_by = {name: version.tags[f"{name}_version"] for name in ("xgboost", "scikit-learn")}
     assert made_by == installed_versions()
+
+
+#: Prints what a stored model predicts in a process that has none of our packages.
+ELSEWHERE = """
+import sys
+sys.path[:] = [path for path in sys.path if not path.endswith("include")]
+import mlflow, pandas
+model = mlflow.pyfunc.load_model(sys.argv[1])
+print(model.predict(pandas.read_parquet(sys.argv[2]), params={"level": 80.0}).to_json())
+assert "modules.zip" in sys.modules["model_loop.intervals.calibrated"].__file__
+"""
+
+
+def test_limits_are_asked_of_the_registered_model(
+    tracker: Tracker, model: Pipeline, sample_training_set: TrainingSet, tmp_path: Path
+) -> None:
+    """MLflow's parameter `level` brings the limits of the stored intervals, here and elsewhere."""
+    known, rows = sample_training_set.validation_times, sample_training_set.test_rows.head(200)
+    rows = rows.drop(columns="duration").reset_index(drop=True)
+    predicted = np.asarray(model.predict(rows), dtype=np.float64)
+    actual = sample_training_set.validation_target
+    shifted = actual + np.random.default_rng(1).normal(0, 3, len(actual))
+    intervals = calibrate(Residuals("validation", actual, shifted, (), "", known))
+    # By the hour, the limits move: a time that is not read would be seen.
+    groups = tuple(hour // 12 for hour in range(24))
+    cells = tuple(
+        (cell[0] - 10 * group, *cell[1:])
+        for cell in intervals.cells[:: len(intervals.cells) // (len(intervals.edges) + 1)]
+        for group in range(3)
+    )
+    intervals = dataclasses.replace(intervals, groups=groups, cells=cells)
+    registered = register_model(
+        tracker,
+        tracker.open_run("with limits", "with limits", {}),
+        model,
+        name="with-limits",
+        example=sample_training_set.example_rows,
+        tags={},
+        dataset=TRIPS,
+        beside=Beside(intervals=intervals),
+    )
+    folder = mlflow.artifacts.download_artifacts(
+        registered.uri, dst_path=str(tmp_path / "model"), tracking_uri=tracker.tracking_uri
+    )
+    loaded = mlflow.pyfunc.load_model(folder)
+    np.testing.assert_array_equal(loaded.predict(rows), predicted)
+    lower, upper = intervals.at(80.0).limits_of(predicted, as_numbers(rows.pickup_datetime))
+    plain = intervals.at(80.0).limits_of(predicted)
+    assert (lower != plain[0]).any()
+    text = rows.pickup_datetime.dt.strftime("%Y-%m-%dT%H:%M:%S")
+    aware = rows.pickup_datetime.dt.tz_localize(TRIPS.time_zone).dt.tz_convert("UTC")
+    for times in (rows.pickup_datetime, text, aware):
+        frame = rows.assign(pickup_datetime=times)
+        answered = loaded.predict(frame, params={"level": 80.0})
+        assert list(answered) == ["prediction", "lower", "upper", "level"]
+        for name, expected in (("prediction", predicted), ("lower", lower), ("upper", upper)):
+            np.testing.assert_array_equal(answered[name], expected)
+        assert set(answered.level) == {80.0}
+    with pytest.raises(InvalidInputError, match="level = 40 is not a number from 50 to 99"):
+        loaded.predict(rows, params={"level": 40.0})
+    # The package's own way of reading answers without a level, and runs none of that code.
+    np.testing.assert_array_equal(read_model(Path(folder), "It").model.predict(rows), predicted)
+    rows.to_parquet(tmp_path / "rows.parquet")
+    printed = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, folder, tmp_path / "rows.parquet"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    elsewhere = pd.read_json(io.StringIO(printed))
+    np.testing.assert_allclose(elsewhere.lower, lower)
 
 
 def test_a_retry_registers_no_second_version(

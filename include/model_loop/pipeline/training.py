@@ -24,6 +24,7 @@ from model_loop.models.training import TrainedModel
 from model_loop.models.tuning import tune
 from model_loop.monitoring.profile import log_reference, make_reference
 from model_loop.serving.compiled.compiler import log_form
+from model_loop.tracking.beside import Beside
 from model_loop.tracking.deployments import registered_name
 from model_loop.tracking.lineage import lineage_of, log_lineage
 from model_loop.tracking.models import (
@@ -32,13 +33,7 @@ from model_loop.tracking.models import (
     log_comparison,
     log_model_report,
 )
-from model_loop.tracking.registry import (
-    Beside,
-    Load,
-    LoadedModel,
-    load_registered,
-    register_model,
-)
+from model_loop.tracking.registry import Load, LoadedModel, load_registered, register_model
 from model_loop.tracking.runs import Tracker, training_set_tags
 from model_loop.tracking.trials import TrialLogger
 from model_loop.training_set.summary import summarize

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import io
-import json
 import logging
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any
 
 import mlflow
 import mlflow.sklearn
@@ -28,8 +28,9 @@ from model_loop.errors import InvalidInputError, StoredObjectError
 from model_loop.intervals.calibrated import Intervals
 from model_loop.models.classification.decision import Decision
 from model_loop.models.outcomes import Predicts
-from model_loop.objects.documents import UNREADABLE, record_of, text_of
 from model_loop.objects.trust import dump_estimator, load_estimator, trusted_types
+from model_loop.tracking import pyfunc
+from model_loop.tracking.beside import Beside, decision_of, intervals_of, learned_of
 from model_loop.tracking.deployments import DECLARATION_TAG
 from model_loop.tracking.downloads import registered_address
 from model_loop.tracking.lines import (
@@ -40,14 +41,12 @@ from model_loop.tracking.lines import (
     require_same_line,
     stored_versions,
 )
-from model_loop.tracking.names import DECISION, INTERVALS
+from model_loop.tracking.pyfunc import LEVEL_PARAMETER, TIME, TIME_ZONE
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.shipped import FURTHER_REQUIREMENTS, ship_code, shipped_packages
 from model_loop.tracking.trained import DECLARATION
 
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
-#: Folder of further files beside a model, as MLflow calls it, and ours in it.
-_EXTRA_FILES, _LEARNED = "extra_files", "learned_values.json"
 #: The classes of ours that hold a model of XGBoost's, as models of today and before 0.2 name them.
 _BOOSTERS = {
     "model_loop.models.boosting.BoosterRegressor",
@@ -56,37 +55,6 @@ _BOOSTERS = {
 }
 
 logger = logging.getLogger(__name__)
-
-Kind = TypeVar("Kind", LearnedValues, Intervals, Decision)
-
-
-@dataclass(frozen=True)
-class Beside:
-    """Data that are stored beside a model.
-
-    Parameters
-    ----------
-    learned
-        Values that it has learned from; None where they are unknown.
-    intervals
-        Intervals around its predictions; None where there are none.
-    decision
-        Threshold, calibration and class sets of a classifier; None of a regressor.
-    """
-
-    learned: LearnedValues | None = None
-    intervals: Intervals | None = None
-    decision: Decision | None = None
-
-    def write(self, folder: Path) -> list[str]:
-        """Write a file for each of them; return their paths."""
-        stored = {_LEARNED: self.learned, INTERVALS: self.intervals, DECISION: self.decision}
-        written = []
-        for name, content in stored.items():
-            if content is not None:
-                (folder / name).write_text(text_of(content))
-                written.append(str(folder / name))
-        return written
 
 
 _NOTHING = Beside()
@@ -147,13 +115,17 @@ def register_model(
         made_by = {f"{library}_version": found for library, found in installed_versions().items()}
         optional = () if dataset is None else dataset.optional
         declaration = "" if dataset is None else text_of_dataset(dataset)
+        metadata = {DECLARATION: declaration} if declaration else {}
         if declaration:
             made_by[DECLARATION_TAG] = digest_of_text(declaration)
+        if dataset is not None and dataset.time:
+            metadata |= {TIME: dataset.time, TIME_ZONE: dataset.time_zone}
+        flavor = pyfunc if beside.intervals else mlflow.sklearn
         with (
             mlflow.start_run(run_id=run_id),
-            _description(model, example, optional, declaration, beside) as described,
+            _description(model, example, optional, metadata, beside) as described,
         ):
-            logged = mlflow.sklearn.log_model(model, name="model", **described)
+            logged = Model.log(None, flavor, name="model", **described)
             # MLflow tells of each version on the error stream, which a task's log takes for errors.
             with contextlib.redirect_stderr(io.StringIO()) as told:
                 registered = mlflow.register_model(logged.model_uri, name, tags={**tags, **made_by})
@@ -304,33 +276,6 @@ def declaration_in(described: Model) -> str:
     return str((described.metadata or {}).get(DECLARATION, ""))
 
 
-def learned_of(folder: Path) -> LearnedValues | None:
-    """Return what a stored model has learned from; None if that is not there or cannot be read."""
-    return _beside(folder, _LEARNED, LearnedValues)
-
-
-def intervals_of(folder: Path) -> Intervals | None:
-    """Return the intervals of a stored model; None if they are not there or cannot be read."""
-    return _beside(folder, INTERVALS, Intervals)
-
-
-def decision_of(folder: Path) -> Decision | None:
-    """Return the decision of a stored model; None if it is not there or cannot be read."""
-    return _beside(folder, DECISION, Decision)
-
-
-def _beside(folder: Path, name: str, kind: type[Kind]) -> Kind | None:
-    place = folder / _EXTRA_FILES / name
-    if not place.exists():
-        return None
-    try:
-        return record_of(kind, json.loads(place.read_bytes()))
-    except UNREADABLE as error:
-        # The model answers all the same, without notices or limits.
-        logger.warning("%s cannot be read: %s", place, error)
-        return None
-
-
 @contextlib.contextmanager
 def _named(what: str) -> Iterator[None]:
     """Say in an error which model was refused."""
@@ -345,7 +290,7 @@ def save_model(
 ) -> None:
     """Save a model that takes raw rows as an MLflow model in a new folder; see `register_model`."""
     with _description(model, example, optional) as described:
-        mlflow.sklearn.save_model(model, str(folder), **described)
+        mlflow.sklearn.save_model(path=str(folder), **described)
 
 
 @contextlib.contextmanager
@@ -353,32 +298,37 @@ def _description(
     model: Pipeline,
     example: pd.DataFrame,
     optional: Collection[str],
-    declaration: str = "",
+    metadata: Mapping[str, str] = MappingProxyType({}),
     beside: Beside = _NOTHING,
 ) -> Iterator[dict[str, Any]]:
     """Prepare the files that are kept beside a model.
 
-    A model without any class of ours is kept without our code: scikit-learn alone loads it.
+    Scikit-learn alone loads a model without any class of ours; its pyfunc needs our code where
+    there are intervals.
     """
     trusted = trusted_types(dump_estimator(model))
     ours = {name.partition(".")[0] for name in trusted} & {*shipped_packages()}
+    shipped = bool(ours) or beside.intervals is not None
     described = {
-        "signature": _signature(model, example, optional),
+        "sk_model": model,
+        "signature": _signature(model, example, optional, with_level=beside.intervals is not None),
         "input_example": example,
         # Inferring them would import and run the model in a fresh process for ten seconds.
-        "pip_requirements": _requirements(FURTHER_REQUIREMENTS if ours else ()),
+        "pip_requirements": _requirements(FURTHER_REQUIREMENTS if shipped else ()),
         "skops_trusted_types": trusted,
-        "metadata": {DECLARATION: declaration} if declaration else None,
+        "metadata": {**metadata} or None,
     }
     with tempfile.TemporaryDirectory() as folder:
-        if ours:
+        if shipped:
             described["code_paths"] = [str(path) for path in ship_code(Path(folder))]
         if further := beside.write(Path(folder)):
             described["extra_files"] = further
         yield described
 
 
-def _signature(model: Pipeline, example: pd.DataFrame, optional: Collection[str]) -> ModelSignature:
+def _signature(
+    model: Pipeline, example: pd.DataFrame, optional: Collection[str], *, with_level: bool
+) -> ModelSignature:
     """Say by name which columns a model takes, and which of them it can do without.
 
     Their types are left open: MLflow would refuse whole numbers in place of others, codes of 64
@@ -389,7 +339,8 @@ def _signature(model: Pipeline, example: pd.DataFrame, optional: Collection[str]
         ColSpec(anything, str(name), required=name not in optional) for name in example.columns
     ]
     target = infer_signature(None, np.asarray(model.predict(example))).outputs
-    return ModelSignature(inputs=Schema(inputs), outputs=target)
+    params = LEVEL_PARAMETER if with_level else None
+    return ModelSignature(Schema(inputs), target, params)  # type: ignore[arg-type]  # None is its default
 
 
 def _requirements(further: Collection[str]) -> list[str]:

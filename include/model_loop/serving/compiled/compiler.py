@@ -69,15 +69,9 @@ from model_loop.serving.compiled.stored import (
 from model_loop.serving.compiled.transformers import UNKNOWN
 from model_loop.serving.models.predictor import ServedVersion, places_of
 from model_loop.serving.models.store import ModelStore
+from model_loop.tracking.beside import decision_of, intervals_of, learned_of
 from model_loop.tracking.lines import OtherLineError
-from model_loop.tracking.registry import (
-    LoadedModel,
-    decision_of,
-    declaration_in,
-    intervals_of,
-    learned_of,
-    read_model,
-)
+from model_loop.tracking.registry import LoadedModel, declaration_in, read_model
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.trained import dataset_of_version
 

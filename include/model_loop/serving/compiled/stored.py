@@ -26,16 +26,10 @@ from mlflow.models import Model
 from model_loop.datasets.dataset import Dataset
 from model_loop.scoring.rows import from_frame
 from model_loop.serving.compiled.model import CompiledModel, NotCompiledError, Predict
+from model_loop.tracking.beside import decision_of, intervals_of, learned_of
 from model_loop.tracking.downloads import read_artifact, registered_address
 from model_loop.tracking.lines import OtherLineError
-from model_loop.tracking.registry import (
-    Answering,
-    decision_of,
-    declaration_in,
-    intervals_of,
-    learned_of,
-    load_registered,
-)
+from model_loop.tracking.registry import Answering, declaration_in, load_registered
 from model_loop.tracking.runs import Tracker
 from model_loop.tracking.trained import dataset_of_version
 

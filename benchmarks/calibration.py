@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from benchmarks.results import record
 
-from model_loop.datasets.declaration import Declaration, read_declaration
+from model_loop.datasets.declaration import Declaration
+from model_loop.datasets.declaration_file import read_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import datasets_folder
 from model_loop.datasets.stored import text_of_declaration

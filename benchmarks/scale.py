@@ -280,7 +280,7 @@ class _Run:
     """Request that the steps share, and the values that are kept between them."""
 
     def __init__(self, folder: Path) -> None:
-        from model_loop.datasets.declaration import read_declaration
+        from model_loop.datasets.declaration_file import read_declaration
         from model_loop.datasets.declared import dataset_of
         from model_loop.datasets.registry import use_dataset
         from model_loop.models.catalogue import get_family

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from model_loop.datasets.dataset import Dataset
-from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 

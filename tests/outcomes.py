@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from tests.parcels import build_parcels, declared, write_parcels
 
-from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.datasets.stored import text_of_declaration

@@ -16,7 +16,7 @@ import pytest
 from tests.commands import COMMAND, run_command
 from tests.drafting.tables import make_case
 
-from model_loop.datasets.declaration import read_declaration
+from model_loop.datasets.declaration_file import read_declaration
 
 FINDING = {"code", "column", "partition", "level", "message", "remedy"}
 

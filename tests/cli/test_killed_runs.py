@@ -16,7 +16,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from tests.cli.test_run import DECLARATION, write_rents
 
-from model_loop.datasets.declaration import read_declaration
+from model_loop.datasets.declaration_file import read_declaration
 from model_loop.models.search import SearchRequest
 from model_loop.pipeline.run import Places, RunRequest, run_table
 

@@ -18,7 +18,7 @@ from model_loop.dashboard.app import Dashboard
 from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.types import RegistryState, VersionRow
 from model_loop.datasets.classes import Classes
-from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.models.classification.class_sets import set_scores

@@ -29,7 +29,7 @@ from model_loop.dashboard.types import (
     WindowRun,
 )
 from model_loop.datasets.classes import Classes
-from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.models.groups import as_records, rates_by_group

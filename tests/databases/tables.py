@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from upath import UPath
 
-from model_loop.datasets.declaration import Declaration, parse_declaration
+from model_loop.datasets.declaration import Declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.partitions.source import find_files
 from model_loop.partitions.types import SourceFile
 from model_loop.sources.copies import copies_in

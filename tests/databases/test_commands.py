@@ -11,7 +11,8 @@ import pytest
 from tests.commands import run_command
 from tests.databases.tables import Runs, fill
 
-from model_loop.datasets.declaration import DatabaseSource, read_declaration
+from model_loop.datasets.declaration import DatabaseSource
+from model_loop.datasets.declaration_file import read_declaration
 
 
 def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

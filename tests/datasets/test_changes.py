@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from model_loop.datasets.changes import Effect, changes_between, digest_of, effect_of
-from model_loop.datasets.declaration import Declaration, parse_declaration
+from model_loop.datasets.declaration import Declaration
+from model_loop.datasets.declaration_file import parse_declaration
 
 BEFORE = """
 name = "orders"

@@ -9,7 +9,7 @@ import pytest
 
 from model_loop.datasets.changes import changes_between
 from model_loop.datasets.datapackage import from_datapackage, to_datapackage
-from model_loop.datasets.declaration import parse_declaration, read_declaration
+from model_loop.datasets.declaration_file import parse_declaration, read_declaration
 from model_loop.datasets.registry import datasets_folder
 from model_loop.drafting.text import toml_of
 from model_loop.errors import InvalidInputError

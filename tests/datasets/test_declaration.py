@@ -6,14 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from model_loop.datasets.declaration import (
-    ColumnDeclaration,
-    DatabaseSource,
-    Declaration,
-    parse_declaration,
-    read_declaration,
-    seconds_of,
-)
+from model_loop.datasets.declaration import ColumnDeclaration, DatabaseSource, Declaration
+from model_loop.datasets.declaration_file import parse_declaration, read_declaration
+from model_loop.datasets.declaration_types import seconds_of
 from model_loop.datasets.stored import declaration_of_text, text_of_declaration
 from model_loop.errors import InvalidInputError
 

@@ -6,7 +6,8 @@ import datetime as dt
 
 import pytest
 
-from model_loop.datasets.declaration import Time, parse_declaration
+from model_loop.datasets.declaration import Time
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.datasets.holidays import FIRST_YEAR, LAST_YEAR, dated_columns, holidays_of
 from model_loop.errors import InvalidInputError
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from model_loop.datasets.declaration import read_declaration
+from model_loop.datasets.declaration_file import read_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import datasets_folder, get_dataset
 from model_loop.datasets.stored import text_of_declaration

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from model_loop.datasets.declaration import read_declaration
+from model_loop.datasets.declaration_file import read_declaration
 from model_loop.drafting import analysis, checks, leaks, reading
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "your-own-table.md"

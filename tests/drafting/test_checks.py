@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from model_loop.datasets.declaration import Declaration, parse_declaration
+from model_loop.datasets.declaration import Declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.datasets.words import NO, YES, YES_NO
 from model_loop.drafting.analysis import RefusedTableError, analyse
 from model_loop.drafting.answers import DraftAnswers

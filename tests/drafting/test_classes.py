@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from tests.drafting.test_checks import codes, drafted
 
-from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.drafting.analysis import RefusedTableError, analyse, with_answers
 from model_loop.drafting.answers import DraftAnswers
 from model_loop.drafting.checking import check_dataset

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.drafting.analysis import analyse
 from model_loop.drafting.answers import DraftAnswers
 from model_loop.drafting.clocks import Clocks

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from model_loop.datasets.declaration import Declaration, parse_declaration
+from model_loop.datasets.declaration import Declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.drafting.analysis import analyse
 from model_loop.drafting.answers import DraftAnswers
 from model_loop.drafting.draft import Draft, draft

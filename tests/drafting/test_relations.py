@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from model_loop.datasets.declaration import Kind
+from model_loop.datasets.declaration_types import Kind
 from model_loop.drafting.relations import find_relations, resolution
 from model_loop.drafting.values import ColumnValues
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from model_loop.datasets.dataset import Dataset
-from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.findings import Finding
 from model_loop.history.declared import compared_table, sketch_of

@@ -20,7 +20,7 @@ from tests.integration.closed_loop import eventually, runs
 from tests.integration.conftest import PROJECT, RunningStack, mails, make_stack, running_stack
 from tests.integration.test_scoring import end_of, failures, run
 
-from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import get_dataset, use_dataset
 from model_loop.datasets.stubs import stub_name, stub_of

@@ -20,7 +20,7 @@ from tests.commands import run_command
 from tests.servers import tracking_database
 
 from model_loop.datasets import registry
-from model_loop.datasets.declaration import read_declaration
+from model_loop.datasets.declaration_file import read_declaration
 from model_loop.datasets.registry import datasets_folder, get_dataset
 from model_loop.errors import InvalidInputError
 from model_loop.models.search import SearchRequest

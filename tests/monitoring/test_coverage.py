@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from model_loop.datasets.dataset import Dataset
-from model_loop.datasets.declaration import read_declaration
+from model_loop.datasets.declaration_file import read_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import datasets_folder
 from model_loop.intervals.adaptive import NO_CORRECTION, Correction

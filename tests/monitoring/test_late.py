@@ -17,7 +17,7 @@ from tests.parcels import TOML, write_parcels
 from tests.servers import tracking_database
 
 from model_loop.datasets import registry
-from model_loop.datasets.declaration import read_declaration
+from model_loop.datasets.declaration_file import read_declaration
 from model_loop.datasets.registry import get_dataset
 from model_loop.models.gate_rules import GateRules
 from model_loop.models.search import SearchRequest

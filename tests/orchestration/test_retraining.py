@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from tests.servers import tracking_database
 
 from model_loop.datasets.dataset import Dataset, Moment
-from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.errors import InvalidInputError, SourceError

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from model_loop.datasets.addresses import key_in
-from model_loop.datasets.declaration import Declaration, parse_declaration
+from model_loop.datasets.declaration import Declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.datasets.stored import text_of_declaration

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_loop.datasets.declaration import Part, parse_declaration
+from model_loop.datasets.declaration_file import parse_declaration
+from model_loop.datasets.declaration_types import Part
 from model_loop.datasets.declared import dataset_of
 from model_loop.errors import InvalidInputError
 from model_loop.partitions.keys import (

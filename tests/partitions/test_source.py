@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.errors import SourceError
 from model_loop.partitions.checked import keys_of_files
 from model_loop.partitions.source import find_files, resolved_source

@@ -17,7 +17,8 @@ from sklearn.pipeline import Pipeline
 from upath import UPath
 
 from model_loop.datasets.dataset import Dataset
-from model_loop.datasets.declaration import Declaration, parse_declaration
+from model_loop.datasets.declaration import Declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.datasets.registry import get_dataset, use_dataset
 from model_loop.errors import InvalidInputError
 from model_loop.intervals.residuals import Residuals

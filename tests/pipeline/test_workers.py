@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.parcels import TOML, write_parcels
 
-from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.errors import InvalidInputError
 from model_loop.models.search import SearchRequest
 from model_loop.pipeline import workers

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from model_loop.datasets.dataset import Dataset
-from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.learned import ColumnRange, LearnedValues
 from model_loop.scoring.columns import check_rows

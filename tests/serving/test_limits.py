@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import create_engine, inspect
 from tests.serving.conftest import TRIP, Server
 
-from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.errors import InvalidInputError
 from model_loop.intervals.adaptive import Correction

@@ -22,7 +22,7 @@ from tests.commands import run_command
 from tests.servers import tracking_database
 
 from model_loop.datasets import registry
-from model_loop.datasets.declaration import read_declaration
+from model_loop.datasets.declaration_file import read_declaration
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.datasets.stored import dataset_of_text
 from model_loop.errors import InvalidInputError, StoredObjectError

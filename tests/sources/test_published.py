@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.websites import Website, website_over
 
-from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.errors import SourceError

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from model_loop.datasets.declaration import Declaration, parse_declaration
+from model_loop.datasets.declaration import Declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.tables.table import Table, read_table
 
 

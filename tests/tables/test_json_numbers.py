@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.tables.refused import TableFileError
 from model_loop.tables.table import read_chunks, read_table
 

@@ -8,7 +8,7 @@ import pytest
 
 from model_loop.dashboard.runs import Runs
 from model_loop.datasets.dataset import Dataset
-from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.tracking.experiments import tracker_of

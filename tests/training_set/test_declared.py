@@ -13,7 +13,8 @@ import pytest
 from tests.training_set.test_tables import DECLARATION, table
 from upath import UPath
 
-from model_loop.datasets.declaration import Declaration, parse_declaration
+from model_loop.datasets.declaration import Declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.datasets.stored import text_of_declaration

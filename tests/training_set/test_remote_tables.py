@@ -14,7 +14,7 @@ from tests.training_set.test_declared import MONTHLY, write_months
 from tests.training_set.test_tables import DECLARATION, table
 from tests.websites import Website, certificate, website_over
 
-from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.datasets.stored import text_of_declaration

@@ -14,7 +14,7 @@ import skops.io
 from upath import UPath
 
 from model_loop.datasets.columns import Column
-from model_loop.datasets.declaration import parse_declaration
+from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.stored import text_of_declaration
 from model_loop.errors import ContractError, InvalidInputError

@@ -141,7 +141,8 @@ def _analyse_sample(
     """Analyse a sample of the rows of a database."""
     from pydantic import ValidationError
 
-    from model_loop.datasets.declaration import DatabaseSource, refusal_of
+    from model_loop.datasets.declaration import DatabaseSource
+    from model_loop.datasets.declaration_file import refusal_of
     from model_loop.drafting.analysis import analyse
     from model_loop.drafting.sources import FilePattern
     from model_loop.partitions.database import write_sample
@@ -195,7 +196,7 @@ def check(dataset: str, *, storage: Storage = _STORAGE, as_json: AsJson = False)
         Print one JSON object, for machines.
     """
     from model_loop.datasets.changes import effect_of
-    from model_loop.datasets.declaration import read_declaration
+    from model_loop.datasets.declaration_file import read_declaration
     from model_loop.datasets.holidays import holidays_of
     from model_loop.datasets.registration import changes_since_added
     from model_loop.drafting.checking import check_dataset
@@ -287,7 +288,7 @@ def show(dataset: str, *, as_json: AsJson = False) -> None:
         Print one JSON object, for machines.
     """
     from model_loop.datasets.changes import digest_of
-    from model_loop.datasets.declaration import read_declaration
+    from model_loop.datasets.declaration_file import read_declaration
 
     path = _path_of(dataset)
     declaration = read_declaration(path)
@@ -367,7 +368,7 @@ def export_dataset(dataset: str, *, output: Path | None = None) -> None:
         File to write; standard output by default.
     """
     from model_loop.datasets.datapackage import to_datapackage
-    from model_loop.datasets.declaration import read_declaration
+    from model_loop.datasets.declaration_file import read_declaration
 
     package = to_datapackage(read_declaration(_path_of(dataset)))
     text = json.dumps(package, indent=2, ensure_ascii=False)
@@ -419,7 +420,7 @@ def _path_of(dataset: str) -> Path:
 
 
 def _listed(name: str) -> dict[str, str]:
-    from model_loop.datasets.declaration import read_declaration
+    from model_loop.datasets.declaration_file import read_declaration
     from model_loop.datasets.registry import datasets_folder, get_dataset
 
     path, status = datasets_folder() / f"{name}.toml", "ready"
@@ -490,7 +491,7 @@ def _refusal(error: RefusedTableError | TableFileError) -> dict[str, Any]:
 
 def _write(path: Path, text: str, *, force: bool) -> None:
     """Write a declaration, whole or not at all, once it reads back."""
-    from model_loop.datasets.declaration import parse_declaration
+    from model_loop.datasets.declaration_file import parse_declaration
 
     parse_declaration(text, str(path))
     if path.exists() and not force:

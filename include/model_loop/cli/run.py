@@ -20,7 +20,7 @@ from model_loop.cli.codes import ExitCode
 from model_loop.cli.console import console
 from model_loop.cli.options import AsJson, PrimaryMetricOption
 from model_loop.datasets.dataset import Target
-from model_loop.datasets.declaration import read_declaration
+from model_loop.datasets.declaration_file import read_declaration
 from model_loop.datasets.registry import datasets_folder, find_variant
 from model_loop.errors import InvalidInputError, require_within
 from model_loop.models.catalogue import get_family

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from model_loop.datasets.dataset import Dataset
-from model_loop.datasets.declaration import nearest
+from model_loop.datasets.declaration_file import nearest
 from model_loop.errors import InvalidInputError
 from model_loop.objects.documents import UNREADABLE, record_of, text_of
 from model_loop.runner.package import CodeColumn, CodePackage, ColumnType

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from model_loop.datasets.declaration import refusal_of
+from model_loop.datasets.declaration_file import refusal_of
 from model_loop.errors import InvalidInputError
 from model_loop.runner.package import ColumnType, Form
 

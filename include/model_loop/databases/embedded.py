@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from model_loop.databases.connections import DatabaseConnection
 from model_loop.databases.sessions import Bounds, Session, TimeKind, quoted
-from model_loop.datasets.declaration import DatabaseSource, Part, Time
+from model_loop.datasets.declaration import DatabaseSource, Time
+from model_loop.datasets.declaration_types import Part
 from model_loop.errors import (
     InvalidInputError,
     ModelLoopError,

@@ -9,7 +9,8 @@ from model_loop.databases.connections import connection_of
 from model_loop.databases.embedded import open_duckdb
 from model_loop.databases.postgres import open_postgres
 from model_loop.databases.sessions import Session
-from model_loop.datasets.declaration import DatabaseSource, seconds_of
+from model_loop.datasets.declaration import DatabaseSource
+from model_loop.datasets.declaration_types import seconds_of
 
 
 @contextlib.contextmanager

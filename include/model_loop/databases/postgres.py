@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from model_loop.databases.connections import DatabaseConnection, variable_of
 from model_loop.databases.sessions import Bounds, Session, TimeKind, quoted, type_of
-from model_loop.datasets.declaration import DatabaseSource, Part, Time
+from model_loop.datasets.declaration import DatabaseSource, Time
+from model_loop.datasets.declaration_types import Part
 from model_loop.errors import (
     InvalidInputError,
     ModelLoopError,

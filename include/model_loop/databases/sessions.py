@@ -9,7 +9,8 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from model_loop.databases.connections import DatabaseConnection
-from model_loop.datasets.declaration import DatabaseSource, Part, Time
+from model_loop.datasets.declaration import DatabaseSource, Time
+from model_loop.datasets.declaration_types import Part
 from model_loop.errors import SourceError
 
 #: Kinds of the column of a time: with a time zone, on some clocks, or a day.

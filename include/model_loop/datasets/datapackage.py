@@ -13,7 +13,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from model_loop.datasets.declaration import Constraints, Declaration, Kind, refusal_of
+from model_loop.datasets.declaration import Constraints, Declaration
+from model_loop.datasets.declaration_file import refusal_of
+from model_loop.datasets.declaration_types import Kind
 from model_loop.errors import InvalidInputError
 
 #: Key of what only we say.

@@ -25,7 +25,8 @@ from model_loop.errors import InvalidInputError, look_up
 
 if TYPE_CHECKING:
     # Stored models bring recipes with them, and need no pydantic.
-    from model_loop.datasets.declaration import Declaration, Part
+    from model_loop.datasets.declaration import Declaration
+    from model_loop.datasets.declaration_types import Part
 
 #: A moment from which values are known, such as ``request``; the dataset lists them in order.
 Moment = str

@@ -12,13 +12,13 @@ from model_loop.datasets.classes import Classes, in_order, text_of_label, yes_as
 from model_loop.datasets.columns import Column, Columns, Kind
 from model_loop.datasets.dataset import Dataset, Recipe, Target, Variant
 from model_loop.datasets.declaration import (
-    LEARNED_KINDS,
     OPEN,
     ColumnDeclaration,
     Declaration,
     RecipeDeclaration,
     class_condition,
 )
+from model_loop.datasets.declaration_types import LEARNED_KINDS
 from model_loop.datasets.reading import RowReader
 from model_loop.datasets.times import FIRST_YEAR, ISO, LAST_YEAR, TimeReader
 from model_loop.datasets.words import missing_words

@@ -7,7 +7,8 @@ import functools
 import logging
 import warnings
 
-from model_loop.datasets.declaration import Declaration, Time, nearest
+from model_loop.datasets.declaration import Declaration, Time
+from model_loop.datasets.declaration_file import nearest
 from model_loop.datasets.times import ISO, is_clock, is_period
 from model_loop.errors import InvalidInputError
 

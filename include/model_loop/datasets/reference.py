@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from model_loop.datasets import declaration
-from model_loop.datasets.declaration import RESERVED, Declaration
+from model_loop.datasets.declaration import Declaration
+from model_loop.datasets.declaration_file import RESERVED
 
 _HEADER = """\
 # The file of a dataset

@@ -14,12 +14,8 @@ from pathlib import Path
 from upath import UPath
 
 from model_loop.datasets.changes import Change, Effect, changes_between, effect_of
-from model_loop.datasets.declaration import (
-    Declaration,
-    parse_declaration,
-    read_declaration,
-    source_in,
-)
+from model_loop.datasets.declaration import Declaration, source_in
+from model_loop.datasets.declaration_file import parse_declaration, read_declaration
 from model_loop.datasets.holidays import holidays_of
 from model_loop.datasets.registry import dataset_names, datasets_folder
 from model_loop.datasets.stubs import remove_stub, write_stub

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from model_loop.datasets.dataset import Dataset, Variant
-from model_loop.datasets.declaration import read_declaration
+from model_loop.datasets.declaration_file import read_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.errors import InvalidInputError, ModelLoopError, look_up
 from model_loop.settings import get_settings

@@ -18,10 +18,10 @@ from model_loop.datasets.declaration import (
     ColumnDeclaration,
     Constraints,
     Declaration,
-    Kind,
     class_condition,
-    nearest,
 )
+from model_loop.datasets.declaration_file import nearest
+from model_loop.datasets.declaration_types import Kind
 from model_loop.datasets.declared import positive_label
 from model_loop.datasets.label_values import texts_of_labels
 from model_loop.drafting.analysis import LEAST_ROWS, Analysis, RefusedTableError, analyse_table

@@ -10,15 +10,8 @@ import numpy as np
 
 from model_loop.datasets.classes import TaskKind, in_order
 from model_loop.datasets.conditions import quoted
-from model_loop.datasets.declaration import (
-    LATER,
-    OPEN,
-    REQUEST,
-    DatabaseSource,
-    Kind,
-    require_name,
-    require_time_zone,
-)
+from model_loop.datasets.declaration import LATER, OPEN, REQUEST, DatabaseSource
+from model_loop.datasets.declaration_types import Kind, require_name, require_time_zone
 from model_loop.datasets.times import is_clock
 from model_loop.datasets.words import MISSING_WORDS
 from model_loop.drafting import structure

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from model_loop.datasets.declaration import Kind
+from model_loop.datasets.declaration_types import Kind
 from model_loop.datasets.times import EXCEL
 from model_loop.drafting.answers import DateOrder
 from model_loop.drafting.values import ColumnValues, Floats, TableValues

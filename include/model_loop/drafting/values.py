@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from model_loop.datasets.declaration import Kind
+from model_loop.datasets.declaration_types import Kind
 from model_loop.datasets.times import is_clock
 from model_loop.tables.values import ColumnFormat
 

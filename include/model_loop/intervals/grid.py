@@ -16,6 +16,8 @@ STEPS = 200
 MIDDLE = STEPS // 2
 DEFAULT_LEVEL = 90.0
 LOWEST_LEVEL, HIGHEST_LEVEL = 50.0, 99.0
+#: Names of an interval in answers, in the log and in scored files.
+LOWER, UPPER, LEVEL = "lower", "upper", "level"
 _ROUNDING = 1e-9
 
 

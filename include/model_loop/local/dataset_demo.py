@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from model_loop.datasets.declaration import read_declaration
+from model_loop.datasets.declaration_file import read_declaration
 from model_loop.datasets.registration import add_dataset
 from model_loop.datasets.registry import dataset_names, get_dataset
 from model_loop.errors import InvalidInputError

@@ -17,7 +17,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from model_loop.datasets.conditions import Condition, Mask
-from model_loop.datasets.declaration import Action, Declaration, class_condition
+from model_loop.datasets.declaration import Declaration, class_condition
+from model_loop.datasets.declaration_types import Action
 from model_loop.errors import ContractError
 from model_loop.findings import Finding, RefusedPartitionError
 from model_loop.partitions.types import PartitionReport

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from model_loop.datasets.dataset import Dataset
-from model_loop.datasets.declaration import Part, seconds_of
+from model_loop.datasets.declaration_types import Part, seconds_of
 from model_loop.errors import InvalidInputError
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
 from model_loop.datasets.classes import Classes, Label
 from model_loop.datasets.dataset import Dataset, Moment, Target
 from model_loop.datasets.reading import Row
+from model_loop.intervals.grid import LEVEL
 from model_loop.scoring.assumptions import tell_assumed
-from model_loop.scoring.limits import CLASSES, LEVEL, NO_LIMITS, PROBABILITIES, THRESHOLD, Limits
+from model_loop.scoring.limits import CLASSES, NO_LIMITS, PROBABILITIES, THRESHOLD, Limits
 from model_loop.scoring.notices import Notice
 from model_loop.scoring.outcomes import Outcome
 from model_loop.scoring.reasons import ClassReasons, Reasons

@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.intervals.adaptive import NO_CORRECTION
-from model_loop.intervals.grid import DEFAULT_LEVEL, check_level
+from model_loop.intervals.grid import DEFAULT_LEVEL, LEVEL, LOWER, UPPER, check_level
 
 if TYPE_CHECKING:
     from model_loop.datasets.dataset import Dataset
     from model_loop.intervals.adaptive import Correction
     from model_loop.intervals.calibrated import Intervals
 
-#: Names in answers, in the log and in scored files.
-LOWER, UPPER, LEVEL = "lower", "upper", "level"
-#: Names of what is said of classes.
+#: Names of what is said of classes: in answers, in the log and in scored files.
 LABEL, PROBABILITIES, THRESHOLD, CLASSES = "label", "probabilities", "threshold", "classes"
 
 _SECONDS_PER_HOUR = 3_600

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from model_loop.datasets.conditions import Mask
-from model_loop.datasets.declaration import Kind
+from model_loop.datasets.declaration_types import Kind
 from model_loop.datasets.times import ISO
 from model_loop.datasets.words import YES_NO
 from model_loop.tables.times import Micros, matches, python_pattern, read_times

@@ -26,7 +26,8 @@ from model_loop.datasets.addresses import (
     holds_key,
     key_in,
 )
-from model_loop.datasets.declaration import ColumnDeclaration, Declaration, Kind
+from model_loop.datasets.declaration import ColumnDeclaration, Declaration
+from model_loop.datasets.declaration_types import Kind
 from model_loop.datasets.reading import shown
 from model_loop.datasets.times import ISO
 from model_loop.datasets.words import missing_words

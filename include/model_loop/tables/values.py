@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from model_loop.datasets.conditions import Mask
-from model_loop.datasets.declaration import Kind
+from model_loop.datasets.declaration_types import Kind
 from model_loop.datasets.times import EPOCHS, ISO, formats_read, is_clock
 from model_loop.datasets.words import (
     GAPS,

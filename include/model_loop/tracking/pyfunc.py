@@ -20,8 +20,7 @@ from mlflow.types import DataType, ParamSchema, ParamSpec
 
 from model_loop.errors import StoredObjectError
 from model_loop.intervals.calibrated import Intervals
-from model_loop.intervals.grid import check_level
-from model_loop.scoring.limits import LEVEL, LOWER, UPPER
+from model_loop.intervals.grid import LEVEL, LOWER, UPPER, check_level
 from model_loop.tracking.beside import intervals_of
 from model_loop.training_set.frames import as_numbers
 
@@ -124,7 +123,7 @@ class PredictorWithLimits:
 
 
 def _seconds(values: pd.Series[Any], time_zone: str | None) -> npt.NDArray[np.float64]:
-    """Return times as seconds since 1970 on the clocks of the table, whose zone is given."""
+    """Return times as seconds since 1970 on the clocks of the table, whose time zone is given."""
     if values.dtype.kind not in "Mf":
         moments = map(pd.Timestamp, values)
         local = [

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from model_loop.dashboard.fields import form_fields
 from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.page import Page
-from model_loop.intervals.grid import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
-from model_loop.scoring.limits import LEVEL
+from model_loop.intervals.grid import DEFAULT_LEVEL, HIGHEST_LEVEL, LEVEL, LOWEST_LEVEL
 
 _LEVELS = {"default": DEFAULT_LEVEL, "lowest": LOWEST_LEVEL, "highest": HIGHEST_LEVEL}
 

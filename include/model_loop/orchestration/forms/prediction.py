@@ -12,7 +12,7 @@ from airflow.sdk import Param
 from model_loop.datasets.classes import TaskKind
 from model_loop.datasets.columns import Column
 from model_loop.datasets.dataset import Dataset
-from model_loop.intervals.grid import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
+from model_loop.intervals.grid import DEFAULT_LEVEL, HIGHEST_LEVEL, LEVEL, LOWEST_LEVEL
 from model_loop.orchestration.forms.fields import (
     FormFields,
     Section,
@@ -20,7 +20,6 @@ from model_loop.orchestration.forms.fields import (
     variant_fields,
     version_field,
 )
-from model_loop.scoring.limits import LEVEL
 
 #: Name of the field that asks for reasons.
 EXPLAIN = "explain"

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from model_loop.datasets.dataset import Target
+from model_loop.intervals.grid import LEVEL, LOWER, UPPER
 from model_loop.objects.files import atomic_write
 from model_loop.scoring.answers import ASSUMED, IDENTIFIER, NOTICES, PREDICTION
 from model_loop.scoring.batch.job import (
@@ -28,15 +29,7 @@ from model_loop.scoring.batch.job import (
 from model_loop.scoring.batch.rows import BATCH_ROWS, RawRows, ScoredRows
 from model_loop.scoring.batch.source import Rows, name_of, open_typed
 from model_loop.scoring.columns import find_columns
-from model_loop.scoring.limits import (
-    CLASSES,
-    LABEL,
-    LEVEL,
-    LOWER,
-    PROBABILITIES,
-    THRESHOLD,
-    UPPER,
-)
+from model_loop.scoring.limits import CLASSES, LABEL, PROBABILITIES, THRESHOLD
 from model_loop.scoring.outcomes import Outcome, of_class
 from model_loop.scoring.places import place
 from model_loop.scoring.reasons import REASONS

@@ -23,10 +23,10 @@ from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.registry import file_problem
 from model_loop.datasets.stored import digest_of_text
 from model_loop.errors import ModelLoopError
-from model_loop.intervals.grid import DEFAULT_LEVEL
+from model_loop.intervals.grid import DEFAULT_LEVEL, LEVEL, LOWER, UPPER
 from model_loop.scoring.answers import Make, answering
 from model_loop.scoring.assumptions import tell_assumed
-from model_loop.scoring.limits import CLASSES, LEVEL, LOWER, PROBABILITIES, THRESHOLD, UPPER
+from model_loop.scoring.limits import CLASSES, PROBABILITIES, THRESHOLD
 from model_loop.scoring.outcomes import Outcome
 from model_loop.serving.batches.routes import Batches, BatchRoutes
 from model_loop.serving.batches.runner import BatchRunner

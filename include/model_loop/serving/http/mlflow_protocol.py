@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.reading import Row
-from model_loop.scoring.limits import LEVEL, read_level
+from model_loop.intervals.grid import LEVEL
+from model_loop.scoring.limits import read_level
 from model_loop.serving.http.requests import (
     RequestRefusedError,
     convert_rows,

@@ -22,9 +22,16 @@ from model_loop.datasets.columns import Column
 from model_loop.datasets.dataset import Dataset, Target
 from model_loop.datasets.reading import Row
 from model_loop.datasets.schema import schema_of
-from model_loop.intervals.grid import DEFAULT_LEVEL, HIGHEST_LEVEL, LOWEST_LEVEL
+from model_loop.intervals.grid import (
+    DEFAULT_LEVEL,
+    HIGHEST_LEVEL,
+    LEVEL,
+    LOWER,
+    LOWEST_LEVEL,
+    UPPER,
+)
 from model_loop.scoring.answers import actual_name, answer_type, answering
-from model_loop.scoring.limits import LEVEL, LOWER, PROBABILITIES, THRESHOLD, UPPER, Limits
+from model_loop.scoring.limits import PROBABILITIES, THRESHOLD, Limits
 from model_loop.scoring.outcomes import Outcome
 from model_loop.serving.http.asgi import OPEN_PATHS, Refusal
 from model_loop.serving.http.requests import (

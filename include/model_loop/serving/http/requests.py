@@ -16,10 +16,10 @@ from model_loop.datasets.classes import Label
 from model_loop.datasets.dataset import Dataset, Moment, Target
 from model_loop.datasets.reading import Row
 from model_loop.errors import InvalidInputError, ModelLoopError
-from model_loop.intervals.grid import DEFAULT_LEVEL
+from model_loop.intervals.grid import DEFAULT_LEVEL, LEVEL
 from model_loop.objects.strict_json import decode
 from model_loop.scoring.answers import ACTUAL, actual_name
-from model_loop.scoring.limits import LEVEL, read_level
+from model_loop.scoring.limits import read_level
 
 KEY_LENGTH = 200
 #: Parameter of an address that asks for reasons, and the rows that are given them.

@@ -36,7 +36,8 @@ from sqlalchemy.exc import (
 
 from model_loop.datasets.stored import DIGEST_LENGTH
 from model_loop.errors import InvalidInputError
-from model_loop.scoring.limits import LABEL, LEVEL, LOWER, PROBABILITIES, UPPER
+from model_loop.intervals.grid import LEVEL, LOWER, UPPER
+from model_loop.scoring.limits import LABEL, PROBABILITIES
 from model_loop.serving.request_log.inputs import columns_of_their_own
 
 #: Characters of a caller's name that are kept: Postgres refuses longer ones.

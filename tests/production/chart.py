@@ -14,7 +14,7 @@ from tests.production.compose import ROOT
 CHART = Path(__file__).parent / "charts" / "airflow-1.22.0.tgz"
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 VALUES = KUBERNETES / "values.yaml"
-MANIFESTS = (KUBERNETES / "mlflow.yaml", KUBERNETES / "serving.yaml")
+MANIFESTS = tuple(KUBERNETES / f"{name}.yaml" for name in ("cluster", "mlflow", "serving"))
 #: As in the command of docs/how-to/production.md.
 RELEASE, NAMESPACE = "airflow", "model-loop"
 

@@ -7,6 +7,7 @@ it starts has a project name of its own, and is gone at the end.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import sys
 import tempfile
@@ -20,7 +21,7 @@ import requests
 from tests.production.chart import containers
 from tests.production.compose import ROOT, services
 from tests.production.engine import Engine, EngineError
-from tests.production.kubelet import secrets_of, start
+from tests.production.kubelet import NEEDS, secrets_of, started
 
 from model_loop.errors import ModelLoopError
 from model_loop.local.airflow_api import FINISHED, AirflowApi
@@ -216,12 +217,17 @@ class Loop:
     def start_for_kubernetes(self) -> None:
         """Every container of the chart and of the manifests starts as a kubelet starts it."""
         secrets = secrets_of(self._engine.secrets)
-        for container in containers():
-            with tempfile.TemporaryDirectory() as folder:
-                # Files of a config map can be read by everybody.
-                Path(folder).chmod(0o755)
-                told = start(self._engine, container, secrets, Path(folder))
-            print(f"    {container.name}: {told}", flush=True)  # noqa: T201 - a command
+        by_name = {container.name: container for container in containers()}
+        for name in by_name:
+            with contextlib.ExitStack() as running:
+                for each in filter(None, (NEEDS.get(name), name)):
+                    folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
+                    # Files of a config map can be read by everybody.
+                    folder.chmod(0o755)
+                    told = running.enter_context(
+                        started(self._engine, by_name[each], secrets, folder)
+                    )
+            print(f"    {name}: {told}", flush=True)  # noqa: T201 - a command
 
     def learn_a_declared_table(self) -> None:
         """The table that comes in the image is prepared, learned, promoted and asked."""

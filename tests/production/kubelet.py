@@ -6,6 +6,8 @@ engine, beside the databases of a running compose project.
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +15,8 @@ from pathlib import Path
 from tests.production.chart import Container, Object, config_maps
 from tests.production.compose import START_SECONDS
 from tests.production.engine import Engine, EngineError
+
+from model_loop.cluster.certificates import write_certificates
 
 Secrets = Mapping[str, Mapping[str, str]]
 """Values by the name of the secret and their key."""
@@ -24,6 +28,12 @@ _ASK = (
     "headers = dict(one.split('=', 1) for one in sys.argv[3:]); "
     "u.urlopen(u.Request(f'http://{host}:{sys.argv[2]}{sys.argv[1]}', headers=headers), timeout=30)"
 )
+_CONNECT = (
+    "import socket, sys; "
+    "socket.create_connection((socket.gethostbyname(socket.gethostname()), int(sys.argv[1])), 30)"
+)
+#: Containers that are well only beside another one.
+NEEDS = {"Deployment/dask-worker/worker": "Deployment/dask-scheduler/scheduler"}
 
 
 def secrets_of(told: Mapping[str, str]) -> Secrets:
@@ -68,11 +78,21 @@ def secrets_of(told: Mapping[str, str]) -> Secrets:
             "MLFLOW_FLASK_SERVER_SECRET_KEY": told["MLFLOW_SECRET_KEY"],
         },
         "model-loop-tokens": {"tokens.json": '{"tokens": []}'},
+        "model-loop-certificates": _certificates(),
     }
 
 
-def start(engine: Engine, container: Container, secrets: Secrets, folder: Path) -> str:
-    """Start a container; return how long it took until it was well, or had ended.
+def _certificates() -> Mapping[str, str]:
+    with tempfile.TemporaryDirectory() as folder:
+        write_certificates(Path(folder))
+        return {path.name: path.read_text() for path in Path(folder).iterdir()}
+
+
+@contextlib.contextmanager
+def started(engine: Engine, container: Container, secrets: Secrets, folder: Path) -> Iterator[str]:
+    """Start a container, and remove it in the end.
+
+    Yields how long it took until it was well, or had ended.
 
     Parameters
     ----------
@@ -93,15 +113,18 @@ def start(engine: Engine, container: Container, secrets: Secrets, folder: Path) 
     name = container.name.lower().replace("/", "-")
     began = time.monotonic()
     options = [*_rights(container), *_mounts(container, secrets, folder)]
+    if container.name in NEEDS.values():
+        # The name of its service; other services run in the compose project under their names.
+        options.append(f"--network-alias={container.owner.partition('/')[2]}")
     options += [word for one in _variables(container, secrets) for word in ("--env", one)]
     engine.start(name, options, container.command)
     try:
         if container.ends:
             engine.wait(name, START_SECONDS)
-            return f"ended after {time.monotonic() - began:.0f} s"
         for probe in container.probes.values():
             _until_well(engine, name, probe, container)
-        return f"well after {time.monotonic() - began:.0f} s"
+        said = "ended" if container.ends else "well"
+        yield f"{said} after {time.monotonic() - began:.0f} s"
     finally:
         engine.discard(name)
 
@@ -172,7 +195,7 @@ def _until_well(engine: Engine, name: str, probe: Object, container: Container) 
     EngineError
         If the container has ended, or is not well within the time that a start may take.
     """
-    command = probe["exec"]["command"] if "exec" in probe else _asking(probe["httpGet"], container)
+    command = _asking(probe, container)
     deadline = time.monotonic() + START_SECONDS
     while not engine.well(name, command):
         if time.monotonic() > deadline:
@@ -180,8 +203,14 @@ def _until_well(engine: Engine, name: str, probe: Object, container: Container) 
         time.sleep(1)
 
 
-def _asking(asked: Object, container: Container) -> Sequence[str]:
+def _asking(probe: Object, container: Container) -> Sequence[str]:
+    if "exec" in probe:
+        command: Sequence[str] = probe["exec"]["command"]
+        return command
     ports = {one["name"]: one["containerPort"] for one in container.told.get("ports", ())}
+    if "tcpSocket" in probe:
+        return ["python", "-c", _CONNECT, str(ports[probe["tcpSocket"]["port"]])]
+    asked = probe["httpGet"]
     headers = [f"{one['name']}={one['value']}" for one in asked.get("httpHeaders", ())]
     port = ports.get(asked["port"], asked["port"])
     return ["python", "-c", _ASK, asked["path"], str(port), *headers]

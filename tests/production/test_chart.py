@@ -52,6 +52,8 @@ SAME = {
     "Deployment/airflow-worker-training/worker": "worker",
     "Deployment/serving/serving": "serving",
     "Deployment/mlflow/mlflow": "mlflow",
+    "Deployment/dask-scheduler/scheduler": "dask-scheduler",
+    "Deployment/dask-worker/worker": "dask-worker",
 }
 CONTAINERS = {one.name: one for one in containers()}
 
@@ -168,7 +170,11 @@ def test_probes_ask_what_compose_asks() -> None:
         probes = CONTAINERS[name].probes
         asked = services()[service]["healthcheck"]["test"]
         live = probes["livenessProbe"]
-        if asked[0] == "CMD-SHELL":
+        if "tcpSocket" in live:
+            # Compose has to open a connection by itself.
+            ports = [each["containerPort"] for each in CONTAINERS[name].told["ports"]]
+            assert f"{ports[0]})" in asked[-1].replace("),", ")"), name
+        elif asked[0] == "CMD-SHELL":
             told = ["sh", "-c", f"exec {asked[1]}".replace("$$", "$")]
             assert live["exec"]["command"] == told, name
         elif "check" in asked:
@@ -206,6 +212,31 @@ def test_environments_are_those_of_the_compose_file() -> None:
         )
     constraints = (ROOT / "requirements" / "constraints.txt").read_text().split("\n")
     assert f"apache-airflow=={values()['airflowVersion']}" in constraints
+
+
+def test_a_cluster_has_one_set_of_certificates() -> None:
+    """Its members and those who send it work read the same files, where compose has them."""
+    members = ("dask-scheduler/scheduler", "dask-worker/worker")
+    for name in (*members, "airflow-worker-training/worker"):
+        container = CONTAINERS[f"Deployment/{name}"]
+        mounted = {
+            mount["mountPath"]: volume.get("secret", {}).get("secretName")
+            for mount, volume in container.mounts
+        }
+        assert mounted["/var/lib/model-loop/certificates"] == "model-loop-certificates"
+    for name in members:
+        told = {one["name"]: one["value"] for one in CONTAINERS[f"Deployment/{name}"].told["env"]}
+        compose = services()[name.partition("/")[0]]["environment"]
+        wanted = {key: value for key, value in compose.items() if key.startswith("DASK_")}
+        assert wanted
+        assert told == wanted
+    # A pod's own address: a port that opens for a fit is reached under its name.
+    (service,) = (
+        one
+        for one in objects()
+        if (one["kind"], one["metadata"]["name"]) == ("Service", "dask-scheduler")
+    )
+    assert service["spec"]["clusterIP"] == "None"
 
 
 def test_secrets_are_those_of_the_page(container: Container) -> None:

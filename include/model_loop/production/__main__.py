@@ -81,8 +81,20 @@ def init() -> None:
     )
     console.print(f"Token of Prometheus: {'made' if made else 'there'}")
     if folder := get_settings().cluster_certificates:
-        written = write_certificates(Path(folder))
-        console.print(f"Certificates of the cluster: {'made' if written else 'there'}")
+        certificates(Path(folder))
+
+
+@app.command
+def certificates(folder: Path, /) -> None:
+    """Make the certificates that the members of a Dask cluster show each other.
+
+    Parameters
+    ----------
+    folder
+        Folder for the three files; those that are there stay.
+    """
+    written = write_certificates(folder)
+    console.print(f"Certificates of the cluster: {'made' if written else 'there'}")
 
 
 @app.command(name="mlflow")

@@ -20,8 +20,9 @@ from model_loop.local.scheduler import PRELOADED
 COMMAND = str(Path(sys.executable).parent / "model-loop")
 LONGEST_SECONDS = 300
 
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(list(PRELOADED))
+#: Makes processes that have the libraries imported.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(list(PRELOADED))
 
 
 def run_command(
@@ -40,7 +41,7 @@ def run_command(
     """
     with tempfile.TemporaryDirectory() as told:
         output, errors = Path(told, "output"), Path(told, "errors")
-        process = _forks.Process(
+        process = FORKS.Process(
             target=_become, args=(arguments, folder, dict(environment), output, errors)
         )
         process.start()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -82,6 +83,17 @@ class TogetherScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist pu
 def pytest_unconfigure() -> None:
     """Leave nothing behind."""
     shutil.rmtree(_AIRFLOW_HOME, ignore_errors=True)
+
+
+def pytest_collection() -> None:
+    """Let the collector of garbage rest while everything is imported: nothing of it is garbage."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Let it pass over that ever after: a look through a million objects takes a second."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,16 +8,21 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 import requests
+import uvicorn
 from mlflow import MlflowClient
+from sqlalchemy import Engine, event
+from tests.commands import FORKS
 
 START_SECONDS = 180
 
@@ -96,32 +101,63 @@ def postgres_server(auth: str = "trust") -> Iterator[int]:
 
 @contextlib.contextmanager
 def mlflow_server(folder: Path) -> Iterator[str]:
-    """An MLflow server that keeps everything in a folder."""
-    url = f"http://127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
-    command += ["--port", url.rpartition(":")[2]]
-    command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with (folder / "server.log").open("w") as log:
-        server = subprocess.Popen(
-            command, env={**os.environ, **quiet}, stdout=log, stderr=log, start_new_session=True
-        )
-        try:
-            wait_for(f"{url}/health", server, folder / "server.log")
-            yield url
-        finally:
-            os.killpg(server.pid, 15)
-            server.wait(timeout=30)
+    """An MLflow server that keeps everything in a folder.
+
+    It is forked from a process that has imported its libraries; the command `mlflow server` would
+    import them twice, for seven seconds. Stacks of Airflow start the command itself.
+    """
+    port = free_port()
+    url, log = f"http://127.0.0.1:{port}", folder / "server.log"
+    if not (folder / "mlflow.db").exists():
+        tracking_database(folder / "mlflow.db")
+    server = FORKS.Process(target=_serve_mlflow, args=(folder, port, log, dict(os.environ)))
+    server.start()
+    try:
+        wait_for(f"{url}/health", server, log)
+        yield url
+    finally:
+        server.terminate()
+        server.join(timeout=30)
 
 
-def wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+def _serve_mlflow(folder: Path, port: int, log: Path, environment: dict[str, str]) -> None:
+    """Serve what a folder keeps, as `mlflow server` does in its one worker."""
+    with log.open("wb") as file:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(file.fileno(), stream.fileno())
+    os.environ.clear()
+    # By these its command hands its options over.
+    os.environ.update(
+        {
+            **environment,
+            "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{folder / 'mlflow.db'}",
+            "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+            "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+            "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(folder / "artifacts"),
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+    )
+
+    @event.listens_for(Engine, "connect")
+    def _write_without_waiting(connection: sqlite3.Connection, _: object) -> None:
+        """No test cuts the power."""
+        connection.execute("PRAGMA synchronous=OFF")
+
+    uvicorn.run("mlflow.server.fastapi_app:app", host="127.0.0.1", port=port)
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes] | BaseProcess, log: Path) -> None:
     """Wait until a server answers; fail with the end of its log if it dies."""
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and server.poll() is None:
+    while time.monotonic() < deadline and _ended(server) is None:
         with contextlib.suppress(requests.RequestException):
             if requests.get(url, timeout=2).ok:
                 return
-        time.sleep(0.2)
+        time.sleep(0.05)
     message = f"{url} did not answer:\n{log.read_text()[-2000:]}"
     raise RuntimeError(message)
+
+
+def _ended(server: subprocess.Popen[bytes] | BaseProcess) -> int | None:
+    """Return the exit code of a process that has ended."""
+    return server.poll() if isinstance(server, subprocess.Popen) else server.exitcode

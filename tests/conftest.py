@@ -22,6 +22,9 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 # Threads of XGBoost that wait for each other give their core away: two processes of tests, or of
 # tasks beside them, took ten times as long where they kept it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# The same of NumPy's and SciPy's, which have no such policy: a fit of a hundred milliseconds took
+# seconds of both processors.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Nobody here is a machine of a cloud: boto3 would ask its metadata service for ten seconds.
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(Path(__file__).parents[1] / "plugins")

@@ -113,13 +113,8 @@ def model_of(
     threshold: float = 0,
 ) -> Pipeline:
     """Return a fitted pipeline, with a calibration and a threshold where asked for."""
-    encoder = fitted(FLIGHTS, "departed", layout).named_steps["encode"]
-    learned, ahead = rows(), rows(500, seed=4)
-    estimator = FAMILIES[family]()
-    if family == "xgboost" and not classes.is_binary:
-        several = {"objective": "multi:softprob", "num_class": len(classes.labels)}
-        estimator.set_params(settings={**estimator.settings, **several})
-    estimator.fit(encoder.transform(learned), labels_of(learned["arr_delay"], classes))
+    encoder, estimator = _fitted(family, classes, layout)
+    ahead = rows(500, seed=4)
     if method:
         matrix = encoder.transform(ahead)
         estimator = calibrated(estimator, method, matrix, labels_of(ahead["arr_delay"], classes))
@@ -131,6 +126,19 @@ def model_of(
             response_method="predict_proba",
         ).fit(encoder.transform(ahead), labels_of(ahead["arr_delay"], classes))
     return Pipeline([("encode", encoder), ("estimate", estimator)])
+
+
+@functools.cache
+def _fitted(family: str, classes: Classes, layout: Layout) -> tuple[Any, Any]:
+    """Return an encoder, and a classifier of its columns: calibrations change neither."""
+    encoder = fitted(FLIGHTS, "departed", layout).named_steps["encode"]
+    learned, estimator = rows(), FAMILIES[family]()
+    if family == "xgboost" and not classes.is_binary:
+        several = {"objective": "multi:softprob", "num_class": len(classes.labels)}
+        estimator.set_params(settings={**estimator.settings, **several})
+    return encoder, estimator.fit(
+        encoder.transform(learned), labels_of(learned["arr_delay"], classes)
+    )
 
 
 def form_of(model: Pipeline, classes: Classes) -> CompiledModel:

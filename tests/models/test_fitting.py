@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+from sklearn.linear_model import Lasso
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from model_loop.models.catalogue import FAMILIES, XGBOOST, Resource, get_family
 from model_loop.models.estimators import make_sklearn
@@ -130,6 +132,27 @@ def test_a_linear_trial_takes_all_its_iterations(
     alone = make_sklearn(family, settings, random_state=42)
     alone.fit(data.train, data.train_target)
     np.testing.assert_array_equal(fit.fitted().predicted, alone.predict(data.validation))
+
+
+def test_coordinate_descent_takes_a_single_core(
+    sample_training_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The threads of BLAS would take the core of another search; afterwards they are as before."""
+    seen, fit = list[set[int]](), Lasso.fit
+
+    def threads() -> set[int]:
+        return {it["num_threads"] for it in threadpool_info() if it["user_api"] == "blas"}
+
+    def watched(self: Lasso, *given: object) -> Lasso:
+        seen.append(threads())
+        return fit(self, *given)
+
+    monkeypatch.setattr(Lasso, "fit", watched)
+    data = fit_data("linear_model.Lasso", sample_training_set)
+    with threadpool_limits(2, user_api="blas"):
+        before = threads()
+        Fit(get_family("linear_model.Lasso"), {"alpha": 0.01}, data, REQUEST).advance()
+        assert (seen, threads()) == ([{1}], before)
 
 
 def test_trees_and_boosting_grow() -> None:

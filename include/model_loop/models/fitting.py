@@ -16,6 +16,8 @@ import xgboost as xgb
 from scipy.sparse import csr_matrix
 from scipy.special import expit, softmax
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import Lasso
+from threadpoolctl import threadpool_limits
 
 from model_loop.datasets.classes import TWO
 from model_loop.datasets.dataset import Target
@@ -297,7 +299,11 @@ class _AtOnce:
         self.estimator, self.data = estimator, data
 
     def advance(self, halts: Halts) -> bool:  # noqa: ARG002 - it is never asked
-        self.estimator.fit(self.data.train, self.data.train_target)
+        # Coordinate descent adds up single columns: the threads of BLAS end no sooner than one, and
+        # take the core of the search beside it.
+        alone = 1 if isinstance(self.estimator, Lasso) else None
+        with threadpool_limits(alone, user_api="blas"):
+            self.estimator.fit(self.data.train, self.data.train_target)
         return True
 
     def fitted(self) -> Fitted:

@@ -32,6 +32,7 @@ from model_loop.cli.serving import (
     ab_report,
     client_code,
     export_requests,
+    run_runner,
     serve,
     tokens,
     traffic,
@@ -67,6 +68,7 @@ app.command(correct_intervals)
 app.command(erase)
 app.command(code)
 app.command(tokens)
+app.command(run_runner, name="runner")
 for _point in importlib.metadata.entry_points(group=ENTRY_POINTS):
     # Commands that one dataset alone has.
     _point.load()(app)

@@ -175,6 +175,16 @@ def revoke(name: str) -> None:
     _file().revoke(name)
 
 
+def run_runner() -> None:
+    """Run models with code of their own, for servers and tasks that ask over HTTP.
+
+    Its settings begin with MODEL_LOOP_RUNNER_; docs/how-to/own-code.md says how it is set up.
+    """
+    from model_loop.runner.service import run_runner as run
+
+    run(_settings)
+
+
 def client_code(
     language: str,
     *,

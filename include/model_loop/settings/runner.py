@@ -55,6 +55,14 @@ class RunnerSettings(Part):
         title="Versions with code",
         description="Most versions with code of their own that the runner holds at once.",
     )
+    runner_first_user: int = Field(
+        default=40_000,
+        ge=1_000,
+        le=60_000,
+        title="First user id of versions with code",
+        description="Each version runs under a user id of its own: this number, and those above "
+        "it. They belong to nobody else, and to no other runner of the machine.",
+    )
     runner_memory_bytes: int = Field(
         default=2_147_483_648,
         ge=67_108_864,

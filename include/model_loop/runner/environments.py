@@ -1,0 +1,148 @@
+"""Environments of code packages: their requirements, installed by uv from wheels alone.
+
+Wheels are unpacked, so that no code of theirs runs where an environment is built; and none of it
+runs when uv or Python looks at the environment, since it is a folder of packages, and no virtual
+environment with an interpreter of its own.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from model_loop.errors import InvalidInputError, ModelLoopError
+from model_loop.runner.package import environment_digest, require_requirement
+from model_loop.runner.pythons import find_python
+
+_BUILD_SECONDS = 1_800
+_LONGEST_LOG = 3_000
+#: Folder of the packages in an environment.
+SITE = "site"
+
+
+class EnvironmentBuildError(ModelLoopError):
+    """An environment cannot be built; the end of uv's log is in the rule."""
+
+
+def environment_path(folder: Path, digest: str) -> Path:
+    """Return the folder of an environment, which may not be there."""
+    return folder / digest
+
+
+def ensure_environment(requirements: Sequence[str], python: str, folder: Path) -> Path:
+    """Return the folder of an environment; build it if it is not there.
+
+    Parameters
+    ----------
+    requirements
+        Packages with their versions, a line each.
+    python
+        Version of Python, such as 3.11.
+    folder
+        Folder of all environments; one process builds, others that need the same wait.
+
+    Raises
+    ------
+    InvalidInputError
+        If a requirement is an option, an address or a path, or there is no such Python.
+    EnvironmentBuildError
+        If uv fails, with the end of its log.
+    """
+    for line in requirements:
+        require_requirement(line)
+    interpreter = find_python(python)
+    digest = environment_digest(python, tuple(requirements))
+    target = environment_path(folder, digest)
+    if target.is_dir():
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder / f".{digest}.lock"):
+        if not target.is_dir():
+            _build(requirements, interpreter, target)
+    return target
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _build(requirements: Sequence[str], interpreter: str, target: Path) -> None:
+    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        lines = fresh / "requirements.txt"
+        lines.write_text("".join(f"{line}\n" for line in requirements))
+        (fresh / SITE).mkdir()
+        if requirements:
+            _run(
+                [
+                    *(_uv(), "pip", "install", "--python", interpreter, "--only-binary", ":all:"),
+                    *("--target", str(fresh / SITE), "--requirements", str(lines)),
+                    *("--cache-dir", str(target.parent / ".cache")),
+                ],
+                fresh,
+            )
+            # Its folder cannot be written where it is used. This reads code, and runs none.
+            _run([interpreter, "-I", "-S", "-m", "compileall", "-q", str(fresh / SITE)], fresh)
+        # Other users run it.
+        for path in (fresh, *fresh.rglob("*")):
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
+        fresh.rename(target)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _uv() -> str:
+    beside = Path(sys.executable).parent / "uv"
+    path = str(beside) if beside.exists() else shutil.which("uv")
+    if path is None:
+        raise InvalidInputError(
+            "The program uv",
+            "is not installed, and builds the environments of code packages",
+            "Install it: `pip install uv`.",
+        )
+    return path
+
+
+def _run(command: Sequence[str], folder: Path) -> None:
+    # Options in the environment could allow what is refused here.
+    kept = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_NATIVE_TLS")
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("UV_", "PYTHON", "VIRTUAL_ENV")) or name in kept
+    }
+    try:
+        done = subprocess.run(  # noqa: S603 - our own words; requirements are in a file
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_BUILD_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _failed(f"was not built within {_BUILD_SECONDS} seconds", error.output) from error
+    # compileall ends so for a file of another version of Python, which is never imported.
+    if done.returncode and "compileall" not in command:
+        raise _failed("cannot be built", done.stdout)
+
+
+def _failed(rule: str, log: bytes | None) -> EnvironmentBuildError:
+    text = (log or b"").decode(errors="replace")[-_LONGEST_LOG:].strip()
+    return EnvironmentBuildError(
+        "The environment of the code package",
+        f"{rule}:\n{text}\n",
+        "Correct the requirements: each has to have a wheel for this machine and this Python.",
+    )

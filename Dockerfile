@@ -32,7 +32,9 @@ RUN apt-get update \
         /var/lib/model-loop/logs \
         /var/lib/model-loop/scrape \
         /var/lib/model-loop/serving \
-        /var/lib/model-loop/tokens
+        /var/lib/model-loop/tokens \
+    # Versions with code of their own run under other user ids, and read it.
+    && install -d -o 10001 -g 0 -m 0775 /var/lib/model-loop-environments
 COPY --from=build /opt/venv /opt/venv
 COPY dags /opt/model-loop/dags
 COPY plugins /opt/model-loop/plugins

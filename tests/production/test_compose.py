@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -66,9 +67,34 @@ def test_services_are_hardened(name: str) -> None:
     assert one["cap_drop"] == ["ALL"]
     assert one["security_opt"] == ["no-new-privileges:true"]
     assert {"cpus", "memory", "pids"} == set(one["deploy"]["resources"]["limits"])
-    user = one["user"].split(":")[0]
-    # The one that only gives fresh volumes to their users has no network.
-    assert user != "0" or one["network_mode"] == "none"
+    if one["user"].split(":")[0] == "0" and name != "runner":
+        # It only gives fresh volumes to their users.
+        assert one["network_mode"] == "none"
+
+
+def test_the_runner_has_nothing_to_lose() -> None:
+    """Foreign code runs in it: no secret, no volume that it writes, no way but to its callers."""
+    one = SERVICES["runner"]
+    assert {*one["cap_add"]} == {"CHOWN", "SETGID", "SETUID"}
+    assert one["networks"] == ["runner"]
+    assert one["volumes"] == ["environments:/var/lib/model-loop-environments:ro"]
+    assert "ports" not in one
+    secret = {variable.name for variable in VARIABLES if variable.make}
+    assert not {name for name in secret if f"{{{name}:" in yaml.dump(one)}
+    assert {name for name in one["environment"] if not name.startswith("MODEL_LOOP_")} == set()
+    joined = {name for name, other in SERVICES.items() if "runner" in other.get("networks", [])}
+    assert joined == {"runner", "serving", "worker", "airflow-api-server"}
+    assert yaml.safe_load(COMPOSE.read_text())["networks"]["runner"] == {"internal": True}
+
+
+def test_keys_of_code_are_with_those_who_admit_or_ask(tmp_path: Path) -> None:
+    """And the digest of the token is that of the token."""
+    for secret in ("${CODE_KEYS", "${RUNNER_TOKEN:"):
+        having = {name for name, one in SERVICES.items() if secret in yaml.dump(one)}
+        assert having == {"serving", "worker", "airflow-api-server"}
+    made = environment(tmp_path)
+    digest = hashlib.sha256(made["RUNNER_TOKEN"].encode()).hexdigest()
+    assert made["RUNNER_TOKEN_SHA256"] == digest
 
 
 @pytest.mark.parametrize("name", LONG_RUNNING)
@@ -145,7 +171,8 @@ def test_only_the_proxy_is_open() -> None:
         filled(port, {}).startswith("127.0.0.1:") for ports in published.values() for port in ports
     )
     alone = {name for name, one in SERVICES.items() if one.get("networks") == ["inside"]}
-    assert {"postgres", "redis", "s3", "mlflow", "serving"} <= alone
+    assert {"postgres", "redis", "s3", "mlflow"} <= alone
+    assert SERVICES["serving"]["networks"] == ["inside", "runner"]
     assert yaml.safe_load(COMPOSE.read_text())["networks"]["inside"] == {"internal": True}
 
 
@@ -158,7 +185,7 @@ def test_variables_are_needed_or_harmless() -> None:
     for name, rule, rest in variables():
         if name == former:
             assert (rule, rest) == (":-", ""), "handed on, so that it is refused"
-        elif known[name].make:
+        elif known[name].make and known[name].needed:
             assert rule == ":?", name
             assert "make secrets" in str(rest)
         else:
@@ -171,7 +198,7 @@ def test_a_start_without_secrets_is_refused(tmp_path: Path) -> None:
     text = COMPOSE.read_text()
     filled(text, whole)
     for one in VARIABLES:
-        if one.make:
+        if one.make and one.needed:
             lacking = {name: value for name, value in whole.items() if name != one.name}
             with pytest.raises(MissingVariableError, match=f"^{one.name}: run `make secrets`"):
                 filled(text, lacking)
@@ -265,7 +292,8 @@ def test_commands_exist() -> None:
         if command[0] == "python":
             assert command[3] in known
         elif command[0] == "model-loop":
-            assert "Answer predictions" in run(str(BIN / command[0]), *command[1:], "--help")
+            said = {"serve": "Answer predictions", "runner": "Run models with code"}
+            assert said[command[1]] in run(str(BIN / command[0]), *command[1:], "--help")
 
 
 def test_the_proxy_takes_its_rules() -> None:

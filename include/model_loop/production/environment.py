@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import textwrap
 from base64 import urlsafe_b64encode
@@ -34,12 +35,18 @@ class Variable:
         Makes a fresh secret; None for what has a default.
     default
         Default of the compose file.
+    needed
+        Whether nothing starts without the secret.
+    digest_of
+        Variable whose SHA-256 this one is.
     """
 
     name: str
     about: str
     make: Callable[[], str] | None = None
     default: str = ""
+    needed: bool = True
+    digest_of: str = ""
 
 
 def _of_setting(name: str, setting: str) -> Variable:
@@ -68,6 +75,15 @@ VARIABLES = (
     ),
     Variable("MLFLOW_ADMIN_PASSWORD", "Login admin of MLflow; counts at the first start.", _word),
     Variable("MLFLOW_SECRET_KEY", "Signs what MLflow's pages keep in browsers.", _word),
+    Variable(
+        "CODE_KEYS", "Signs code that was admitted, encrypts its values.", _fernet, needed=False
+    ),
+    Variable("RUNNER_TOKEN", "Token of those who ask the runner.", _word, needed=False),
+    Variable(
+        "RUNNER_TOKEN_SHA256",
+        "SHA-256 of that token: all that the runner knows of it.",
+        digest_of="RUNNER_TOKEN",
+    ),
     Variable(
         "MODEL_LOOP_IMAGE",
         "Image of the package; built from here.",
@@ -129,6 +145,17 @@ VARIABLES = (
     Variable("CLUSTER_CPUS", "Processors of one worker of the cluster.", default="2"),
     Variable("CLUSTER_MEMORY", "Memory of one worker of the cluster.", default="6G"),
     Variable(
+        "CODE",
+        "true lets models be code of their own, which the service runner of the profile code runs.",
+        default="false",
+    ),
+    Variable(
+        "CODE_ROLES", "Roles of Airflow that may bring code in; all that start DAGs, if empty."
+    ),
+    Variable("RUNNER_CPUS", "Processors of the runner, for all versions together.", default="2"),
+    Variable("RUNNER_MEMORY", "Memory of the runner, and of the files in it.", default="4G"),
+    _of_setting("RUNNER_VERSION_MEMORY", "runner_memory_bytes"),
+    Variable(
         "TRAINING_SLOTS", "Cores for fits, of all workers together (pool training).", default="2"
     ),
 )
@@ -151,9 +178,14 @@ def fresh_environment() -> str:
 
 
 def _text(secret: Callable[[Callable[[], str]], str]) -> str:
-    entries = [_HEADER]
+    entries, made = [_HEADER], {"": ""}
     for one in VARIABLES:
         about = "\n".join(f"# {line}" for line in textwrap.wrap(one.about, 96))
-        value = f"{one.name}={secret(one.make)}" if one.make else f"# {one.name}={one.default}"
+        if one.make:
+            made[one.name] = secret(one.make)
+        elif token := made[one.digest_of]:
+            made[one.name] = hashlib.sha256(token.encode()).hexdigest()
+        known = one.make or one.digest_of
+        value = f"{one.name}={made.get(one.name, '')}" if known else f"# {one.name}={one.default}"
         entries.append(f"{about}\n{value}\n")
     return "\n".join(entries)

@@ -13,7 +13,8 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,11 +30,14 @@ _SHARED = (
 )
 _DEVICES = ("/dev/null", "/dev/zero")
 _CLEAR = 'chmod -R u+rwx -- "$0"; find "$0" -mindepth 1 -delete'
-#: Until none is left that could be counted for whichever comes next, but not for ever.
-_END = (
-    "n=0; while [ $n -lt 100 ] && kill -s KILL -- -1 2>/dev/null; do n=$((n+1)); sleep 0.02; done; "
-    + _CLEAR
-)
+_END = f"kill -s KILL -- -1 2>/dev/null; {_CLEAR}"
+#: Looks, and seconds between two, until processes that were killed are gone. Until then they count
+#: among those that whichever version comes next may have.
+_LOOKS, _LOOK_SECONDS = 20, 0.02
+
+
+Statuses = dict[int, dict[str, str]]
+"""What the kernel says of processes, by their ids; see `read_statuses`."""
 
 
 class Separation(Protocol):
@@ -55,7 +59,7 @@ class Separation(Protocol):
     def end(self, slot: int, scratch: Path) -> None:
         """End all processes of a version, and remove what it has written."""
 
-    def processes(self, slot: int, root: int) -> set[int]:
+    def processes(self, slot: int, root: int, statuses: Statuses) -> set[int]:
         """Return the ids of all processes of a version, whose first one is *root*."""
 
     def written(self, slot: int, scratch: Path) -> int:
@@ -104,18 +108,25 @@ class UserIds:
     def end(self, slot: int, scratch: Path) -> None:
         """Let a process of the same user end all others: no fork escapes it."""
         subprocess.run(  # noqa: S603 - our own words
-            ["/bin/sh", "-c", _END, str(scratch)], check=False, **self.options(slot)
+            ["/bin/sh", "-c", _END, str(scratch)],
+            check=False,
+            stderr=subprocess.DEVNULL,
+            **self.options(slot),
         )
+        for _ in range(_LOOKS):
+            if not self.processes(slot, 0, read_statuses()):
+                return
+            time.sleep(_LOOK_SECONDS)
 
     def written(self, slot: int, scratch: Path) -> int:
         """Let a process of the same user look."""
         return _measure(scratch, self.options(slot))
 
-    def processes(self, slot: int, root: int) -> set[int]:
+    def processes(self, slot: int, root: int, statuses: Statuses) -> set[int]:
         """Return all processes of the user."""
         del root
         user = str(self._first + slot)
-        return {pid for pid, status in _statuses() if status["Uid"].split()[0] == user}
+        return {pid for pid, status in statuses.items() if status["Uid"].split()[0] == user}
 
 
 class Bubblewrap:
@@ -161,10 +172,10 @@ class Bubblewrap:
         """Look at the files."""
         return _measure(scratch, self.options(slot))
 
-    def processes(self, slot: int, root: int) -> set[int]:
+    def processes(self, slot: int, root: int, statuses: Statuses) -> set[int]:
         """Return the first process and all that come of it."""
         del slot
-        parents = {pid: int(status["PPid"]) for pid, status in _statuses()}
+        parents = {pid: int(status["PPid"]) for pid, status in statuses.items()}
         members, size = {root}, 0
         while size < len(members):
             size = len(members)
@@ -264,18 +275,18 @@ def _measure(scratch: Path, options: dict[str, Any]) -> int:
     return int(done.stdout.split()[0]) if done.stdout.strip() else 0
 
 
-def memory_of(processes: set[int]) -> int:
+def memory_of(processes: set[int], statuses: Statuses) -> int:
     """Return the bytes of memory of some processes, without what they share with files."""
     return sum(
-        1024 * int(status.get(field, "0 kB").split()[0])
-        for pid, status in _statuses()
-        if pid in processes
+        1024 * int(statuses[pid].get(field, "0 kB").split()[0])
+        for pid in processes & {*statuses}
         for field in ("RssAnon", "RssShmem")
     )
 
 
-def _statuses() -> Iterator[tuple[int, dict[str, str]]]:
-    """Return what the kernel says of every process; also of those that hide their folders."""
+def read_statuses() -> Statuses:
+    """Return what the kernel says of every process, also of those that hide their folders."""
+    statuses = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
@@ -283,4 +294,6 @@ def _statuses() -> Iterator[tuple[int, dict[str, str]]]:
             except OSError:
                 # It has ended.
                 continue
-            yield int(folder.name), dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+            parts = (line.partition(":\t") for line in lines)
+            statuses[int(folder.name)] = {name: value.strip() for name, _, value in parts}
+    return statuses

@@ -13,7 +13,7 @@ from model_loop.errors import InvalidInputError
 from model_loop.runner.client import CodeState
 from model_loop.runner.errors import RunnerUnavailableError
 from model_loop.runner.package import CodePackage
-from model_loop.runner.separation import Separation, memory_of
+from model_loop.runner.separation import Separation, memory_of, read_statuses
 from model_loop.runner.version import CodeVersion, Home
 from model_loop.settings import Settings
 
@@ -99,7 +99,8 @@ class Supervisor:
 
     def states(self) -> list[CodeState]:
         """Return how each version is."""
-        return [version.state for version in self._versions.values()]
+        statuses = read_statuses()
+        return [version.state(statuses) for version in self._versions.values()]
 
     async def close(self) -> None:
         """End all versions."""
@@ -124,10 +125,12 @@ class Supervisor:
             for version in [*self._versions.values()]
             if (root := version.root) is not None
         ]
+        statuses = read_statuses() if running else {}
         for version, root in running:
+            members = separation.processes(version.slot, root, statuses)
             if version.has_ended:
                 version.kill("")
-            elif memory_of(separation.processes(version.slot, root)) > settings.runner_memory_bytes:
+            elif memory_of(members, statuses) > settings.runner_memory_bytes:
                 version.kill(f"has taken more than {settings.runner_memory_bytes} bytes of memory")
         # Only where all of them together have written so much may one have.
         if self._unused - self._free_bytes() < settings.runner_file_bytes:

@@ -25,6 +25,7 @@ from model_loop.runner.process import PRINT_SECONDS, CodeProcess, ProcessEndedEr
 from model_loop.runner.pythons import find_python, prefix_of
 from model_loop.runner.separation import (
     Separation,
+    Statuses,
     memory_of,
     readable_paths,
     writable_paths,
@@ -155,9 +156,8 @@ class CodeVersion:
                 self._values = dict(values)
                 await self._end()
 
-    @property
-    def state(self) -> CodeState:
-        """How it is."""
+    def state(self, statuses: Statuses) -> CodeState:
+        """Return how it is, by the state of all processes."""
         name: StateName = "idle"
         memory = 0
         if self.missing():
@@ -166,7 +166,8 @@ class CodeVersion:
             name = "starting"
         elif self._process is not None:
             name = "ready"
-            memory = memory_of(self._home.separation.processes(self.slot, self._process.pid))
+            members = self._home.separation.processes(self.slot, self._process.pid, statuses)
+            memory = memory_of(members, statuses)
         elif self._has_failed:
             name = "paused"
         output = self._process.output if self._process else self._output
@@ -321,7 +322,8 @@ class CodeVersion:
 
     def kill(self, reason: str) -> None:
         """End all of its processes for a reason, with which the request that waits is answered."""
-        self._killed = reason
+        # The first one counts: what is ended for it is found ended afterwards.
+        self._killed = self._killed or reason
         if self._process is not None:
             self._process.kill()
             # Those that it has started keep what leads to it open.

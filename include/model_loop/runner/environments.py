@@ -115,12 +115,10 @@ def _uv() -> str:
 
 
 def _run(command: Sequence[str], folder: Path) -> None:
-    # Options in the environment could allow what is refused here.
-    kept = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_NATIVE_TLS")
+    # Indexes come from the operator's variables; what would build packages does not.
+    refused = ("PYTHON", "VIRTUAL_ENV", "UV_NO_BINARY", "UV_TARGET", "UV_PYTHON")
     environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("UV_", "PYTHON", "VIRTUAL_ENV")) or name in kept
+        name: value for name, value in os.environ.items() if not name.startswith(refused)
     }
     try:
         done = subprocess.run(  # noqa: S603 - our own words; requirements are in a file

@@ -1,0 +1,86 @@
+"""Environments of code packages, built by uv from wheels in a folder."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import tarfile
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from tests.runner.conftest import PYTHON
+
+from model_loop.errors import InvalidInputError
+from model_loop.runner.environments import SITE, EnvironmentBuildError, ensure_environment
+from model_loop.runner.pythons import find_python
+
+METADATA = "Metadata-Version: 2.1\nName: sample-rules\nVersion: 1.0\n"
+WHEEL = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder of packages, the only one that uv looks at."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    monkeypatch.setenv("UV_FIND_LINKS", str(folder))
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    return folder
+
+
+def add_wheel(index: Path, marker: Path) -> None:
+    """Add a wheel that would run code if Python or uv looked at it."""
+    info = "sample_rules-1.0.dist-info"
+    with zipfile.ZipFile(index / "sample_rules-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("sample_rules.py", "RULES = 3\n")
+        wheel.writestr("sample_rules.pth", f"import pathlib; pathlib.Path({str(marker)!r}).touch()")
+        wheel.writestr(f"{info}/METADATA", METADATA)
+        wheel.writestr(f"{info}/WHEEL", WHEEL)
+        wheel.writestr(f"{info}/RECORD", "sample_rules.py,,\nsample_rules.pth,,\n")
+
+
+def test_wheels_are_unpacked_and_no_code_of_theirs_runs(index: Path, tmp_path: Path) -> None:
+    """Everybody may read them; they are compiled, since nobody can write there later."""
+    add_wheel(index, tmp_path / "marker")
+    folder = tmp_path / "environments"
+    with ThreadPoolExecutor(2) as both:
+        made = [
+            both.submit(ensure_environment, ["sample-rules==1.0"], PYTHON, folder) for _ in range(2)
+        ]
+    first, second = (one.result() for one in made)
+    assert first == second
+    assert [path.name for path in folder.iterdir() if path.name[0] != "."] == [first.name]
+    assert not (tmp_path / "marker").exists()
+    assert [*(first / SITE / "__pycache__").glob("sample_rules.*.pyc")]
+    for path in (first, *first.rglob("*")):
+        assert path.stat().st_mode & stat.S_IROTH, path
+    # There it is, and the same again costs nothing, without uv.
+    code = f"import sys; sys.path.append({str(first / SITE)!r}); import sample_rules"
+    subprocess.run([find_python(PYTHON), "-I", "-S", "-c", code], check=True)
+    (index / "sample_rules-1.0-py3-none-any.whl").unlink()
+    assert ensure_environment(["sample-rules==1.0"], PYTHON, folder) == first
+
+
+def test_nothing_is_built_from_source(index: Path, tmp_path: Path) -> None:
+    """A package without a wheel is an error with uv's log, and leaves nothing."""
+    source = tmp_path / "setup.py"
+    source.write_text(f"import pathlib; pathlib.Path({str(tmp_path / 'marker')!r}).touch()\n")
+    with tarfile.open(index / "sample_rules-1.0.tar.gz", "w:gz") as archive:
+        archive.add(source, "sample_rules-1.0/setup.py")
+    with pytest.raises(EnvironmentBuildError, match="sample-rules") as caught:
+        ensure_environment(["sample-rules==1.0"], PYTHON, tmp_path / "environments")
+    assert "wheel" in caught.value.remedy
+    assert not (tmp_path / "marker").exists()
+    assert {path.name[0] for path in (tmp_path / "environments").iterdir()} == {"."}
+    assert not [*(tmp_path / "environments").glob("*/requirements.txt")]
+
+
+def test_options_and_unknown_pythons_are_refused(tmp_path: Path) -> None:
+    """Before anything is made."""
+    with pytest.raises(InvalidInputError, match="no package with its version"):
+        ensure_environment(["--index-url=x"], PYTHON, tmp_path / "environments")
+    with pytest.raises(InvalidInputError, match=f"Choose one of: .*{PYTHON}"):
+        ensure_environment([], "3.2", tmp_path / "environments")
+    assert not (tmp_path / "environments").exists()

@@ -82,10 +82,16 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(folder: Path, **settings: str) -> Iterator[Runner]:
-    """Run a runner with these settings, and with an empty environment for scripts."""
+def running(folder: Path, *, prefix: Sequence[str] = (), **settings: str) -> Iterator[Runner]:
+    """Run a runner with these settings, and with an empty environment for scripts.
+
+    Parameters
+    ----------
+    prefix
+        Beginning of its command, such as a program that drops rights.
+    """
     empty = environment_path(folder / "environments", environment_digest(PYTHON, ()))
-    (empty / SITE).mkdir(parents=True)
+    (empty / SITE).mkdir(parents=True, exist_ok=True)
     port = free_port()
     environment = {
         **os.environ,
@@ -98,7 +104,7 @@ def running(folder: Path, **settings: str) -> Iterator[Runner]:
         **{f"MODEL_LOOP_RUNNER_{name.upper()}": value for name, value in settings.items()},
     }
     process = subprocess.Popen(
-        [sys.executable, "-c", _RUN],
+        [*prefix, sys.executable, "-c", _RUN],
         env=environment,
     )
     try:
@@ -130,19 +136,32 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+#: Begins a command that cannot change its user id.
+WITHOUT_IDS = ("setpriv", "--bounding-set", "-setuid,-setgid", "--inh-caps", "-setuid,-setgid")
+TIGHT = {
+    "memory_bytes": str(200 * 2**20),
+    "file_bytes": str(20 * 2**20),
+    "processes": "40",
+    "seconds": "10",
+    "start_seconds": "20",
+}
+
+
 @pytest.fixture(scope="session")
 def runner(folder: Path) -> Iterator[Runner]:
-    """Return a runner with tight bounds."""
+    """Return a runner with tight bounds, which changes user ids."""
     try:
         choose_separation(next(USERS))
     except InvalidInputError as error:
         pytest.skip(f"code cannot be kept apart here: {error}")
-    with running(
-        folder,
-        memory_bytes=str(200 * 2**20),
-        file_bytes=str(20 * 2**20),
-        processes="40",
-        seconds="10",
-        start_seconds="20",
-    ) as started:
+    with running(folder, **TIGHT) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def bubblewrapped(folder: Path) -> Iterator[Runner]:
+    """Return one that cannot change user ids."""
+    if not (shutil.which("bwrap") and shutil.which("setpriv") and os.geteuid() == 0):
+        pytest.skip("needs bubblewrap, setpriv and root")
+    with running(folder, prefix=WITHOUT_IDS, **TIGHT) as started:
         yield started

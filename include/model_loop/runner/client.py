@@ -68,7 +68,7 @@ class _NotDeployedError(RunnerUnavailableError):
 
 @dataclass(frozen=True)
 class _Deployed:
-    """What this client has deployed."""
+    """A package that this client has deployed."""
 
     package: CodePackage
     read: Callable[[str], bytes]

@@ -154,7 +154,7 @@ class CodeProcess:
 
     @property
     def ending(self) -> str:
-        """How the process has ended."""
+        """Text of how the process has ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0.2)
         code = self._process.poll()
@@ -164,7 +164,7 @@ class CodeProcess:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it has ended."""
+        """True if it has ended."""
         return self._process.poll() is not None
 
     def kill(self) -> None:

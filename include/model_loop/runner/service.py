@@ -79,7 +79,7 @@ class RunnerRoutes:
         ]
 
     async def states(self, _: Request) -> Response:
-        """How each version is."""
+        """List versions with their states."""
         states = await asyncio.to_thread(self._supervisor.states)
         return _json(states)
 

@@ -55,7 +55,7 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Home:
-    """What all versions of a runner share.
+    """Common base of all versions of a runner.
 
     Parameters
     ----------
@@ -331,7 +331,7 @@ class CodeVersion:
 
     @property
     def has_ended(self) -> bool:
-        """Whether its first process has ended by itself."""
+        """True if its first process has ended by itself."""
         return self._process is not None and self._process.has_ended
 
     @property

@@ -6,8 +6,9 @@ It is ``{partition}``, or its parts as folders of Hive have them: ``year={year}/
 from __future__ import annotations
 
 import functools
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
 #: Place of the key of a partition in the address of its files.
@@ -20,9 +21,16 @@ _PARTS: Mapping[str, tuple[tuple[str, ...], str]] = MappingProxyType(
         "day": (("year", "month", "day"), "-"),
     }
 )
+#: Keys of partitions as they stand in addresses, the longer ones first.
+KEYS = (
+    ("day", re.compile(r"\d{4}-\d{2}-\d{2}")),
+    ("week", re.compile(r"\d{4}-W\d{2}")),
+    ("month", re.compile(r"\d{4}-\d{2}(?!\d)")),
+)
 _NAMES = ("year", "month", "week", "day")
 _DIGITS: Mapping[str, int] = MappingProxyType({"year": 4, "month": 2, "week": 2, "day": 2})
-_FOLDER_KEY = re.compile(r"(?P<name>[A-Za-z_]\w*)=(?P<value>[^/=?]*)")
+# Folders of the key of a partition say no value of a column.
+_FOLDER_KEY = re.compile(r"(?P<name>[A-Za-z_]\w*)=(?!\{)(?P<value>[^/=?]*)")
 
 
 def holds_key(source: str) -> bool:
@@ -39,6 +47,80 @@ def mistake_of_key(source: str, part: str) -> str:
     if PARTITION in source or not wanted:
         return f"has {{{named[0]}}} besides {PARTITION}, or no partitions"
     return f"has other parts than {' and '.join(f'{{{name}}}' for name in wanted)} of a {part}"
+
+
+def folder_pattern(addresses: Sequence[str]) -> tuple[str, str | None] | None:
+    """Return the source of files in folders of Hive, and the partition that each folder is.
+
+    Folders that say the key of a partition, or its parts, become its place; others whose values
+    differ become ``*``, and so do the differing names of files.
+
+    Parameters
+    ----------
+    addresses
+        Addresses of all files.
+
+    Returns
+    -------
+    None if they lie in no such folders, or at different depths; the partition is None if no folder
+    says one.
+    """
+    levels = [*zip(*(address.split("/")[:-1] for address in addresses), strict=False)]
+    if len({address.count("/") for address in addresses}) > 1:
+        return None
+    keys = [[_FOLDER_KEY.fullmatch(folder) for folder in level] for level in levels]
+    names = [{match["name"] if match else "" for match in level} for level in keys]
+    named = [level.pop() if len(level) == 1 else "" for level in names]
+    partition = next(
+        (kind for kind, (parts, _) in reversed([*_PARTS.items()]) if {*parts} <= {*named}), None
+    )
+    parts = _PARTS[partition][0] if partition else ()
+    pattern = []
+    for name, level in zip(named, levels, strict=True):
+        values = {folder.partition("=")[2] for folder in level}
+        if name in parts:
+            pattern.append(f"{name}={{{name}}}")
+        elif name and partition is None and (kind := kind_of_keys(values)):
+            partition = kind
+            pattern.append(f"{name}={PARTITION}")
+        elif len({*level}) == 1:
+            pattern.append(level[0])
+        elif name:
+            pattern.append(f"{name}=*")
+        else:
+            return None
+    if not any(named):
+        return None
+    files = {address.rpartition("/")[2] for address in addresses}
+    pattern.append("*".join(common_ends([*files])) if len(files) > 1 else files.pop())
+    return "/".join(pattern), partition
+
+
+def kind_of_keys(values: Collection[str]) -> str | None:
+    """Return the kind of partition of which all of these are keys; None if there is none."""
+    return next((kind for kind, key in KEYS if all(key.fullmatch(it) for it in values)), None)
+
+
+def key_of_folders(address: str, part: str) -> str | None:
+    """Return the key of a partition that the folders of a file say; None if they say none."""
+    values = folder_values(address)
+    names, between = _PARTS[part]
+    if {*names} <= {*values}:
+        return between.join(values[name].zfill(_DIGITS[name]) for name in names)
+    key = dict(KEYS)[part]
+    return next((value for value in values.values() if key.fullmatch(value)), None)
+
+
+def common_ends(texts: Sequence[str]) -> tuple[str, str]:
+    """Return the letters with which all texts begin, and with which what follows them ends."""
+    begin = _common(texts)
+    return begin, _common([each[len(begin) :][::-1] for each in texts])[::-1]
+
+
+def _common(texts: Sequence[str]) -> str:
+    pairs = zip(min(texts), max(texts), strict=False)
+    shared = itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)
+    return "".join(letter for letter, _ in shared)
 
 
 def glob_of(source: str, key: str | None = None) -> str:

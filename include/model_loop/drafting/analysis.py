@@ -21,7 +21,7 @@ from model_loop.drafting.refining import (
     without_order,
     without_sentinels,
 )
-from model_loop.drafting.sources import FilePattern, file_pattern
+from model_loop.drafting.sources import FilePattern, file_pattern, hive_files
 from model_loop.drafting.tasks import (
     ClassShare,
     is_doubtful,
@@ -34,7 +34,7 @@ from model_loop.drafting.tasks import (
 from model_loop.drafting.values import ColumnValues, TableValues, rows_of
 from model_loop.errors import InvalidInputError
 from model_loop.tables.raw import RawTable, joined, read_raw_blocks
-from model_loop.tables.table import source_files
+from model_loop.tables.table import source_files, with_folder_keys
 
 #: Rows with a target below which nothing is drafted.
 LEAST_ROWS = 30
@@ -181,12 +181,15 @@ def analyse(
     TableFileError
         If the files cannot be read as one table.
     """
+    files = [path for file in files for path in hive_files(file) or (file,)]
+    pattern = file_pattern(files, folder)
     raw = _read([path for file in files for path in _located(file, target)], report)
+    raw = with_folder_keys(raw, _draft(str(pattern.source), target))
     _require_target(target, raw.names)
     values = table_values(raw, target, date_order=date_order, report=report)
     report("Comparing each column with the target")
     values = with_own_labels(without_far_dates(values, raw), raw)
-    return DraftedFiles(file_pattern(files, folder), raw), analyse_table(_refined(values))
+    return DraftedFiles(pattern, raw), analyse_table(_refined(values))
 
 
 def with_answers(analysis: Analysis, answers: DraftAnswers) -> Analysis:
@@ -219,7 +222,11 @@ def _read(files: Sequence[str], report: Report) -> RawTable:
 
 def _located(file: str, target: str) -> list[str]:
     """Return the files of an address, which may be a pattern, a folder or inside a package."""
-    return source_files(Declaration(name="draft", source=file, target=target))
+    return source_files(_draft(file, target))
+
+
+def _draft(source: str, target: str) -> Declaration:
+    return Declaration(name="draft", source=source, target=target)
 
 
 def analyse_table(

@@ -5,23 +5,22 @@ from __future__ import annotations
 import fnmatch
 import itertools
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_loop.datasets.addresses import PARTITION
+from model_loop.datasets.addresses import (
+    KEYS,
+    PARTITION,
+    common_ends,
+    folder_pattern,
+    key_of_folders,
+)
 from model_loop.datasets.declaration import DatabaseSource
 from model_loop.errors import InvalidInputError
 
 #: Partition of a finding about all rows.
 WHOLE = "whole"
-#: Keys of partitions as they stand in names of files, the longer ones first.
-_KEYS = (
-    ("day", re.compile(r"\d{4}-\d{2}-\d{2}")),
-    ("week", re.compile(r"\d{4}-W\d{2}")),
-    ("month", re.compile(r"\d{4}-\d{2}(?!\d)")),
-)
 
 
 @dataclass(frozen=True)
@@ -49,13 +48,23 @@ class FilePattern:
 
 def partitions_of(files: Sequence[str], partition: str | None) -> dict[str, str]:
     """Return the partition of each file, for findings: its key, or the name of the file."""
-    key = dict(_KEYS).get(partition or "")
+    key = dict(KEYS).get(partition or "")
     found = {}
     for file in files:
         name = file.rsplit("/", 1)[-1]
         match = key.search(name) if key else None
-        found[file] = match[0] if match else name if len(files) > 1 else WHOLE
+        folders = key_of_folders(file, partition) if partition and key else None
+        found[file] = folders or (match[0] if match else name if len(files) > 1 else WHOLE)
     return found
+
+
+def hive_files(folder: str) -> list[str]:
+    """Return all files below a folder of Hive, ``name=value``; nothing if it is none."""
+    if "://" in folder or not any("=" in each.name for each in Path(folder).glob("*/")):
+        return []
+    below = (path for path in Path(folder).rglob("*") if path.is_file())
+    # Folders of engines hold marks such as _SUCCESS, and files that are not whole yet.
+    return sorted(path.as_posix() for path in below if not path.name.startswith(("_", ".")))
 
 
 def file_pattern(files: Sequence[str], folder: Path) -> FilePattern:
@@ -67,7 +76,11 @@ def file_pattern(files: Sequence[str], folder: Path) -> FilePattern:
         If they have nothing in common that a pattern could say.
     """
     given = [_relative(file, folder) for file in files]
-    for partition, key in _KEYS:
+    if hive := folder_pattern(given):
+        source, partition = hive
+        before = itertools.takewhile(lambda folder: "=" not in folder, source.split("/"))
+        return FilePattern(source, partition, _stem("/".join(before)))
+    for partition, key in KEYS:
         replaced = {key.sub(PARTITION, each) for each in given}
         if len(replaced) == 1 and all(len(key.findall(each)) == 1 for each in given):
             source = replaced.pop()
@@ -75,8 +88,7 @@ def file_pattern(files: Sequence[str], folder: Path) -> FilePattern:
                 return FilePattern(source, partition, _stem(source.replace(PARTITION, "")))
     if len(given) == 1:
         return FilePattern(given[0], None, _stem(given[0]))
-    begin = _common(given)
-    end = _common([each[len(begin) :][::-1] for each in given])[::-1]
+    begin, end = common_ends(given)
     source = f"{begin}*{end}"
     if not fnmatch.fnmatch(given[0], source) or "/" in "".join(
         each[len(begin) : len(each) - len(end)] for each in given
@@ -87,13 +99,6 @@ def file_pattern(files: Sequence[str], folder: Path) -> FilePattern:
             "Put them into one folder, with names such as table-2024-01.csv.",
         )
     return FilePattern(source, None, _stem(source.replace("*", "")))
-
-
-def _common(texts: Sequence[str]) -> str:
-    """Return the letters with which all texts begin."""
-    first, last = min(texts), max(texts)
-    shared = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
-    return "".join(letter for letter, _ in shared)
 
 
 def _relative(file: str, folder: Path) -> str:

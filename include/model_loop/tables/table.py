@@ -108,7 +108,7 @@ def read_table(
         dialect=declaration.dialect,
         within=within and _within(declaration, variant, within),
     )
-    raw = with_names_of(_with_folder_keys(raw, declaration, variant), declaration, variant)
+    raw = with_names_of(with_folder_keys(raw, declaration, variant), declaration, variant)
     return to_table(raw, column_formats(declaration, [raw]))
 
 
@@ -141,10 +141,12 @@ def _blocks(
     declaration: Declaration, files: Sequence[str], variant: str | None
 ) -> Iterator[RawTable]:
     for block in read_raw_blocks(files, encoding=declaration.encoding, dialect=declaration.dialect):
-        yield with_names_of(_with_folder_keys(block, declaration, variant), declaration, variant)
+        yield with_names_of(with_folder_keys(block, declaration, variant), declaration, variant)
 
 
-def _with_folder_keys(raw: RawTable, declaration: Declaration, variant: str | None) -> RawTable:
+def with_folder_keys(
+    raw: RawTable, declaration: Declaration, variant: str | None = None
+) -> RawTable:
     """Return a table with the columns whose values are in the names of folders, as texts."""
     source = declaration.source_of(variant)
     names = folder_keys(source) if isinstance(source, str) else ()

@@ -43,7 +43,7 @@ _STATUSES: tuple[tuple[type[ModelLoopError], int], ...] = (
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-class Deployment(msgspec.Struct, forbid_unknown_fields=True):
+class CodeDeployment(msgspec.Struct, forbid_unknown_fields=True):
     """A package and its values."""
 
     package: CodePackage
@@ -87,7 +87,7 @@ class RunnerRoutes:
         """Take a package; answer with the digests of files that are missing."""
         body = await _body(request, MOST_ROWS_BYTES)
         try:
-            given = msgspec.json.decode(body, type=Deployment)
+            given = msgspec.json.decode(body, type=CodeDeployment)
         except msgspec.ValidationError as error:
             # The rules of a package come through it.
             if isinstance(error.__cause__, InvalidInputError):

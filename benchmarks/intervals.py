@@ -327,7 +327,12 @@ def _days_needed(seed: int, bias: float, noise: float) -> tuple[float, float, fl
     )
 
 
-SHARPER = ("as it is", "scale model", "quantile regression")
+SHARPER = (
+    "as it is, in its unit",
+    "scale model, in its unit",
+    "gain by scale model, %",
+    "quantile regression, in its unit",
+)
 _SCALE = {"max_depth": 5, "learning_rate": 0.05, "min_child_weight": 50.0, "subsample": 0.8}
 _SCALE_ROUNDS = 150
 
@@ -336,8 +341,9 @@ def scores(fits: Fits, intervals: Intervals, rows: Later) -> tuple[float, ...]:
     """Compute interval scores at 90 % of the intervals as they are, and of sharper ways."""
     ways = [by_scale, by_quantiles] if "quantiles" in sys.argv else [by_scale]
     limits = (way(fits, intervals, rows) for way in ways)
-    others = (measure_intervals(*pair, rows.actual, LEVEL).score for pair in limits)
-    return (held_by(intervals, rows, LEVEL).score, *others)
+    scale, *others = (measure_intervals(*pair, rows.actual, LEVEL).score for pair in limits)
+    now = held_by(intervals, rows, LEVEL).score
+    return (now, scale, 100 * (1 - scale / now), *others)
 
 
 def by_scale(fits: Fits, intervals: Intervals, rows: Later) -> tuple[Numbers, Numbers]:

@@ -142,7 +142,15 @@ KNOWN: Mapping[str, Table] = {
         ("coverage after it, %", "said after, days", "covered again after, days"),
         published=False,
     ),
-    "intervals sharper": Table(_LATER, ("as it is", "scale model", "quantile regression")),
+    "intervals sharper": Table(
+        _LATER,
+        (
+            "as it is, in its unit",
+            "scale model, in its unit",
+            "gain by scale model, %",
+            "quantile regression, in its unit",
+        ),
+    ),
     "estimate": Table(
         (
             "2023-01+2023-02, 2024-01: 2024-02",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import http.client
 import io
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -33,8 +35,10 @@ from model_loop.client.errors import (
     RefusedInputError,
     ThrottledRequestError,
 )
-from model_loop.serving.batches.store import BatchRecord, BatchStore
-from model_loop.serving.batches.worker import BatchWork
+from model_loop.serving.batches.routes import _receive
+from model_loop.serving.batches.store import AcceptedBatch, BatchRecord, BatchStore
+from model_loop.serving.batches.worker import BatchWork, next_batch
+from model_loop.serving.http.requests import RequestRefusedError
 from model_loop.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -448,6 +452,41 @@ def test_waiting_has_an_end(served: Served, client: Client) -> None:
     with pytest.raises(ClientTimeoutError):
         execution.wait(0)
     assert execution.wait(120).state == "done"
+
+
+def test_callers_take_turns(tmp_path: Path) -> None:
+    """Many files of one hold up no other; those of each are scored in their order."""
+    waiting = [
+        AcceptedBatch(
+            tmp_path,
+            BatchRecord(f"{caller}{number}", caller, "bikes", "a.csv", "", "a.csv", 1, 0.0),
+        )
+        for caller, number in (("a", 1), ("a", 2), ("a", 3), ("b", 1), ("b", 2), ("c", 1))
+    ]
+    turns, order = dict[str, int](), []
+    while waiting:
+        batch = next_batch(waiting, turns)
+        waiting.remove(batch)
+        order.append(batch.record.id)
+    assert order == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+def test_a_disk_without_room_is_said(tmp_path: Path) -> None:
+    """The kernel writes no more of a file that comes: the caller is told to try again."""
+    pieces = iter([True, True, False])
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": bytes(2**20), "more_body": next(pieces)}
+
+    call: Any = SimpleNamespace(header=lambda _: b"", receive=receive)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))
+    try:
+        with pytest.raises(RequestRefusedError, match="has no room for the file") as refused:
+            asyncio.run(_receive(call, tmp_path / "file", 2**30))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert refused.value.status == 503
 
 
 def test_a_killed_server_loses_no_accepted_file(tmp_path: Path, served: Served) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -82,6 +83,8 @@ _PIECE = 2**20
 _UPLOADS, _UPLOADS_OF_A_TOKEN = 4, 2
 #: A disk keeps so many times the size of a file free for its results.
 _ROOM = 4
+#: Errors of a disk, a quota or a limit that holds no more.
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 logger = logging.getLogger(__name__)
 
@@ -501,7 +504,8 @@ async def _receive(call: Call, path: Path, most: int) -> tuple[str, int]:
     Raises
     ------
     RequestRefusedError
-        If it is too large (413), before all of it has come; if it ends too early (400).
+        If it is too large (413), before all of it has come; if it ends too early (400); if the
+        disk is full (503).
     """
     refused = RequestRefusedError(413, "The file", f"has more than {most:,} bytes", "Send parts.")
     announced = call.header(b"content-length")
@@ -512,7 +516,15 @@ async def _receive(call: Call, path: Path, most: int) -> tuple[str, int]:
 
         def write(data: bytes) -> None:
             digest.update(data)
-            file.write(data)
+            try:
+                file.write(data)
+                file.flush()
+            except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    raise
+                raise RequestRefusedError(
+                    503, "The disk of the server", "has no room for the file", "Try again later."
+                ) from error
 
         while more:
             message = await call.receive()

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -207,14 +207,30 @@ def work(store: BatchStore, settings: Settings) -> None:
 
     It waits a little for further batches: its start takes longer than a small file.
     """
+    turns = dict[str, int]()
     with _alone(store.folder) as first:
         last = time.monotonic()
         while first and time.monotonic() - last < _LINGER_SECONDS:
             if waiting := store.pending():
-                _work_on(waiting[0], settings)
+                _work_on(next_batch(waiting, turns), settings)
                 last = time.monotonic()
             else:
                 time.sleep(_LOOK_SECONDS)
+
+
+def next_batch(waiting: Sequence[AcceptedBatch], turns: dict[str, int]) -> AcceptedBatch:
+    """Return the batch whose turn it is: callers take turns, so that nobody holds up the others.
+
+    Parameters
+    ----------
+    waiting
+        Batches in the order in which they came; at least one.
+    turns
+        The last turn of each caller; that of this batch is written down.
+    """
+    batch = min(waiting, key=lambda one: turns.get(one.record.caller, 0))
+    turns[batch.record.caller] = max(turns.values(), default=0) + 1
+    return batch
 
 
 def _work_on(batch: AcceptedBatch, settings: Settings) -> None:

@@ -88,6 +88,8 @@ SKIPS = {
     "Helm is not installed": "tests of the chart need Helm, which is made for Linux on x86-64",
     "Chromium is not installed": "tests of the pages in a browser need Chromium",
     "mounts a small disk": "a test of a full disk needs root",
+    "code cannot be kept apart": "tests of models with code of their own need root, or bubblewrap "
+    "where users may make namespaces",
     "needs node": "a test of the client code in JavaScript needs Node.js",
     "needs curl": "a test of the client code for curl needs curl",
 }

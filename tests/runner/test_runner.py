@@ -284,9 +284,9 @@ def test_a_version_that_cannot_be_loaded_is_paused_for_longer_and_longer(runner:
 def test_a_busy_version_says_so(runner: Runner) -> None:
     """Requests wait for their turn, and not for longer than they may."""
     digest = runner.deploy(script('time.sleep(x)\nreturn {"y": 1}'))
-    slow = threading.Thread(target=runner.client.predict, args=(digest, [{"x": 1}], 10))
+    slow = threading.Thread(target=runner.client.predict, args=(digest, [{"x": 3}], 10))
     slow.start()
-    time.sleep(0.3)
+    time.sleep(1)
     with pytest.raises(RunnerUnavailableError, match=r"was busy for 0\.1 seconds"):
         runner.client.predict(digest, [{"x": 0}], 0.1)
     assert runner.client.predict(digest, [{"x": 0}], 10) == [{"y": 1}]

@@ -100,7 +100,7 @@ class Supervisor:
     def states(self) -> list[CodeState]:
         """Return how each version is."""
         statuses = read_statuses()
-        return [version.state(statuses) for version in self._versions.values()]
+        return [version.state(statuses) for version in [*self._versions.values()]]
 
     async def close(self) -> None:
         """End all versions."""

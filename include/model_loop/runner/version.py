@@ -160,17 +160,19 @@ class CodeVersion:
         """Return how it is, by the state of all processes."""
         name: StateName = "idle"
         memory = 0
+        # Another thread may end it meanwhile.
+        process = self._process
         if self.missing():
             name = "incomplete"
         elif self._starting:
             name = "starting"
-        elif self._process is not None:
+        elif process is not None:
             name = "ready"
-            members = self._home.separation.processes(self.slot, self._process.pid, statuses)
+            members = self._home.separation.processes(self.slot, process.pid, statuses)
             memory = memory_of(members, statuses)
         elif self._has_failed:
             name = "paused"
-        output = self._process.output if self._process else self._output
+        output = process.output if process is not None else self._output
         return CodeState(self.package.digest, name, self._reason, output, self._restarts, memory)
 
     async def warm(self) -> None:
@@ -324,20 +326,23 @@ class CodeVersion:
         """End all of its processes for a reason, with which the request that waits is answered."""
         # The first one counts: what is ended for it is found ended afterwards.
         self._killed = self._killed or reason
-        if self._process is not None:
-            self._process.kill()
+        process = self._process
+        if process is not None:
+            process.kill()
             # Those that it has started keep what leads to it open.
             self._home.separation.end(self.slot, self._scratch)
 
     @property
     def has_ended(self) -> bool:
         """True if its first process has ended by itself."""
-        return self._process is not None and self._process.has_ended
+        process = self._process
+        return process is not None and process.has_ended
 
     @property
     def root(self) -> int | None:
         """Id of its first process, if it has one."""
-        return None if self._process is None else self._process.pid
+        process = self._process
+        return None if process is None else process.pid
 
     @property
     def scratch(self) -> Path:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import sys
+import uuid
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from model_loop.cli.console import console
-from model_loop.cli.options import AsJson
+from model_loop.cli.options import AsJson, trained_variant
 from model_loop.datasets.registry import choose_variant
+from model_loop.errors import InvalidInputError
+from model_loop.objects.strict_json import decode
+from model_loop.settings import Settings, get_settings
 
-code = App(name="code", help="Models that are code of one's own.")
+if TYPE_CHECKING:
+    from model_loop.coded.folder import CodeFolder
+    from model_loop.tracking.versions import ModelVersions
+
+code = App(name="code", help="Models that are code of one's own: check, try, bring in, rotate.")
+
+_settings = get_settings()
+_Uri = Annotated[str, Parameter(show_default=False)]
 
 
 @code.command
@@ -41,11 +54,229 @@ def check(folder: Path, /, *, dataset: str | None = None, as_json: AsJson = Fals
 
 
 @code.command
+def answer(
+    folder: Path,
+    rows: Path | None = None,
+    /,
+    *,
+    values: Path | None = None,
+) -> None:
+    """Start code in the runner, and answer rows by it. Nothing is registered.
+
+    Parameters
+    ----------
+    folder
+        Folder with model.toml, or as MLflow logs a model from code.
+    rows
+        File of one JSON object, or of JSON lines; standard input, if left out.
+    values
+        File of environment values, a line NAME=value each.
+    """
+    from model_loop.coded.folder import read_folder
+    from model_loop.coded.stored import require_allowed, start_package
+
+    settings = get_settings()
+    require_allowed(settings, f"The folder {folder}")
+    found = read_folder(folder)
+    given = _rows(sys.stdin.read() if rows is None else rows.read_text("utf-8"))
+    named = _values(values, found)
+    _build(found, settings)
+    ask = start_package(found.package, found.read, named, settings)
+    for one in ask(given):
+        print(json.dumps(one))  # noqa: T201 - the command's answer
+
+
+@code.command
+def add(
+    folder: Path,
+    /,
+    *,
+    dataset: str,
+    values: Path | None = None,
+    why: str = "",
+    yes: Annotated[bool, Parameter(negative=())] = False,
+    tracking_uri: _Uri = _settings.tracking_uri,
+    as_json: AsJson = False,
+) -> None:
+    """Bring code in as a version of a dataset's model: build its environment, try it, register it.
+
+    It answers nobody before it is promoted, which goes through the gate as of any other version.
+    Without --yes nothing is done but what `model-loop code check` does.
+
+    Parameters
+    ----------
+    folder
+        Folder with model.toml, or as MLflow logs a model from code.
+    dataset
+        Dataset that it answers for, or key of a variant.
+    values
+        File of environment values, a line NAME=value each. They are stored encrypted, and never
+        shown again.
+    why
+        Reason for the history.
+    yes
+        Bring it in. It is code: it may do whatever the runner lets it do.
+    tracking_uri
+        Address of the MLflow server.
+    as_json
+        Print one JSON object, for machines.
+    """
+    from model_loop.coded import registration
+    from model_loop.coded.folder import read_folder
+    from model_loop.coded.report import contents_of
+    from model_loop.coded.sealing import Seal
+    from model_loop.coded.stored import require_allowed
+    from model_loop.tracking.challengers import example_rows
+
+    settings, versions = get_settings(), _versions(dataset, tracking_uri)
+    require_allowed(settings, f"The folder {folder}")
+    # Refused before anything is built.
+    Seal(settings.code_keys)
+    table = registration.dataset_for_code(versions)
+    found = read_folder(folder.resolve(), table)
+    contents = contents_of(found)
+    if not as_json:
+        _print(contents, table.name)
+    if not yes:
+        if as_json:
+            print(json.dumps({**contents, "version": None}))  # noqa: T201 - for machines
+        else:
+            console().print("Nothing was brought in: --yes does it.")
+        return
+    named = _values(values, found)
+    _build(found, settings)
+    columns = found.description.columns(table)
+    example = example_rows(
+        versions,
+        columns,
+        storage_root=settings.storage_root,
+        timeout_seconds=settings.request_timeout_seconds,
+    )
+    _, predicted = registration.try_code(found, table, example, named, settings)
+    approval = registration.Approval(getpass.getuser(), why=why)
+    identity = f"code add/{uuid.uuid4().hex}"
+    registered = registration.register_code(
+        versions, found, table, named, approval, identity=identity, keys=settings.code_keys
+    )
+    registration.note_admission(
+        versions, found, table, approval, registered.version, f"{identity}/admitted"
+    )
+    if as_json:
+        told = {**contents, "model": registered.name, "version": registered.version}
+        print(json.dumps({**told, "predicted": predicted.tolist()}))  # noqa: T201 - for machines
+    else:
+        console().print(
+            f"It predicted {len(predicted)} rows of {table.name}, and is version "
+            f"{registered.version} of {registered.name}. Promote it with the DAG promotion."
+        )
+
+
+@code.command
 def key() -> None:
     """Print a fresh key for the setting MODEL_LOOP_CODE_KEYS."""
     from model_loop.coded.sealing import new_key
 
     print(new_key())  # noqa: T201 - the command's answer
+
+
+@code.command(name="values")
+def set_values(
+    dataset: str,
+    version: int,
+    /,
+    *,
+    values: Path,
+    tracking_uri: _Uri = _settings.tracking_uri,
+) -> None:
+    """Give a version that is code other environment values.
+
+    Servers and tasks have them when they load the version again.
+
+    Parameters
+    ----------
+    dataset
+        Dataset of the version, or key of a variant.
+    version
+        Its number.
+    values
+        File of environment values, a line NAME=value each: all of them, the old ones are gone.
+    tracking_uri
+        Address of the MLflow server.
+    """
+    from model_loop.coded.registration import change_values
+
+    versions = _versions(dataset, tracking_uri)
+    changed = change_values(
+        versions,
+        version,
+        values.read_text("utf-8"),
+        get_settings().code_keys,
+        getpass.getuser(),
+    )
+    names = ", ".join(changed.values) or "no values"
+    console().print(f"Version {version} of {versions.name} has {names} from its next start on.")
+
+
+@code.command
+def rotate(*, tracking_uri: _Uri = _settings.tracking_uri) -> None:
+    """Encrypt what was admitted by the newest key of MODEL_LOOP_CODE_KEYS, for all versions.
+
+    Afterwards the older keys can be taken out of the setting.
+
+    Parameters
+    ----------
+    tracking_uri
+        Address of the MLflow server.
+    """
+    from mlflow import MlflowClient
+
+    from model_loop.coded.registration import rotate as seal_anew
+    from model_loop.datasets.registry import variants
+
+    names = [variant.model_name for variant in variants().values()]
+    done = seal_anew(MlflowClient(tracking_uri), names, get_settings().code_keys)
+    for name, version in done:
+        console().print(f"{name}, version {version}")
+    console().print(f"{len(done)} versions are sealed by the newest key.")
+
+
+def _versions(dataset: str, tracking_uri: str) -> ModelVersions:
+    from model_loop.tracking.experiments import tracker_of
+    from model_loop.tracking.versions import ModelVersions
+
+    table, variant = trained_variant(dataset, tracking_uri)
+    tracker = tracker_of(table, tracking_uri, get_settings().experiment, "promotion")
+    return ModelVersions(tracker, variant.key)
+
+
+def _values(file: Path | None, folder: CodeFolder) -> dict[str, str]:
+    from model_loop.coded.sealing import parse_values
+
+    text = "" if file is None else file.read_text("utf-8")
+    return parse_values(text, folder.package.variables)
+
+
+def _build(folder: CodeFolder, settings: Settings) -> None:
+    from model_loop.coded.registration import build_environment
+
+    with console(stderr=True).status("Building the environment"):
+        build_environment(folder, settings)
+
+
+def _rows(text: str) -> list[dict[str, Any]]:
+    try:
+        first = decode(text.encode())
+        found = first if isinstance(first, list) else [first]
+    except ValueError:
+        try:
+            found = [decode(line.encode()) for line in text.splitlines() if line.strip()]
+        except ValueError as error:
+            raise InvalidInputError(
+                "The rows", f"are not JSON ({error})", "Give an object, or one on each line."
+            ) from error
+    if not all(isinstance(one, dict) for one in found):
+        raise InvalidInputError("The rows", "are no objects", "Give an object for each row.")
+    return found
 
 
 def _print(contents: dict[str, Any], dataset: str | None) -> None:

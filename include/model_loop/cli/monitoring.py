@@ -61,13 +61,14 @@ class VersionOptions:
         InvalidInputError
             If there is none.
         """
+        from model_loop.coded.versions import load_any
         from model_loop.scoring.predictor import choose_version, choose_versions, load_predictor
 
         versions = self.versions()
         # Says what there is not.
         first = choose_version(versions, self.version)
         found = [first] if self.version else choose_versions(versions)
-        return [load_predictor(versions, one) for one in found]
+        return [load_predictor(versions, one, load_any) for one in found]
 
 
 _VERSION = VersionOptions()

@@ -78,10 +78,11 @@ class ScoreOptions:
         InvalidInputError
             If there is none.
         """
+        from model_loop.coded.versions import load_any
         from model_loop.scoring.choosing import choose_predictor
 
         key = trained_variant(self.variant, self.tracking_uri)[1].key
-        return choose_predictor(key, given, self.tracking_uri, self.model, self.moment)[0]
+        return choose_predictor(key, given, self.tracking_uri, self.model, self.moment, load_any)[0]
 
 
 _OPTIONS = ScoreOptions()
@@ -223,6 +224,7 @@ def predict(
     check_level(level)
     table, variant = trained_variant(dataset, tracking_uri)
     texts = {1: json.dumps(_record(table, values))} if values else _lines(table)
+    from model_loop.coded.versions import load_any
     from model_loop.scoring.choosing import choose_predictor
     from model_loop.scoring.questions import answer, given_columns, in_words
     from model_loop.serving.compiled.compiler import explainer_for
@@ -233,6 +235,7 @@ def predict(
         tracking_uri,
         model,
         moment,
+        load_any,
     )
     trained = _require_dataset(predictor.version, table)
     numbered, refused = _read(trained, texts, as_json)

@@ -163,7 +163,8 @@ def type_of(kind: str, *, text: bool) -> ColumnType:
 
 
 def inputs_of(dataset: Dataset) -> tuple[CodeColumn, ...]:
-    """Return the inputs of code that reads every column of a dataset."""
+    """Return the inputs of code that reads what a dataset's models read: its default recipe."""
+    read = dataset.recipe(dataset.default_recipe).columns
     return tuple(
         CodeColumn(
             column.field,
@@ -171,6 +172,7 @@ def inputs_of(dataset: Dataset) -> tuple[CodeColumn, ...]:
             may_be_missing=column.name not in dataset.columns.required,
         )
         for column in dataset.columns
+        if column.name in read
     )
 
 

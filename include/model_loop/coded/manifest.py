@@ -93,7 +93,7 @@ class Manifest(_Table):
         Names of environment values that the code reads; the values themselves are never here.
     inputs, outputs, features
         Values of rows, of answers, and of features, by name. Inputs may be left out where the
-        package answers for a dataset, whose columns they are then.
+        package answers for a dataset: they are the columns of its default recipe then.
     answer
         The outputs that answer for a dataset's target.
     """

@@ -102,6 +102,13 @@ class Classes:
             return None
         return cheapest_threshold(self.false_alarm, self.miss)
 
+    @property
+    def threshold_in_force(self) -> float:
+        """The declared threshold, else that of the declared cost, else a half."""
+        if self.threshold is not None:
+            return self.threshold
+        return HALF if self.cost_threshold is None else self.cost_threshold
+
 
 def cheapest_threshold(false_alarm: float, miss: float) -> float:
     """Return the probability from which on a positive answer costs less than a negative one.

@@ -109,12 +109,7 @@ def learned_target(codes: Targets, target: Target) -> npt.NDArray[Any]:
 
 def threshold_of(target: Target) -> float:
     """Return the declared threshold, else that of the declared cost, else a half."""
-    classes = target.classes
-    if classes is None:
-        return HALF
-    if classes.threshold is not None:
-        return classes.threshold
-    return HALF if classes.cost_threshold is None else classes.cost_threshold
+    return HALF if target.classes is None else target.classes.threshold_in_force
 
 
 def parts_of_classifier(estimator: Any) -> ClassifierParts:  # noqa: ANN401 - any of scikit-learn's

@@ -12,6 +12,7 @@ from model_loop.datasets.registry import get_dataset, is_left_out
 from model_loop.orchestration import connections  # noqa: F401 - tasks look them up in Airflow
 from model_loop.orchestration.graphs.batch_scoring import declare_batch_scoring
 from model_loop.orchestration.graphs.blending import declare_blend
+from model_loop.orchestration.graphs.code import declare_code
 from model_loop.orchestration.graphs.labels import declare_labels
 from model_loop.orchestration.graphs.monitoring import declare_monitoring
 from model_loop.orchestration.graphs.partitions import declare_partitions, declare_watching
@@ -35,6 +36,7 @@ _DECLARED_ONCE = (
     declare_retraining,
     declare_promotion,
     declare_override,
+    declare_code,
     declare_prediction,
     declare_batch_scoring,
     declare_labels,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from model_loop.coded.versions import load_any
 from model_loop.orchestration.alerts.notifications import announce
 from model_loop.serving.compiled.stored import CompiledVersion, load_answering
 from model_loop.serving.models.registry import upgrade_alert
@@ -12,12 +13,16 @@ from model_loop.tracking.runs import Tracker
 def load(tracker: Tracker, name: str, version: int) -> Answering:
     """Load a version; one that only its compiled form answers for is told, once for each upgrade.
 
+    One that is code of its own is started in the runner.
+
     Raises
     ------
     OtherLineError
         See `load_answering`.
+    InvalidInputError, CodeFailedError, RunnerUnavailableError
+        See `load_any`.
     """
-    found = load_answering(tracker, name, version)
+    found = load_any(tracker, name, version, load_answering)
     if isinstance(found, CompiledVersion):
         why = found.why
         announce(upgrade_alert(name, version, why.given, why.rule, why.remedy))

@@ -39,12 +39,18 @@ PREDICTION = "prediction"
 BATCH_SCORING = "batch_scoring"
 MONITORING = "monitoring"
 LABELS = "labels"
+#: Brings in models that are code of their own.
+BRING_IN_CODE = "bring_in_code"
 
 #: The jobs that train, each of which `retraining` runs.
 TRAININGS = (SKLEARN, XGBOOST)
 
 #: Task whose verdict an approval is based on.
 JUDGE = "judge"
+#: Task whose contents of a folder with code an approval shows.
+INSPECT = "inspect"
+#: Variables of Airflow that a form may name as environment values of code begin so.
+VALUES_PREFIX = "code_values_"
 ASK, MOVE, REJECT = "approval", "move", "reject"
 #: Answers to the request for an approval.
 CHOICES = (APPROVED, REJECTED) = ("Approve", "Reject")

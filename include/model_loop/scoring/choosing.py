@@ -9,6 +9,7 @@ from model_loop.datasets.registry import dataset_of_variant
 from model_loop.scoring.predictor import Predictor, find_predictor, parse_model
 from model_loop.settings import get_settings
 from model_loop.tracking.experiments import tracker_of
+from model_loop.tracking.registry import Load, load_registered
 from model_loop.tracking.versions import ModelVersions
 
 
@@ -18,6 +19,7 @@ def choose_predictor(
     tracking_uri: str,
     model: str | None = None,
     moment: str | None = None,
+    load: Load = load_registered,
 ) -> tuple[Predictor, Moment]:
     """Return the version that is to answer rows, and its moment; see `find_predictor`.
 
@@ -29,6 +31,8 @@ def choose_predictor(
         Version, as `parse_model` reads it.
     moment
         Moment of the champion, where no model is named.
+    load
+        Loads a version.
 
     Raises
     ------
@@ -42,5 +46,5 @@ def choose_predictor(
     tracker = tracker_of(dataset, tracking_uri, get_settings().experiment, "promotion")
     versions = ModelVersions(tracker, service)
     number = named.number(versions) if named else None
-    predictor = find_predictor(versions, given, number=number, moment=asked)
+    predictor = find_predictor(versions, given, number=number, moment=asked, load=load)
     return predictor, versions.moment(predictor.version.number)

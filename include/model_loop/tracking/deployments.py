@@ -36,11 +36,14 @@ MOMENT_TAG = "moment"
 DECLARATION_TAG = "declaration"
 #: Tag of a version that was trained elsewhere: where it comes from.
 BROUGHT_IN = "brought_in_from"
+#: Tag of a version that is code of its own: digest of all of it; see `coded`.
+CODE_TAG = "code"
 
 #: Kinds of entries of the history that move nothing: a person has refused a version that had passed
-#: the gate, or a canary has turned out better than the champion.
+#: the gate, a canary has turned out better than the champion, or code was admitted or refused.
 REJECT, PROPOSE = "reject", "propose"
-STILL = frozenset({REJECT, PROPOSE})
+ADMIT_CODE, REFUSE_CODE = "admit_code", "refuse_code"
+STILL = frozenset({REJECT, PROPOSE, ADMIT_CODE, REFUSE_CODE})
 
 #: Characters of a foreign value that messages show.
 _QUOTED = 60

@@ -58,7 +58,7 @@ def import_model(
     StoredObjectError
         If it holds a class that is not trusted.
     """
-    with _folder(versions.tracker, model, storage_root) as folder:
+    with incoming_folder(versions.tracker, model, storage_root) as folder:
         loaded = read_model(folder, f"Model {model}")
     if not loaded.inputs:
         raise InvalidInputError(
@@ -90,8 +90,23 @@ def import_model(
 
 
 @contextlib.contextmanager
-def _folder(tracker: Tracker, model: str, storage_root: str) -> Iterator[Path]:
-    """Yield the folder with the model's files; a downloaded copy is removed afterwards."""
+def incoming_folder(
+    tracker: Tracker, model: str, storage_root: str, described_by: Sequence[str] = ("MLmodel",)
+) -> Iterator[Path]:
+    """Yield the folder with the model's files; a downloaded copy is removed afterwards.
+
+    Parameters
+    ----------
+    model
+        See `import_model`.
+    described_by
+        Files of which a folder with a model has one.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such model.
+    """
     if _ADDRESS.match(model):
         with registered_address(tracker.tracking_uri, model) as folder:
             yield folder
@@ -103,12 +118,12 @@ def _folder(tracker: Tracker, model: str, storage_root: str) -> Iterator[Path]:
             f"Give runs:/<run>/<path>, or lay the model's folder into {storage_root}/{INCOMING}.",
         )
     place = UPath(storage_root) / INCOMING / model
-    if not (place / "MLmodel").exists():
+    if not any((place / name).exists() for name in described_by):
         there = UPath(storage_root) / INCOMING
         names = sorted(path.name for path in there.iterdir()) if there.exists() else []
         raise InvalidInputError(
             f"Model {model!r}",
-            f"is not an MLflow model below {there}",
+            f"is no folder below {there} with {' or '.join(described_by)}",
             f"There are: {', '.join(names) or 'none'}.",
         )
     with tempfile.TemporaryDirectory() as copy:

@@ -18,7 +18,14 @@ from model_loop.datasets.dataset import Moment
 from model_loop.errors import InvalidInputError
 from model_loop.tracking.actions import SWITCHES, Action, standing_after
 from model_loop.tracking.corrections import keep_widening
-from model_loop.tracking.deployments import PROPOSE, REJECT, Deployment, HistoryEntry
+from model_loop.tracking.deployments import (
+    ADMIT_CODE,
+    PROPOSE,
+    REFUSE_CODE,
+    REJECT,
+    Deployment,
+    HistoryEntry,
+)
 from model_loop.tracking.history import CROWNING, EVERYWHERE, History, entry_tags
 from model_loop.tracking.interrupted import Interrupted
 from model_loop.tracking.judged_card import add_verdict_to_card
@@ -159,6 +166,37 @@ class Promoter:
         now = self.standing()
         entry = HistoryEntry(PROPOSE, version, who, why, now, now, 0.0, "", self.moment)
         return self._note(entry, evidence, identity)
+
+    def note_code(
+        self,
+        version: int | None,
+        files: pd.DataFrame,
+        identity: str,
+        *,
+        who: str,
+        why: str,
+        approver: str,
+        remarks: str,
+    ) -> HistoryEntry:
+        """Keep once that code was admitted as a version, or refused; nothing moves.
+
+        Parameters
+        ----------
+        version
+            The version that it is; None where it was refused.
+        files
+            A line for each file: its path, bytes and digest.
+        remarks
+            The digest of the code, and how it was let in.
+        """
+        run = self.tracker.find_run(identity)
+        if run is not None and run.info.status == "FINISHED":
+            return self._history.entry(run)
+        now, kind = self.standing(), REFUSE_CODE if version is None else ADMIT_CODE
+        entry = HistoryEntry(
+            kind, version, who, why, now, now, 0.0, "", self.moment, approver, remarks
+        )
+        return self._note(entry, files, identity)
 
     def moves(self) -> list[ShareMove]:
         """Return the moves of this service, at every moment; see `tracking.shares`."""

@@ -47,6 +47,8 @@ from model_loop.tracking.shipped import FURTHER_REQUIREMENTS, ship_code, shipped
 from model_loop.tracking.trained import DECLARATION
 
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
+#: Flavor of a version that is code of its own: nothing here reads it, and MLflow cannot load it.
+CODE_FLAVOR = "model_loop_code"
 #: The classes of ours that hold a model of XGBoost's, as models of today and before 0.2 name them.
 _BOOSTERS = {
     "model_loop.models.boosting.BoosterRegressor",
@@ -109,7 +111,7 @@ def register_model(
     beside
         Data that are stored beside it.
     """
-    existing = _one_version(tracker, name, run_id)
+    existing = only_version(tracker, name, run_id)
     if existing is None:
         mlflow.set_tracking_uri(tracker.tracking_uri)
         made_by = {f"{library}_version": found for library, found in installed_versions().items()}
@@ -130,12 +132,12 @@ def register_model(
             with contextlib.redirect_stderr(io.StringIO()) as told:
                 registered = mlflow.register_model(logged.model_uri, name, tags={**tags, **made_by})
             logger.info("%s", told.getvalue().strip())
-        existing = _one_version(tracker, name, run_id) or int(registered.version)
+        existing = only_version(tracker, name, run_id) or int(registered.version)
     return RegisteredModel(name, existing, run_id)
 
 
-def _one_version(tracker: Tracker, name: str, run_id: str) -> int | None:
-    """The version of a run; None if it has none.
+def only_version(tracker: Tracker, name: str, run_id: str) -> int | None:
+    """Return the version of a run; None if it has none.
 
     MLflow's client sends a request again whose answer was lost, so it may have registered two: one
     that answers by now, or the first, stays.
@@ -235,6 +237,12 @@ def read_model(folder: Path, what: str) -> LoadedModel:
         If it was made by another line of scikit-learn or XGBoost than is installed.
     """
     described = Model.load(str(folder))
+    if CODE_FLAVOR in described.flavors:
+        raise InvalidInputError(
+            what,
+            "is code of its own, which runs in the runner alone and is loaded nowhere else",
+            "Ask it through the prediction server or the DAGs, or name another version.",
+        )
     flavor = described.flavors.get("sklearn", {})
     if flavor.get("serialization_format") != "skops":
         raise InvalidInputError(

@@ -196,6 +196,32 @@ def approval_waits(
     )
 
 
+def code_waits(
+    contents: Mapping[str, Any], code: str, variant: str, hours: float, dag_id: str, run_id: str
+) -> Alert:
+    """Code is to come in, and a person has to decide."""
+    files = [(it["file"], f"{it['bytes']:,}", it["sha256"]) for it in contents["files"]]
+    return _of_run(
+        "approval",
+        dag_id,
+        run_id,
+        contents["digest"],
+        subject=f"the code {code} for {variant} waits for an approval",
+        headline=f"Shall the code {code} answer for {variant}?",
+        summary="It is code: after a yes it runs in the runner. Without an answer within "
+        f"{hours:g} hours, it stays out.",
+        table=AlertTable(("File", "Bytes", "SHA-256"), tuple(files[:_MOST_FILES])),
+        facts=(
+            ("Digest", contents["digest"]),
+            ("Files", f"{len(files):,}"),
+            ("Requirements", ", ".join(contents["requirements"]) or "none"),
+            ("Environment values", ", ".join(contents["variables"]) or "none"),
+            *_table_of(variant),
+        ),
+        advice=("Read the code, then approve or reject it under Required Actions of the run.",),
+    )
+
+
 def moved(
     entry: HistoryEntry, variant: str, dag_id: str, run_id: str, verdict: GateVerdict | None
 ) -> Alert:

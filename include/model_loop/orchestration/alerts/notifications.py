@@ -21,13 +21,14 @@ from model_loop.errors import (
 )
 from model_loop.orchestration.alerts.announcements import (
     approval_waits,
+    code_waits,
     deadline_missed,
     success,
 )
 from model_loop.orchestration.alerts.channels import channels
 from model_loop.orchestration.alerts.failed_tasks import failed_tasks
 from model_loop.orchestration.alerts.failures import failed_run, failure_of, untold_failures
-from model_loop.orchestration.names import ANSWERS, JUDGE, RESULTS
+from model_loop.orchestration.names import ANSWERS, INSPECT, JUDGE, RESULTS
 from model_loop.settings import get_settings
 
 if TYPE_CHECKING:
@@ -75,6 +76,26 @@ class ApprovalWaits(BaseNotifier):
         hours, default = settings.approval_hours, settings.approval_default
         service = context["params"]["service"]
         alert = approval_waits(verdict, service, hours, default, run.dag_id, run.run_id)
+        try:
+            dispatcher().submit(alert)
+        # The approval can be given without a mail, too.
+        except Exception:
+            logger.exception("Not told: %s", alert.subject)
+
+
+class CodeWaits(BaseNotifier):
+    """Tells at once that code waits for a person."""
+
+    def notify(self, context: Context) -> None:
+        """Build the alert, keep it, and deliver it as far as that is possible now."""
+        if not wanted("approval"):
+            return
+        run, params = context["dag_run"], context["params"]
+        contents = context["ti"].xcom_pull(task_ids=INSPECT)
+        hours = get_settings().approval_hours
+        alert = code_waits(
+            contents, params["code"], params["service"], hours, run.dag_id, run.run_id
+        )
         try:
             dispatcher().submit(alert)
         # The approval can be given without a mail, too.

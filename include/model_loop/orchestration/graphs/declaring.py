@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -14,6 +14,9 @@ from model_loop.datasets.dataset import Dataset
 from model_loop.orchestration.conventions import Tag, default_args
 from model_loop.orchestration.forms.fields import FormFields
 from model_loop.orchestration.names import dag_id_of, owner_of
+
+#: Permissions by role and kind of resource, as Airflow calls them.
+Access = dict[str, dict[str, list[str]]]
 
 _RUNS = "DAG Runs"
 #: Permissions of a declaration, as Airflow calls them: kinds of resources and actions. To see a run
@@ -38,6 +41,7 @@ def dag_of(
     tags: tuple[Tag, ...],
     form: FormFields,
     schedule: Any = None,  # noqa: ANN401 - Airflow takes timetables, assets and expressions
+    access: Access | None = None,
     **options: Any,  # noqa: ANN401 - Airflow's own
 ) -> Iterator[DAG]:
     """Make the DAG of a job, which is filled in a ``with`` statement.
@@ -59,6 +63,8 @@ def dag_of(
         Tags beside that of the package and, where the id has a prefix, that of the dataset.
     form
         Fields of the trigger form.
+    access
+        Permissions of roles in place of those that the dataset declares.
     """
     own_tags: tuple[str, ...] = ()
     if dataset.names.dag_prefix:
@@ -73,20 +79,28 @@ def dag_of(
         is_paused_upon_creation=False,
         tags=[Tag.MODEL_LOOP, *tags, *own_tags],
         default_args=default_args(owner_of(dataset)),
-        access_control=_access_control(dataset),
+        access_control=_access_control(dataset) if access is None else access or None,
         **options,
     ) as dag:
         yield dag
     dag.params = ParamsDict(form)
 
 
-def _access_control(dataset: Dataset) -> dict[str, dict[str, list[str]]] | None:
+def access_of_roles(roles: Iterable[str]) -> Access:
+    """Return permissions by which some roles may see and start the runs of a DAG."""
+    return _access_of(dict.fromkeys(roles, ("read", "run")))
+
+
+def _access_control(dataset: Dataset) -> Access | None:
     """Return the permissions of each role that the declaration names; None if it names none."""
-    declared = dataset.declaration.access if dataset.declaration else {}
-    found: dict[str, dict[str, list[str]]] = {}
+    return _access_of(dataset.declaration.access if dataset.declaration else {}) or None
+
+
+def _access_of(declared: Mapping[str, Sequence[str]]) -> Access:
+    found: Access = {}
     for role, permissions in declared.items():
         for resource, action in sorted(
             {pair for name in permissions for pair in _PERMISSIONS[name]}
         ):
             found.setdefault(role, {}).setdefault(resource, []).append(action)
-    return found or None
+    return found

@@ -23,6 +23,7 @@ from types import FrameType
 import msgspec
 import pyarrow as pa
 
+from model_loop.coded.versions import load_any
 from model_loop.errors import ModelLoopError
 from model_loop.intervals.grid import DEFAULT_LEVEL
 from model_loop.scoring.batch.job import ChunkResult, JobResult
@@ -122,6 +123,7 @@ class BatchWork:
             lambda dataset: columns_in(dataset, [source], settings.scoring_preprocessing),
             settings.tracking_uri,
             moment=record.moment,
+            load=load_any,
         )
         request = BatchRequest(
             files=[(source, output)],

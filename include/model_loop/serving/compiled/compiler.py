@@ -26,6 +26,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from upath import UPath
 
+from model_loop.coded.answers import NO_REASONS, CodeModel
+from model_loop.coded.stored import KEPT_ADMISSION
+from model_loop.coded.versions import ADMISSION, is_code
 from model_loop.datasets.dataset import Dataset
 from model_loop.errors import InvalidInputError, ModelLoopError
 from model_loop.models.blended import members_of
@@ -70,6 +73,7 @@ from model_loop.serving.compiled.transformers import UNKNOWN
 from model_loop.serving.models.predictor import ServedVersion, places_of
 from model_loop.serving.models.store import ModelStore
 from model_loop.tracking.beside import decision_of, intervals_of, learned_of
+from model_loop.tracking.downloads import read_artifact
 from model_loop.tracking.lines import OtherLineError
 from model_loop.tracking.registry import LoadedModel, declaration_in, read_model
 from model_loop.tracking.runs import Tracker
@@ -228,6 +232,10 @@ def explainer_for(predictor: Predictor) -> Explain:
         If the version gives no reasons.
     """
     version, model = predictor.version, predictor.model
+    if isinstance(model, CodeModel):
+        if model.ask_reasons is None:
+            raise no_reasons(f"Version {version.number} of {version.name}", NO_REASONS)
+        return model.explain
     form, why = (model.form, "") if isinstance(model, FormPredictor) else (None, "")
     if predictor.pipeline is not None:
         loaded = LoadedModel(predictor.pipeline, predictor.columns, 0.0)
@@ -356,6 +364,8 @@ def carry_out(order: Order) -> tuple[CompilerResult, CompiledModel | None]:
     store = ModelStore(order.tracking_uri, order.name, Path(order.folder))
     store.needed = frozenset(order.needed)
     files = store.files(order.version)
+    if is_code(files):
+        return _code(order, files), None
     try:
         loaded = read_model(files, f"Version {order.version} of {order.name}")
     except OtherLineError as error:
@@ -404,6 +414,32 @@ def carry_out(order: Order) -> tuple[CompilerResult, CompiledModel | None]:
         intervals=loaded.intervals,
         decision=_sent(loaded.decision),
     ), form
+
+
+def _code(order: Order, files: Path) -> CompilerResult:
+    """Return how a version that is code of its own is started, which this process does not do."""
+    described, kept = Model.load(str(files)), files / KEPT_ADMISSION
+    client = MlflowClient(order.tracking_uri)
+    try:
+        found = client.get_model_version(order.name, str(order.version))
+        sealed = read_artifact(client, found.run_id, ADMISSION)
+    except MlflowException:
+        # The server does not answer: what it last said still counts.
+        sealed = kept.read_bytes() if kept.exists() else None
+    if sealed is None:
+        raise InvalidInputError(
+            f"Version {order.version} of {order.name}",
+            "is code that nobody has admitted",
+            "Bring it in with the DAG bring_in_code, or with model-loop code add.",
+        )
+    with atomic_write(UPath(kept)) as file:
+        file.write_bytes(sealed)
+    return CompilerResult(
+        columns_of(described),
+        files=str(files),
+        declaration=declaration_in(described),
+        admission=sealed.decode(),
+    )
 
 
 def _sent(decision: Decision | None) -> Decision | None:

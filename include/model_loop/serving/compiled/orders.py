@@ -58,6 +58,8 @@ class CompilerResult(msgspec.Struct):
         Intervals around its predictions; None where they were not stored.
     decision
         Threshold and sets of classes of a classifier; None where they were not stored.
+    admission
+        Of a version that is code of its own, its sealed admission; None of any other.
     """
 
     columns: tuple[str, ...] = ()
@@ -69,6 +71,7 @@ class CompilerResult(msgspec.Struct):
     declaration: str = ""
     intervals: Intervals | None = None
     decision: Decision | None = None
+    admission: str | None = None
 
 
 def write_outcome(file: BinaryIO, outcome: CompilerResult, form: CompiledModel | None) -> None:

@@ -48,6 +48,9 @@ class ServedVersion:
         Correction of the intervals at the last look at the registry.
     deciding
         Rules by which it answers with classes; None where it answers with numbers.
+    own_reasons
+        Function of a version that is code of its own that explains its predictions; None where it
+        has none, and of any other version.
     """
 
     version: int
@@ -61,6 +64,7 @@ class ServedVersion:
     intervals: Intervals | None = None
     correction: Correction = NO_CORRECTION
     deciding: Deciding | None = None
+    own_reasons: Explain | None = None
 
     def dataset(self, present: Dataset) -> Dataset:
         """Return the dataset by which it reads rows: that of its declaration, or the present."""
@@ -94,6 +98,8 @@ class ServedVersion:
         InvalidInputError
             If it has none, or one for which no request can wait.
         """
+        if self.own_reasons is not None:
+            return self.own_reasons
         return explainer_of(require_reasons(self.form, f"Version {self.version}", self.plain))
 
     @property

@@ -287,6 +287,8 @@ class MlflowRegistry:
         columns, plain, declaration = outcome.columns, outcome.plain, outcome.declaration
         dataset = dataset_of_version(self._name, version, declaration)
         places = places_of(dataset.columns, columns)
+        if outcome.admission is not None:
+            return self._coded(version, outcome, outcome.admission, dataset)
         watch = watch_of(dataset, version, outcome.learned)
         if not plain:
             try:
@@ -325,6 +327,19 @@ class MlflowRegistry:
             declaration=declaration,
             intervals=outcome.intervals,
             deciding=deciding_of(dataset.target, threshold_in(loaded), outcome.decision),
+        )
+
+    def _coded(
+        self, version: int, outcome: CompilerResult, sealed: str, dataset: Dataset
+    ) -> ServedVersion:
+        """Start a version that is code of its own in the runner."""
+        from model_loop.serving.models.coded import (  # noqa: PLC0415 - few servers have such versions
+            start_served,
+        )
+
+        what = f"Version {version} of {self._name}"
+        return start_served(
+            version, what, Path(outcome.files), self._name, sealed, dataset, outcome.declaration
         )
 
     def _tell(self, version: int, given: str, rule: str, remedy: str) -> None:

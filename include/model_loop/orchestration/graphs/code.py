@@ -1,0 +1,76 @@
+"""DAG `bring_in_code`: models that are code of their own."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import chain, task
+
+from model_loop.datasets.dataset import Dataset
+from model_loop.orchestration.alerts.notifications import CodeWaits, alerts_of_runs
+from model_loop.orchestration.conventions import Tag, step
+from model_loop.orchestration.forms.code import code_form
+from model_loop.orchestration.graphs.declaring import access_of_roles, dag_of
+from model_loop.orchestration.names import (
+    ASK,
+    BRING_IN_CODE,
+    CHOICES,
+    INSPECT,
+    PROMOTION,
+    REJECTED,
+    RESULTS,
+    dag_id_of,
+)
+from model_loop.settings import get_settings, split_list
+
+
+def declare_code(dataset: Dataset) -> None:
+    """Declare the DAG that brings code in, if the operator's setting allows code."""
+    settings = get_settings()
+    if not settings.code:
+        return
+    with dag_of(
+        dataset,
+        BRING_IN_CODE,
+        description="Brings in a model that is code of its own, after an approval.",
+        doc=f"""
+### A model that is code of its own
+
+**It is code**: whoever may start this DAG and approve its runs may run what they like, within the
+bounds of the runner. Roles that may start it are those of the setting `MODEL_LOOP_CODE_ROLES`.
+
+Reads the folder, and runs nothing of it. An approval then shows the digest and size of every file,
+the requirements, and the names of the environment values. After a yes, the environment is built
+from wheels alone, the code predicts a few {dataset.rows[0]} in the runner, and becomes a version in
+the registry with the digest of all of it; the history holds every digest, who has asked, and who
+has approved. It answers nobody before the DAG `{dag_id_of(dataset, PROMOTION)}` has let it.
+
+**If it fails:** nothing answers that did not answer before. The mail and the task's log say why,
+with the end of the log of a build that failed, and of what the code has printed.
+""",
+        tags=(Tag.REGISTRY,),
+        form=code_form(dataset),
+        access=access_of_roles(split_list(settings.code_roles)),
+        max_active_runs=20,
+        **alerts_of_runs(announces=True),
+    ):
+        inspected = step("code:inspect", task_id=INSPECT)()
+        approval = HITLOperator(
+            task_id=ASK,
+            subject=f"Shall the code {{{{ params.code }}}} answer for {dataset.title}?",
+            body=f"{{{{ ti.xcom_pull(task_ids='{INSPECT}').markdown }}}}",
+            options=list(CHOICES),
+            # Without an answer, no code comes in.
+            defaults=[REJECTED],
+            notifiers=CodeWaits(),
+            response_timeout=dt.timedelta(hours=settings.approval_hours),
+        )
+        answered = step("code:after_the_answer", task.branch)(answer=approval.output)
+        built = step("code:build")(inspected=inspected, answer=approval.output)
+        registered = step("code:register", task_id=RESULTS)(
+            inspected=inspected, answer=approval.output
+        )
+        refused = step("code:refuse")(inspected=inspected, answer=approval.output)
+        chain(inspected, approval, answered, [built, refused])
+        chain(built, registered)

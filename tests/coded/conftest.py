@@ -1,0 +1,153 @@
+"""A table of parcels with a champion, a runner, and code that answers for the same table."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.parcels import build_parcels, declared, write_parcels
+from tests.runner.conftest import PYTHON, TOKEN, Runner, running
+from tests.servers import tracking_database
+
+from model_loop.coded.sealing import new_key
+from model_loop.datasets.dataset import Dataset
+from model_loop.errors import InvalidInputError
+from model_loop.models.search import SearchRequest
+from model_loop.models.training import train
+from model_loop.models.tuning import tune
+from model_loop.runner.separation import choose_separation
+from model_loop.settings import Settings, get_settings
+from model_loop.tracking.actions import Action
+from model_loop.tracking.lineage import lineage_of, log_lineage
+from model_loop.tracking.promotion import Promoter
+from model_loop.tracking.registry import register_model
+from model_loop.tracking.runs import Tracker, training_set_tags
+from model_loop.training_set.types import TrainingSet
+
+NAME = "coded_parcels"
+SEARCH = SearchRequest(max_evaluations=1, threads=1)
+
+MANIFEST = f"""\
+title = "Rules of delivery"
+python = "{PYTHON}"
+explain_function = "explain"
+variables = ["DAYS_AT_LEAST"]
+[outputs]
+days = "number"
+[answer]
+prediction = "days"
+"""
+
+#: It knows how the table was made.
+SCRIPT = """\
+import datetime
+import json
+import os
+
+
+def parts(row):
+    weekend = datetime.datetime.fromisoformat(row["sent_at"]).weekday() > 4
+    return {
+        "carrier": 2.0 * (row["carrier"] == "cat"),
+        "weight": 0.2 * row["weight"],
+        "express": -1.0 * row["express"],
+        "sent_at": 1.5 * weekend,
+    }
+
+
+def score(data: str, base_path: str):
+    row = json.loads(data)
+    if row["weight"] > 900:
+        raise ValueError("nobody carries that")
+    return {"days": float(os.environ["DAYS_AT_LEAST"]) + sum(parts(row).values())}
+
+
+def explain(data: str, base_path: str):
+    return {"base": float(os.environ["DAYS_AT_LEAST"]), **parts(json.loads(data))}
+"""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A loop with a champion.
+
+    Parameters
+    ----------
+    folder
+        Folder of everything.
+    """
+
+    folder: Path
+    training_set: TrainingSet
+    promoter: Promoter
+    runner: Runner
+    settings: Settings
+
+    @property
+    def dataset(self) -> Dataset:
+        """The dataset as it was trained on."""
+        return self.training_set.dataset
+
+
+def lay(folder: Path, manifest: str = MANIFEST, script: str = SCRIPT) -> Path:
+    """Write a folder with code."""
+    folder.mkdir(parents=True)
+    (folder / "model.toml").write_text(manifest)
+    (folder / "score.py").write_text(script)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A folder that other users may pass, unlike pytest's own."""
+    path = Path(tempfile.mkdtemp(prefix="coded-tests-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="module")
+def loop(folder: Path) -> Iterator[Loop]:
+    """A loop whose champion is a line, and a runner beside it."""
+    try:
+        choose_separation()
+    except InvalidInputError as error:
+        pytest.skip(f"code cannot be kept apart here: {error}")
+    table = declared(write_parcels(folder / "parcels.csv", 600), NAME)
+    training_set = build_parcels(folder, table)
+    tracker = Tracker(tracking_database(folder / "mlflow.db"), "coded")
+    promoter = Promoter(tracker, training_set.variant, "sent")
+    trained = train(
+        tune("linear_model.LinearRegression", training_set, SEARCH), training_set, SEARCH
+    )
+    run_id = tracker.open_run("line", "line", {})
+    log_lineage(tracker, run_id, lineage_of(trained, training_set, SEARCH))
+    register_model(
+        tracker,
+        run_id,
+        trained.model,
+        name=promoter.name,
+        example=training_set.example_rows,
+        dataset=training_set.dataset,
+        tags=training_set_tags(training_set),
+    )
+    promoter.act(Action("promote", NAME, 1), "first")
+    with running(folder, seconds="3") as runner, pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "CODE": "true",
+            "CODE_KEYS": new_key(),
+            "RUNNER_ADDRESS": runner.address,
+            "RUNNER_TOKEN": TOKEN,
+            "RUNNER_SECONDS": "3",
+            "ENVIRONMENTS_FOLDER": str(folder / "environments"),
+            "STORAGE_ROOT": str(folder / "storage"),
+            "TRACKING_URI": tracker.tracking_uri,
+        }.items():
+            patch.setenv(f"MODEL_LOOP_{name}", value)
+        get_settings.cache_clear()
+        yield Loop(folder, training_set, promoter, runner, get_settings())
+    get_settings.cache_clear()

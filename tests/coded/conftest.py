@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.parcels import build_parcels, declared, write_parcels
-from tests.runner.conftest import PYTHON, TOKEN, Runner, running
+from tests.runner.conftest import PYTHON, TOKEN, USERS, Runner, running
 from tests.servers import tracking_database
 
 from model_loop.coded.sealing import new_key
@@ -114,7 +114,7 @@ def folder() -> Iterator[Path]:
 def loop(folder: Path) -> Iterator[Loop]:
     """A loop whose champion is a line, and a runner beside it."""
     try:
-        choose_separation()
+        choose_separation(next(USERS))
     except InvalidInputError as error:
         pytest.skip(f"code cannot be kept apart here: {error}")
     table = declared(write_parcels(folder / "parcels.csv", 600), NAME)

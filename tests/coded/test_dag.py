@@ -153,7 +153,7 @@ def test_what_was_not_approved_does_not_come_in(loop: Loop, code_of: dict[str, A
         for step in (code.build, code.register, code.refuse):
             rest = (run("changed"),) if step is not code.build else ()
             with pytest.raises(InvalidInputError, match="has changed since it was shown"):
-                step(shown, APPROVED, code_of, *rest)  # type: ignore[operator]  # of one shape
+                step(shown, APPROVED, code_of, *rest)
     finally:
         script.write_text(before)
 

@@ -70,11 +70,12 @@ def blocks() -> Iterator[Block]:
 
 
 BLOCKS = list(blocks())
-#: Followed in folders of their own, by `test_your_own_table`.
+#: Followed in folders of their own, by tests of their own.
 FOLLOWED = (
     "docs/how-to/your-own-table.md",
     "docs/how-to/classification.md",
     "docs/how-to/databases.md",
+    "docs/how-to/own-code.md",
 )
 #: Those without Airflow are run by `test_examples`.
 RUN = [

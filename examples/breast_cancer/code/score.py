@@ -8,7 +8,7 @@ from typing import Any
 HALF = 0.5
 
 
-def _weights(base_path: str) -> Any:  # noqa: ANN401 - JSON
+def _weights(base_path: str) -> Any:
     return json.loads(Path(base_path, "weights.json").read_text())
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
+from model_loop.cli.codes import ExitCode
 from model_loop.cli.console import console
 from model_loop.cli.options import AsJson, trained_variant
 from model_loop.datasets.registry import choose_variant
@@ -20,6 +21,7 @@ from model_loop.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from model_loop.coded.folder import CodeFolder
+    from model_loop.models.gate import GateVerdict
     from model_loop.tracking.versions import ModelVersions
 
 code = App(name="code", help="Models that are code of one's own: check, try, bring in, rotate.")
@@ -95,13 +97,15 @@ def add(
     values: Path | None = None,
     why: str = "",
     yes: Annotated[bool, Parameter(negative=())] = False,
+    promote: Annotated[bool, Parameter(negative=())] = False,
     tracking_uri: _Uri = _settings.tracking_uri,
     as_json: AsJson = False,
 ) -> None:
     """Bring code in as a version of a dataset's model: build its environment, try it, register it.
 
     It answers nobody before it is promoted, which goes through the gate as of any other version.
-    Without --yes nothing is done but what `model-loop code check` does.
+    Without --yes nothing is done but what `model-loop code check` does. With --promote, ends with
+    exit code 1 where the gate refuses it.
 
     Parameters
     ----------
@@ -116,6 +120,8 @@ def add(
         Reason for the history.
     yes
         Bring it in. It is code: it may do whatever the runner lets it do.
+    promote
+        Make it champion, if it passes the gate.
     tracking_uri
         Address of the MLflow server.
     as_json
@@ -161,14 +167,23 @@ def add(
     registration.note_admission(
         versions, found, table, approval, registered.version, f"{identity}/admitted"
     )
+    verdict = _promote(versions, registered.version, settings) if promote else None
     if as_json:
         told = {**contents, "model": registered.name, "version": registered.version}
-        print(json.dumps({**told, "predicted": predicted.tolist()}))  # noqa: T201 - for machines
+        gate = None if verdict is None else verdict.passed
+        print(json.dumps({**told, "predicted": predicted.tolist(), "gate": gate}))  # noqa: T201 - for machines
     else:
         console().print(
             f"It predicted {len(predicted)} rows of {table.name}, and is version "
-            f"{registered.version} of {registered.name}. Promote it with the DAG promotion."
+            f"{registered.version} of {registered.name}."
         )
+        if verdict is None:
+            console().print("Promote it with the DAG promotion, or bring it in with --promote.")
+        else:
+            console().print(verdict.markdown)
+            console().print("It is champion." if verdict.passed else "It did not pass the gate.")
+    if verdict is not None and not verdict.passed:
+        sys.exit(ExitCode.NEGATIVE)
 
 
 @code.command
@@ -247,6 +262,40 @@ def _versions(dataset: str, tracking_uri: str) -> ModelVersions:
     table, variant = trained_variant(dataset, tracking_uri)
     tracker = tracker_of(table, tracking_uri, get_settings().experiment, "promotion")
     return ModelVersions(tracker, variant.key)
+
+
+def _promote(versions: ModelVersions, version: int, settings: Settings) -> GateVerdict:
+    """Let the gate judge a version, and make it champion where it passes."""
+    from model_loop.coded.versions import load_any
+    from model_loop.models.gate_rules import GateRules
+    from model_loop.tracking.actions import Action
+    from model_loop.tracking.challengers import judge_in_turn
+    from model_loop.tracking.promotion import Promoter
+
+    moment, identity = versions.moment(version), f"code add/{uuid.uuid4().hex}"
+    promoter = Promoter(versions.tracker, versions.service, moment, versions)
+    verdict, _ = judge_in_turn(
+        promoter,
+        [version],
+        GateRules(),
+        f"{identity}/gate",
+        storage_root=settings.storage_root,
+        timeout_seconds=settings.request_timeout_seconds,
+        load=load_any,
+    )
+    if verdict.passed:
+        action = Action(
+            "promote",
+            versions.service,
+            version,
+            who=getpass.getuser(),
+            why="brought in by model-loop code add --promote",
+            expected=verdict.champion,
+            evidence=verdict.table(),
+            remarks=verdict.remarks,
+        )
+        promoter.act(action, f"{identity}/promote")
+    return verdict
 
 
 def _values(file: Path | None, folder: CodeFolder) -> dict[str, str]:

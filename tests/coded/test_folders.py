@@ -87,7 +87,6 @@ def test_whatever_is_changed_changes_the_digest(tmp_path: Path, change: tuple[st
         ('variables = ["LD_PRELOAD"]\n' + MANIFEST, "cannot be set for a code package"),
         (MANIFEST + '[answer]\nprediction = "proba"', "names 'proba' in \\[answer\\]"),
         ("requirements = [", "is not TOML"),
-        ('features_function = "score"\n' + MANIFEST, "without \\[features\\]"),
     ],
 )
 def test_mistakes_are_named_with_what_is_meant(tmp_path: Path, manifest: str, said: str) -> None:

@@ -27,10 +27,12 @@ from model_loop.coded.registration import (
     try_code,
 )
 from model_loop.coded.sealing import Seal, new_key
-from model_loop.coded.stored import stored_code
+from model_loop.coded.stored import client_of, start_package, stored_code
 from model_loop.coded.versions import ADMISSION, load_any
 from model_loop.errors import InvalidInputError, ModelLoopError, StoredObjectError
 from model_loop.models.gate_rules import GateRules
+from model_loop.monitoring.drift import shap_of_window
+from model_loop.monitoring.looking import known_profile, profile_version
 from model_loop.runner.errors import CodeFailedError
 from model_loop.scoring.predictor import RegisteredVersion, load_predictor
 from model_loop.scoring.rows import from_frame
@@ -137,6 +139,21 @@ def test_batches_and_tasks_ask_the_runner(loop: Loop, version: int) -> None:
     np.testing.assert_allclose(found.base + found.added.sum(axis=1), truth(rows))
     line = load_any(loop.promoter.tracker, loop.promoter.name, 1)
     assert not isinstance(line.model, CodeModel)
+
+
+def test_it_is_watched_with_its_own_reasons(loop: Loop, version: int) -> None:
+    """Profiled by the rows that judge it: columns, predictions, and what its function says."""
+    versions = loop.promoter.versions
+    predictor = load_predictor(versions, RegisteredVersion(NAME, version), load_any)
+    root = loop.settings.storage_root
+    profile_version(versions, predictor, storage_root=root, timeout_seconds=1.0)
+    profile = known_profile(versions, predictor.version)
+    assert not isinstance(profile, str)
+    assert profile.shap is not None
+    assert {"carrier", "weight"} <= {*profile.columns}
+    found = shap_of_window(predictor.model, loop.training_set.test_inputs.head(9), random_state=0)
+    assert found is not None
+    assert list(found) == list(predictor.columns)
 
 
 def test_what_loads_models_elsewhere_refuses_it(loop: Loop, version: int) -> None:
@@ -338,3 +355,17 @@ def test_code_that_changed_is_another_package(loop: Loop) -> None:
     other = dataclasses.replace(found.description, title="Other")
     assert other.digest != found.description.digest
     assert other.package.digest == found.package.digest
+
+
+def test_a_file_is_answered_by_a_function_of_its_own(loop: Loop, tmp_path: Path) -> None:
+    """For the runner it is the same code with another function."""
+    more = "\n\ndef whole(data_path: str, model_path: str):\n    return data_path\n"
+    manifest = MANIFEST.replace("title", 'file_function = "whole"\ntitle')
+    found = read_folder(lay(tmp_path / "files", manifest, SCRIPT + more), loop.dataset)
+    package = found.description.answering_files
+    assert package is not None
+    start_package(package, found.read, VALUES, loop.settings)
+    (tmp_path / "rows.csv").write_text("a,b\n")
+    client = client_of(loop.settings.runner_address, loop.settings.runner_token)
+    client.predict_file(package.digest, tmp_path / "rows.csv", tmp_path / "out", 5.0)
+    assert (tmp_path / "out").read_text() == "a,b\n"

@@ -61,6 +61,7 @@ def answer(
     rows: Path | None = None,
     /,
     *,
+    output: Path | None = None,
     values: Path | None = None,
 ) -> None:
     """Start code in the runner, and answer rows by it. Nothing is registered.
@@ -70,18 +71,34 @@ def answer(
     folder
         Folder with model.toml, or as MLflow logs a model from code.
     rows
-        File of one JSON object, or of JSON lines; standard input, if left out.
+        File of one JSON object, or of JSON lines; standard input, if left out. With --output, a
+        file as the code's own function of files reads it.
+    output
+        File that this function makes of it.
     values
         File of environment values, a line NAME=value each.
     """
     from model_loop.coded.folder import read_folder
-    from model_loop.coded.stored import require_allowed, start_package
+    from model_loop.coded.stored import client_of, require_allowed, start_package
 
     settings = get_settings()
     require_allowed(settings, f"The folder {folder}")
     found = read_folder(folder)
-    given = _rows(sys.stdin.read() if rows is None else rows.read_text("utf-8"))
     named = _values(values, found)
+    if output is not None:
+        package = found.description.answering_files
+        if package is None or rows is None:
+            raise InvalidInputError(
+                f"--output {output}",
+                "needs a file of rows, and code with a file_function",
+                "Leave it out to answer rows one by one.",
+            )
+        _build(found, settings)
+        start_package(package, found.read, named, settings)
+        client = client_of(settings.runner_address, settings.runner_token)
+        client.predict_file(package.digest, rows, output, settings.runner_file_seconds)
+        return
+    given = _rows(sys.stdin.read() if rows is None else rows.read_text("utf-8"))
     _build(found, settings)
     ask = start_package(found.package, found.read, named, settings)
     for one in ask(given):

@@ -33,8 +33,6 @@ class CodeDescription:
         classes by label. Empty where it answers for no dataset.
     explain
         Function that explains an answer; empty if there is none.
-    features_function, features
-        Function that gives the features of a row, and their names; empty if there is none.
     file_function
         Function that answers files; empty if there is none.
     """
@@ -45,8 +43,6 @@ class CodeDescription:
     probability: str = ""
     probabilities: Mapping[str, str] = field(default_factory=dict)
     explain: str = ""
-    features_function: str = ""
-    features: tuple[CodeColumn, ...] = ()
     file_function: str = ""
 
     @property
@@ -55,13 +51,9 @@ class CodeDescription:
         own = {
             each.name: getattr(self, each.name)
             for each in dataclasses.fields(self)
-            if each.name not in {"package", "features"}
+            if each.name != "package"
         }
-        own |= {
-            "package": self.package.digest,
-            "features": [dataclasses.asdict(one) for one in self.features],
-            "probabilities": dict(self.probabilities),
-        }
+        own |= {"package": self.package.digest, "probabilities": dict(self.probabilities)}
         return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -74,15 +66,6 @@ class CodeDescription:
             self.package,
             function=self.explain,
             outputs=tuple(CodeColumn(name, "number") for name in outputs),
-        )
-
-    @property
-    def featuring(self) -> CodePackage | None:
-        """Return the code with the function that gives features; None if there is none."""
-        if not self.features_function:
-            return None
-        return dataclasses.replace(
-            self.package, function=self.features_function, outputs=self.features
         )
 
     @property

@@ -200,8 +200,6 @@ def _of_script(
         manifest.title,
         *_answer(manifest, package.outputs),
         explain=manifest.explain_function or "",
-        features_function=manifest.features_function or "",
-        features=_columns(manifest.features),
         file_function=manifest.file_function or "",
     )
 
@@ -310,7 +308,6 @@ def _require_functions(script: Path, manifest: Manifest) -> None:
         manifest.function,
         manifest.file_function,
         manifest.explain_function,
-        manifest.features_function,
     )
     if missing := [name for name in named if name is not None and name not in there]:
         raise InvalidInputError(

@@ -83,16 +83,14 @@ class Manifest(_Table):
         Function that answers a file, ``(data_path, model_path)``; none if left out.
     explain_function
         Function that explains the answer of a row: it gives ``base`` and an amount for each input.
-    features_function
-        Function that gives the features of a row, which monitoring watches.
     python
         Version of Python, such as ``3.11``.
     requirements
         Packages with their versions, or the name of a file of such lines.
     variables
         Names of environment values that the code reads; the values themselves are never here.
-    inputs, outputs, features
-        Values of rows, of answers, and of features, by name. Inputs may be left out where the
+    inputs, outputs
+        Values of rows and of answers, by name. Inputs may be left out where the
         package answers for a dataset: they are the columns of its default recipe then.
     answer
         The outputs that answer for a dataset's target.
@@ -104,16 +102,14 @@ class Manifest(_Table):
     function: str = SCORE
     file_function: str | None = None
     explain_function: str | None = None
-    features_function: str | None = None
     python: Annotated[str, Field(pattern=r"^3\.\d{1,2}$")] | None = None
     requirements: tuple[str, ...] | str = ()
     variables: tuple[str, ...] = ()
     inputs: dict[str, ManifestColumn] = Field(default_factory=dict)
     outputs: dict[str, ManifestColumn] = Field(default_factory=dict)
-    features: dict[str, ManifestColumn] = Field(default_factory=dict)
     answer: AnswerTable = AnswerTable()
 
-    @field_validator("inputs", "outputs", "features", mode="before")
+    @field_validator("inputs", "outputs", mode="before")
     @classmethod
     def _short(cls, value: object) -> object:
         """Let ``name = "number"`` stand for ``name = {type = "number"}``."""
@@ -124,13 +120,11 @@ class Manifest(_Table):
     @model_validator(mode="after")
     def _whole(self) -> Manifest:
         if self.form == "mlflow":
-            own = {"script", "function", "file_function", "explain_function", "features_function"}
+            own = {"script", "function", "file_function", "explain_function"}
             if given := sorted(own & self.model_fields_set):
                 raise ValueError(f"says {', '.join(given)}, which only a script has")
         elif not self.outputs:
             raise ValueError("has no [outputs]: name the values of an answer, such as pred")
-        if bool(self.features) != (self.features_function is not None):
-            raise ValueError("has features_function without [features], or the other way round")
         named = (self.answer.prediction, self.answer.probability)
         for output in (*named, *self.answer.probabilities.values()):
             if output is not None and self.outputs and output not in self.outputs:

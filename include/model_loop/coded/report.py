@@ -23,7 +23,6 @@ def contents_of(folder: CodeFolder) -> dict[str, Any]:
                 package.function,
                 described.file_function,
                 described.explain,
-                described.features_function,
             )
             if name
         ],

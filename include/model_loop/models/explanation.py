@@ -22,7 +22,7 @@ from model_loop.datasets.dataset import Target
 from model_loop.errors import optional
 from model_loop.models.boosting import BoosterClassifier, BoosterRegressor
 from model_loop.models.class_metrics import log_losses
-from model_loop.models.outcomes import parts_of_classifier, predict_outcomes
+from model_loop.models.outcomes import Explains, parts_of_classifier, predict_outcomes
 from model_loop.training_set.matrices import Matrix, Targets, as_dense
 from model_loop.training_set.types import TrainingSet
 
@@ -210,13 +210,18 @@ def shap_values(
     )
 
 
-def shap_rows(model: Pipeline, most: int) -> int | None:
-    """Return the number of rows to compute SHAP values of; None unless the model is of trees."""
+def shap_rows(model: Pipeline | Explains, most: int) -> int | None:
+    """Return the number of rows to compute SHAP values of; None unless the model is of trees.
+
+    One that computes them by itself says how many.
+    """
+    if not isinstance(model, Pipeline):
+        return model.shap_rows(most)
     visits = _visits(_base_of(model))
     return None if visits is None else int(min(most, max(1, SHAP_VISITS // max(visits, 1.0))))
 
 
-def shap_by_feature(model: Pipeline, rows: pd.DataFrame) -> pd.DataFrame:
+def shap_by_feature(model: Pipeline | Explains, rows: pd.DataFrame) -> pd.DataFrame:
     """Return what each feature adds to the prediction of each row, by a model of trees.
 
     Of several classes, it is the mean absolute amount over them.
@@ -226,6 +231,8 @@ def shap_by_feature(model: Pipeline, rows: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         Of shape (rows, features); see `by_feature`.
     """
+    if not isinstance(model, Pipeline):
+        return model.shap_by_feature(rows)
     encoder = model[:-1]
     values, _ = _contributions(_base_of(model), encoder.transform(rows))
     names = [str(name) for name in encoder.get_feature_names_out()]

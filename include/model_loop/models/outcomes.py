@@ -8,7 +8,7 @@ their labels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,19 @@ class Predicts(Protocol):
 
     def predict(self, rows: Any, /) -> Any:  # noqa: ANN401 - as scikit-learn's
         """Return what is predicted of a frame of raw rows, shape (rows,)."""
+
+
+@runtime_checkable
+class Explains(Predicts, Protocol):
+    """Protocol of predictors that compute SHAP values by themselves."""
+
+    threshold: float
+
+    def shap_rows(self, most: int) -> int | None:
+        """Return the number of rows to compute SHAP values of; None if there are none."""
+
+    def shap_by_feature(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return what each column adds to the prediction of each row, shape (rows, columns)."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.days import HOUR, WEEKDAY
 from model_loop.models.explanation import shap_by_feature, shap_rows
+from model_loop.models.outcomes import Explains
 from model_loop.monitoring.features import Feature, features
 from model_loop.monitoring.levels import ALL, Level, Thresholds, WindowFinding, judge, unknown
 from model_loop.monitoring.profile import (
@@ -69,7 +70,7 @@ class Inputs:
 
 
 def shap_of_window(
-    model: Pipeline, rows: pd.DataFrame, random_state: int, most: int = SHAP_ROWS
+    model: Pipeline | Explains, rows: pd.DataFrame, random_state: int, most: int = SHAP_ROWS
 ) -> pd.DataFrame | None:
     """SHAP values by feature of a sample of a window; None unless the model is of trees.
 

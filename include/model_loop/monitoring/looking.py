@@ -81,8 +81,8 @@ def look_for_drift(
     own = rows.of_version(version.number)
     predicted = own.predicted[own.is_predicted]
     shap = (
-        shap_of_window(predictor.pipeline, asked, random_state=0)
-        if predictor.pipeline and profile.shap is not None and len(asked) >= rules.least_rows
+        shap_of_window(predictor.explained, asked, random_state=0)
+        if predictor.explained and profile.shap is not None and len(asked) >= rules.least_rows
         else None
     )
     threshold = predictor.deciding.threshold if predictor.deciding else HALF
@@ -118,7 +118,7 @@ def profile_version(
     InvalidInputError, SourceError, ContractError
         If there is no such training set, and it can no longer be built.
     """
-    number, model = predictor.version.number, predictor.pipeline
+    number, model = predictor.version.number, predictor.explained
     if model is None:
         raise InvalidInputError(
             f"Version {number}",

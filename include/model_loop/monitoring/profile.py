@@ -25,7 +25,7 @@ from model_loop.errors import ContractError, StoredObjectError
 from model_loop.models.class_metrics import decide, log_losses
 from model_loop.models.explanation import shap_by_feature, shap_rows
 from model_loop.models.intervals import DaySpread, sums_by_day
-from model_loop.models.outcomes import parts_of_classifier, predict_outcomes
+from model_loop.models.outcomes import Explains, Predicts, parts_of_classifier, predict_outcomes
 from model_loop.models.slices import Cut
 from model_loop.monitoring.features import Bins, Counts, Feature, bins_of, features
 from model_loop.objects.documents import UNREADABLE, record_of, text_of
@@ -244,7 +244,7 @@ class ReferenceProfile:
 
 
 def make_reference(
-    model: Pipeline,
+    model: Pipeline | Explains,
     training_set: TrainingSet,
     shap: pd.DataFrame | None = None,
     columns: Sequence[str] | None = None,
@@ -300,7 +300,7 @@ def make_reference(
 
 
 def day_spread(
-    model: Pipeline, rows: pd.DataFrame, columns: Sequence[str], dataset: Dataset
+    model: Predicts, rows: pd.DataFrame, columns: Sequence[str], dataset: Dataset
 ) -> DaySpread | None:
     """Measure how much the errors of a model differ between days.
 
@@ -337,12 +337,15 @@ def score_of(predicted: Targets) -> Targets:
 
 
 def _classes_of(
-    model: Pipeline, predicted: Targets, training_set: TrainingSet
+    model: Pipeline | Explains, predicted: Targets, training_set: TrainingSet
 ) -> ClassProfile | None:
     target = training_set.dataset.target
     if not target.is_classified:
         return None
-    threshold = parts_of_classifier(model.steps[-1][1]).threshold
+    if isinstance(model, Pipeline):
+        threshold = parts_of_classifier(model.steps[-1][1]).threshold
+    else:
+        threshold = model.threshold
     actual = np.concatenate([training_set.train_validation_target, training_set.test_target])
     return ClassProfile.of(predicted, target, threshold, actual)
 

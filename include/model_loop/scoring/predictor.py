@@ -17,7 +17,7 @@ from model_loop.datasets.stored import dataset_of_text
 from model_loop.errors import InvalidInputError
 from model_loop.intervals.adaptive import NO_CORRECTION, Correction
 from model_loop.intervals.calibrated import Intervals
-from model_loop.models.outcomes import Predicts, parts_of_classifier, predict_outcomes
+from model_loop.models.outcomes import Explains, Predicts, parts_of_classifier, predict_outcomes
 from model_loop.scoring.notices import ValueWatch, watch_of
 from model_loop.scoring.outcomes import Deciding, deciding_of
 from model_loop.tracking.corrections import correction_of
@@ -140,6 +140,11 @@ class Predictor:
     def pipeline(self) -> Pipeline | None:
         """Return encoder and estimator; None where the model itself cannot be read."""
         return self.model if isinstance(self.model, Pipeline) else None
+
+    @property
+    def explained(self) -> Pipeline | Explains | None:
+        """Return the model that SHAP values are computed by; None where it cannot be read."""
+        return self.model if isinstance(self.model, Pipeline | Explains) else None
 
     def predict(self, rows: pd.DataFrame) -> Targets:
         """Predict rows from their raw columns, as `models.outcomes` describes predictions."""

@@ -15,6 +15,7 @@ from tests.servers import tracking_database
 
 from model_loop.coded.sealing import new_key
 from model_loop.datasets.dataset import Dataset
+from model_loop.datasets.registry import use_dataset
 from model_loop.errors import InvalidInputError
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import train
@@ -29,6 +30,7 @@ from model_loop.tracking.runs import Tracker, training_set_tags
 from model_loop.training_set.types import TrainingSet
 
 NAME = "coded_parcels"
+KEY = new_key()
 SEARCH = SearchRequest(max_evaluations=1, threads=1)
 
 MANIFEST = f"""\
@@ -101,7 +103,7 @@ def lay(folder: Path, manifest: str = MANIFEST, script: str = SCRIPT) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def folder() -> Iterator[Path]:
     """A folder that other users may pass, unlike pytest's own."""
     path = Path(tempfile.mkdtemp(prefix="coded-tests-"))
@@ -110,20 +112,15 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-@pytest.fixture(scope="module")
-def loop(folder: Path) -> Iterator[Loop]:
-    """A loop whose champion is a line, and a runner beside it."""
-    try:
-        choose_separation(next(USERS))
-    except InvalidInputError as error:
-        pytest.skip(f"code cannot be kept apart here: {error}")
+@pytest.fixture(scope="session")
+def champion(folder: Path) -> tuple[TrainingSet, Promoter]:
+    """A table whose champion is a line."""
     table = declared(write_parcels(folder / "parcels.csv", 600), NAME)
     training_set = build_parcels(folder, table)
     tracker = Tracker(tracking_database(folder / "mlflow.db"), "coded")
     promoter = Promoter(tracker, training_set.variant, "sent")
-    trained = train(
-        tune("linear_model.LinearRegression", training_set, SEARCH), training_set, SEARCH
-    )
+    tuned = tune("linear_model.LinearRegression", training_set, SEARCH)
+    trained = train(tuned, training_set, SEARCH)
     run_id = tracker.open_run("line", "line", {})
     log_lineage(tracker, run_id, lineage_of(trained, training_set, SEARCH))
     register_model(
@@ -136,18 +133,39 @@ def loop(folder: Path) -> Iterator[Loop]:
         tags=training_set_tags(training_set),
     )
     promoter.act(Action("promote", NAME, 1), "first")
-    with running(folder, seconds="3") as runner, pytest.MonkeyPatch.context() as patch:
+    return training_set, promoter
+
+
+@pytest.fixture(scope="session")
+def own_runner(folder: Path) -> Iterator[Runner]:
+    """A runner that the tests of this room share."""
+    try:
+        choose_separation(next(USERS))
+    except InvalidInputError as error:
+        pytest.skip(f"code cannot be kept apart here: {error}")
+    with running(folder, seconds="10") as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def loop(
+    folder: Path, champion: tuple[TrainingSet, Promoter], own_runner: Runner
+) -> Iterator[Loop]:
+    """A loop that lets code in, with a runner beside it."""
+    training_set, promoter = champion
+    with pytest.MonkeyPatch.context() as patch:
         for name, value in {
             "CODE": "true",
-            "CODE_KEYS": new_key(),
-            "RUNNER_ADDRESS": runner.address,
+            "CODE_KEYS": KEY,
+            "RUNNER_ADDRESS": own_runner.address,
             "RUNNER_TOKEN": TOKEN,
-            "RUNNER_SECONDS": "3",
+            "RUNNER_SECONDS": "10",
             "ENVIRONMENTS_FOLDER": str(folder / "environments"),
             "STORAGE_ROOT": str(folder / "storage"),
-            "TRACKING_URI": tracker.tracking_uri,
+            "TRACKING_URI": promoter.tracker.tracking_uri,
         }.items():
             patch.setenv(f"MODEL_LOOP_{name}", value)
         get_settings.cache_clear()
-        yield Loop(folder, training_set, promoter, runner, get_settings())
+        use_dataset(training_set.dataset)
+        yield Loop(folder, training_set, promoter, own_runner, get_settings())
     get_settings.cache_clear()

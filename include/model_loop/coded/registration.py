@@ -62,7 +62,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Approval:
-    """Who has asked that code comes in, and who has approved.
+    """Request that code comes in, with its approval.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ def is_code(folder: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class CodeVersion(Answering):
+class StartedCode(Answering):
     """A version that is code, started in the runner.
 
     Parameters
@@ -69,4 +69,4 @@ def load_any(tracker: Tracker, name: str, version: int, load: Load = load_regist
     sealed = read_artifact(tracker.client, registered.run_id, ADMISSION) or b""
     dataset = dataset_of_version(name, version, declaration)
     model = start_version(stored, name, dataset, sealed.decode())
-    return CodeVersion(model, model.columns, stored.megabytes, declaration=declaration, files=kept)
+    return StartedCode(model, model.columns, stored.megabytes, declaration=declaration, files=kept)

@@ -10,8 +10,9 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import msgspec
 import numpy as np
 import psutil
 import pytest
@@ -21,7 +22,8 @@ from tests.serving.test_log import ROW, entry, rows
 
 from model_loop.serving.compiled.compiler import compile_model
 from model_loop.serving.models.predictor import ServedVersion, places_of
-from model_loop.serving.request_log.entries import Batch, Entry
+from model_loop.serving.request_log import writer_process
+from model_loop.serving.request_log.entries import PART, Batch, Entry
 from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.spool import Spool
 from model_loop.serving.request_log.tables import open_log
@@ -188,6 +190,30 @@ def test_nothing_is_written_after_the_end(engine: Engine, tmp_path: Path) -> Non
     assert (late.left, late.noted) == ([0], False)
     assert late.problem
     assert rows(engine) == 1
+
+
+def test_a_batch_goes_in_parts_that_hold_up_no_answer(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its entries keep their places, and none of it is left for the next batch."""
+    sent, send = list[int](), writer_process._send
+
+    def noted(stream: IO[bytes] | None, message: msgspec.Struct) -> None:
+        sent.append(len(getattr(message, "entries", ())))
+        send(stream, message)
+
+    monkeypatch.setattr(writer_process, "_send", noted)
+    writer, many = ProcessWriter("", tmp_path), 2 * PART + 50
+    entries = [
+        entry(number, minutes=float("nan") if number in {3, many - 1} else 12.0)
+        for number in range(many)
+    ]
+    first = writer.write(Batch(entries))
+    second = writer.write(Batch([entry(many), entry(many + 1, minutes=float("nan"))]))
+    writer.close()
+    assert (first.left, first.unfit, second.unfit) == ([], [3, many - 1], [1])
+    assert rows(engine) == many - 1
+    assert (max(sent), sum(sent)) == (PART, many + 2)
 
 
 def test_an_address_without_a_database(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from sqlalchemy import Engine
 from model_loop.datasets.classes import Classes, Label
 from model_loop.datasets.stored import digest_of_text
 from model_loop.serving.models.predictor import ServedVersion
-from model_loop.serving.request_log.entries import Batch, Entry, Writer
+from model_loop.serving.request_log.entries import PART, PAUSE_SECONDS, Batch, Entry, Writer
 from model_loop.serving.request_log.queries import count_lost, find_prediction, note_feedback
 from model_loop.serving.request_log.retention import LogPruner
 from model_loop.serving.request_log.spool import Spool
@@ -358,4 +358,8 @@ class RequestLog:
         counts.shadow_difference += written.shadow_difference
         if written.noted:
             self._told.update(lost)
+        while taken:
+            # To free thousands at once takes as long as to encode them, and answers wait for it.
+            del taken[-PART:]
+            time.sleep(PAUSE_SECONDS)
         return written.problem

@@ -16,13 +16,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from model_loop.serving.request_log.entries import Batch, Written
+from model_loop.serving.request_log.entries import PART, PAUSE_SECONDS, Batch, Entry, Written
 from model_loop.serving.request_log.inputs import dataset_of_logged
 from model_loop.serving.request_log.tables import open_log
 from model_loop.serving.request_log.writer import LogWriter
@@ -84,8 +85,16 @@ class Follow(msgspec.Struct, tag=True):
     shadows: dict[str, Shadow] = {}
 
 
+class Ahead(msgspec.Struct, tag=True):
+    """Entries of the next batch, which go before those that it brings itself."""
+
+    entries: list[Entry]
+
+
 _PLACE = msgspec.msgpack.Decoder(LogPlace)
-_MESSAGE: msgspec.msgpack.Decoder[Batch | Follow] = msgspec.msgpack.Decoder(Batch | Follow)
+_MESSAGE: msgspec.msgpack.Decoder[Batch | Ahead | Follow] = msgspec.msgpack.Decoder(
+    Batch | Ahead | Follow
+)
 _WRITTEN = msgspec.msgpack.Decoder(Written)
 
 
@@ -145,7 +154,7 @@ class ProcessWriter:
                 if {**shadows} != {**self._followed}:
                     _send(process.stdin, _follow(shadows))
                     self._followed = shadows
-                _send(process.stdin, batch)
+                _send_batch(process.stdin, batch)
                 written = _receive(process.stdout, _WRITTEN)
         if written is None:
             self._end()
@@ -191,6 +200,14 @@ def _follow(shadows: Mapping[str, ServedVersion]) -> Follow:
                 shadow.declaration,
             )
     return follow
+
+
+def _send_batch(stream: IO[bytes] | None, batch: Batch) -> None:
+    """Send a batch in parts: while one is encoded, answers wait for the interpreter's lock."""
+    for first in range(0, len(batch.entries), PART):
+        _send(stream, Ahead(batch.entries[first : first + PART]))
+        time.sleep(PAUSE_SECONDS)
+    _send(stream, msgspec.structs.replace(batch, entries=[]))
 
 
 def _send(stream: IO[bytes] | None, message: msgspec.Struct) -> None:
@@ -277,9 +294,14 @@ def main() -> None:
             return
         engine = open_log(place.url, Path(place.folder), must_answer=False)
         writer = _Shadowed(LogWriter(engine, inputs=place.inputs))
+        ahead: list[Entry] = []
         while (message := _receive(incoming, _MESSAGE)) is not None:
-            if isinstance(message, Batch):
-                _send(answers, writer.write(message))
+            if isinstance(message, Ahead):
+                ahead += message.entries
+            elif isinstance(message, Batch):
+                batch = msgspec.structs.replace(message, entries=[*ahead, *message.entries])
+                ahead = []
+                _send(answers, writer.write(batch))
             else:
                 writer.follow(message)
 

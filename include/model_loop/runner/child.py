@@ -58,8 +58,6 @@ REFUSED_CALLS = (
     *("bpf", "perf_event_open", "keyctl", "add_key", "request_key", "kexec_load", "init_module"),
     *("finit_module", "open_by_handle_at", "name_to_handle_at", "personality", "quotactl"),
 )
-#: The runner itself comes first.
-_NICE = 5
 _NEEDED_CALLS = ("socket", "ptrace", "unshare")
 
 _Functions = tuple["Callable[[list[Any]], list[Any]] | None", "Callable[[str], Any] | None"]
@@ -101,7 +99,6 @@ def limit(bounds: dict[str, int], processors: list[int]) -> None:
     for name, value in bounds.items():
         resource.setrlimit(getattr(resource, name), (value, value))
     os.sched_setaffinity(0, processors)
-    os.nice(_NICE)
     pathlib.Path("/proc/self/oom_score_adj").write_text("1000")
 
 

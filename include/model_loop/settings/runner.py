@@ -76,7 +76,7 @@ class RunnerSettings(Part):
         description="Processes and threads that a version may have at once.",
     )
     runner_cpus: int = Field(
-        default=1,
+        default=2,
         ge=1,
         title="Processors of a version with code",
         description="Processors that the processes of a version may use.",

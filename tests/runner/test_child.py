@@ -66,6 +66,40 @@ def test_a_model_of_mlflow_has_to_answer_every_row(model: dict[str, Any]) -> Non
         child.score_rows(rows, child.load(model), model)
 
 
+def test_a_model_of_mlflow_gets_the_numbers_of_its_signature(tmp_path: Path) -> None:
+    """JSON has one kind of number; MLflow refuses a whole one for another, and the reverse."""
+    import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    code = (
+        "import mlflow\n\nclass Sums(mlflow.pyfunc.PythonModel):\n"
+        "    def predict(self, context, model_input, params=None):\n"
+        "        return (model_input['zone'] + model_input['miles']).to_numpy()\n\n"
+        "mlflow.models.set_model(Sums())\n"
+    )
+    (tmp_path / "sums.py").write_text(code)
+    signature = ModelSignature(Schema([ColSpec("long", "zone"), ColSpec("double", "miles")]))
+    mlflow.pyfunc.save_model(
+        tmp_path / "saved",
+        python_model=str(tmp_path / "sums.py"),
+        signature=signature,
+        pip_requirements=["mlflow"],
+    )
+    configuration = {
+        "form": "mlflow",
+        "folder": str(tmp_path),
+        "entry": "saved/MLmodel",
+        "times": [],
+        "outputs": ["y"],
+    }
+    functions = child.load(configuration)
+    answer = child.score_rows(b'[{"zone": 74.0, "miles": 2}]', functions, configuration)
+    assert json.loads(answer) == [{"y": 76.0}]
+    with pytest.raises(Exception, match="safely convert"):
+        child.score_rows(b'[{"zone": 7.5, "miles": 2}]', functions, configuration)
+
+
 @pytest.mark.parametrize(
     "value",
     [np.int64(1), np.float32(1), np.float64(1), np.True_, np.array([1]), pd.NaT, [1], {}],

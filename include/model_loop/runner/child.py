@@ -219,14 +219,28 @@ def load(configuration: dict[str, Any]) -> _Functions:
     return (lambda rows: [function(json.dumps(row), folder) for row in rows]), None
 
 
+#: MLflow's kinds of numbers, as NumPy calls them.
+_MLFLOW = {"double": "float64", "float": "float32", "long": "int64", "integer": "int32"}
+
+
 def _mlflow(folder: str, times: list[str]) -> Callable[[list[Any]], list[Any]]:
     import mlflow.pyfunc  # noqa: PLC0415 - of the version's own environment
     import pandas as pd  # noqa: PLC0415 - as above
 
     model = mlflow.pyfunc.load_model(folder)
+    schema = model.metadata.get_input_schema()
+    columns = [] if schema is None else schema.inputs
+    kinds = {each.name: _MLFLOW.get(getattr(each.type, "name", "")) for each in columns}
 
     def predict(rows: list[Any]) -> list[Any]:
         frame = pd.DataFrame(rows)
+        # JSON has one kind of number, and MLflow takes no whole one for another.
+        for name, kind in kinds.items():
+            if kind is None or name not in frame:
+                continue
+            numbers = pd.to_numeric(frame[name])
+            if kind.startswith("float") or (numbers.notna().all() and (numbers % 1 == 0).all()):
+                frame[name] = numbers.astype(kind)
         for name in times:
             frame[name] = pd.to_datetime(frame[name])
         answer = model.predict(frame)

@@ -6,12 +6,14 @@ them once is forked for each; what a command does from its first line on is its 
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from model_loop.local.scheduler import PRELOADED
@@ -26,7 +28,7 @@ FORKS.set_forkserver_preload(list(PRELOADED))
 
 
 def run_command(
-    *arguments: str, folder: Path, environment: Mapping[str, str]
+    *arguments: str, folder: Path, environment: Mapping[str, str], text: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run ``model-loop`` to its end.
 
@@ -38,42 +40,63 @@ def run_command(
         Where it is run.
     environment
         All environment variables that it sees.
+    text
+        Its standard input.
     """
     with tempfile.TemporaryDirectory() as told:
-        output, errors = Path(told, "output"), Path(told, "errors")
-        process = FORKS.Process(
-            target=_become, args=(arguments, folder, dict(environment), output, errors)
-        )
-        process.start()
+        streams = streams_of(Path(told), text.encode())
+        process = fork("model_loop.cli", arguments, folder, environment, streams)
         process.join(LONGEST_SECONDS)
         if process.is_alive():
             process.kill()
-            message = f"model-loop {' '.join(arguments)} did not end: {errors.read_text()}"
+            message = f"model-loop {' '.join(arguments)} did not end: {streams[2].read_text()}"
             raise TimeoutError(message)
         assert process.exitcode is not None
         return subprocess.CompletedProcess(
             (COMMAND, *arguments),
             process.exitcode,
-            output.read_text(encoding="utf-8"),
-            errors.read_text(encoding="utf-8"),
+            streams[1].read_text(encoding="utf-8"),
+            streams[2].read_text(encoding="utf-8"),
         )
 
 
+def streams_of(folder: Path, given: bytes) -> list[Path]:
+    """Return the files that are the standard streams of a process: input, output, errors."""
+    streams = [folder / name for name in ("input", "output", "errors")]
+    streams[0].write_bytes(given)
+    return streams
+
+
+def fork(
+    module: str,
+    arguments: tuple[str, ...],
+    folder: Path,
+    environment: Mapping[str, str],
+    streams: list[Path],
+) -> BaseProcess:
+    """Start a process with the libraries imported, which runs the `main` of a module."""
+    process = FORKS.Process(
+        target=_become, args=(module, arguments, folder, dict(environment), streams)
+    )
+    process.start()
+    return process
+
+
 def _become(
+    module: str,
     arguments: tuple[str, ...],
     folder: Path,
     environment: dict[str, str],
-    output: Path,
-    errors: Path,
+    streams: list[Path],
 ) -> None:
-    """Run the command in a process that was forked for it."""
+    """Run the `main` of a module in a process that was forked for it."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    for stream, path in ((sys.stdout, output), (sys.stderr, errors)):
-        with path.open("wb") as file:
-            os.dup2(file.fileno(), stream.fileno())
+    for number, path in enumerate(streams):
+        with path.open("wb" if number else "rb") as file:
+            os.dup2(file.fileno(), number)
+    # That of a forked process reads nothing.
+    sys.stdin = os.fdopen(0, encoding="utf-8")
     sys.argv = [COMMAND, *arguments]
-    from model_loop.cli import main
-
-    main()
+    importlib.import_module(module).main()

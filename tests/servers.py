@@ -147,13 +147,14 @@ def _serve_mlflow(folder: Path, port: int, log: Path, environment: dict[str, str
 
 
 def wait_for(url: str, server: subprocess.Popen[bytes] | BaseProcess, log: Path) -> None:
-    """Wait until a server answers; fail with the end of its log if it dies."""
+    """Wait until a server answers; fail with the end of its log, and end it, if it does not."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and _ended(server) is None:
         with contextlib.suppress(requests.RequestException):
             if requests.get(url, timeout=2).ok:
                 return
         time.sleep(0.05)
+    server.kill()
     message = f"{url} did not answer:\n{log.read_text()[-2000:]}"
     raise RuntimeError(message)
 

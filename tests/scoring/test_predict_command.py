@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.commands import COMMAND, run_command
+from tests.commands import run_command
 
 from model_loop.scoring.limits import limits_in_words
 
@@ -56,22 +56,14 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
     """Run a command."""
-    return run_command(*arguments, folder=folder, environment=environment(folder))
+    return run_command(*arguments, folder=folder, environment=environment(folder), text=text)
 
 
 def piped(folder: Path, text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command that is given a text."""
-    return subprocess.run(
-        [COMMAND, "predict", "rents", *arguments],
-        cwd=folder,
-        env=environment(folder),
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run(folder, "predict", "rents", *arguments, text=text)
 
 
 def test_values_and_json_give_the_same(folder: Path) -> None:

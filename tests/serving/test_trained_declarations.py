@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 from sqlalchemy import select
 from tests.commands import run_command
+from tests.compilers import compile_in_fork
 from tests.servers import tracking_database
 
 from model_loop.datasets import registry
@@ -35,6 +36,7 @@ from model_loop.serving.http.app import create_app
 from model_loop.serving.http.bearer import BearerTokens
 from model_loop.serving.http.server import Services, make_services
 from model_loop.serving.http.tokens import KnownTokens, TokenFile
+from model_loop.serving.models import registry as model_registry
 from model_loop.serving.request_log.export import read_day
 from model_loop.serving.request_log.tables import declarations, predictions
 from model_loop.settings import get_settings
@@ -208,6 +210,7 @@ class Asked:
 def asked(trained: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
     """A server whose champion is the version of the old declaration; the file is the new one."""
     monkeypatch.setattr(registry, "_given", {})
+    monkeypatch.setattr(model_registry, "_compile", compile_in_fork)
     monkeypatch.setenv("MODEL_LOOP_DATASETS_FOLDER", str(trained.datasets))
     monkeypatch.setenv("MODEL_LOOP_VARIANT", "rooms")
     monkeypatch.setenv("MODEL_LOOP_TRACKING_URI", trained.places.tracking_uri)

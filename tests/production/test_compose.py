@@ -75,7 +75,7 @@ def test_services_are_hardened(name: str) -> None:
 def test_the_runner_has_nothing_to_lose() -> None:
     """Foreign code runs in it: no secret, no volume that it writes, no way but to its callers."""
     one = SERVICES["runner"]
-    assert {*one["cap_add"]} == {"CHOWN", "SETGID", "SETUID"}
+    assert {*one["cap_add"]} == {"CHOWN", "KILL", "SETGID", "SETUID"}
     assert one["networks"] == ["runner"]
     assert one["volumes"] == ["environments:/var/lib/model-loop-environments:ro"]
     assert "ports" not in one

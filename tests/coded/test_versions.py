@@ -27,7 +27,7 @@ from model_loop.coded.registration import (
     try_code,
 )
 from model_loop.coded.sealing import Seal, new_key
-from model_loop.coded.stored import client_of, start_package, stored_code
+from model_loop.coded.stored import client_of, stored_code
 from model_loop.coded.versions import ADMISSION, load_any
 from model_loop.errors import InvalidInputError, ModelLoopError, StoredObjectError
 from model_loop.models.gate_rules import GateRules
@@ -364,8 +364,8 @@ def test_a_file_is_answered_by_a_function_of_its_own(loop: Loop, tmp_path: Path)
     found = read_folder(lay(tmp_path / "files", manifest, SCRIPT + more), loop.dataset)
     package = found.description.answering_files
     assert package is not None
-    start_package(package, found.read, VALUES, loop.settings)
     (tmp_path / "rows.csv").write_text("a,b\n")
     client = client_of(loop.settings.runner_address, loop.settings.runner_token)
-    client.predict_file(package.digest, tmp_path / "rows.csv", tmp_path / "out", 5.0)
+    digest = client.deploy(package, found.read, VALUES)
+    client.predict_file(digest, tmp_path / "rows.csv", tmp_path / "out", 5.0)
     assert (tmp_path / "out").read_text() == "a,b\n"

@@ -55,7 +55,7 @@ class Runner:
         outputs: Sequence[CodeColumn] = (CodeColumn("y", "number"),),
         wait: bool = True,
     ) -> str:
-        """Deploy a script; return the digest of its package."""
+        """Deploy a script; return the version's digest."""
         contents = {"score.py": script.encode(), **(files or {})}
         package = CodePackage(
             form="script",
@@ -68,10 +68,10 @@ class Runner:
             files={path: hashlib.sha256(data).hexdigest() for path, data in contents.items()},
             variables=tuple(values or {}),
         )
-        self.client.deploy(package, contents.__getitem__, values or {})
+        digest = self.client.deploy(package, contents.__getitem__, values or {})
         if wait:
-            self.client.wait_ready(package.digest, 30)
-        return package.digest
+            self.client.wait_ready(digest, 30)
+        return digest
 
 
 def free_port() -> int:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 import urllib3
 from tests.runner.conftest import TOKEN, Runner, running
@@ -16,6 +21,9 @@ from model_loop.errors import InvalidInputError
 from model_loop.runner.client import RunnerClient
 from model_loop.runner.errors import CodeFailedError, RunnerUnavailableError
 from model_loop.runner.package import CodeColumn
+from model_loop.runner.separation import Bubblewrap, read_statuses
+from model_loop.runner.supervisor import Supervisor
+from model_loop.settings import Settings
 
 TEXT = CodeColumn("y", "text")
 
@@ -95,9 +103,10 @@ return {"y": os.environ["API_KEY"] + str(os.environ["API_KEY"] in started)}
     digest = runner.deploy(code, values={"API_KEY": "hidden"}, outputs=(TEXT,))
     assert runner.client.predict(digest, [{"x": 1}], 10) == [{"y": "hiddenFalse"}]
     assert "hidden" not in repr(runner.client.states())
-    # With another value it starts again.
-    assert runner.deploy(code, values={"API_KEY": "other"}, outputs=(TEXT,)) == digest
-    assert runner.client.predict(digest, [{"x": 1}], 10) == [{"y": "otherFalse"}]
+    # Another value is another version: the one that answers already goes on with its own.
+    other = runner.deploy(code, values={"API_KEY": "other"}, outputs=(TEXT,))
+    assert runner.client.predict(other, [{"x": 1}], 10) == [{"y": "otherFalse"}]
+    assert runner.client.predict(digest, [{"x": 1}], 10) == [{"y": "hiddenFalse"}]
     former = runner.client._deployed[digest]
     with pytest.raises(InvalidInputError, match="not those that the package names: API_KEY"):
         runner.client.deploy(former.package, former.read, {})
@@ -331,7 +340,93 @@ def test_a_file_that_lies_is_refused(runner: Runner) -> None:
     with pytest.raises(InvalidInputError, match="is none of the package"):
         lying.deploy(package, lambda _: b"other", {})
     assert runner.client.states()[digest].state == "incomplete"
+    # The digest of a version is that of its values, too.
+    body = msgspec.json.encode({"package": package, "values": {}})
+    with pytest.raises(InvalidInputError, match="has another digest"):
+        lying._send("PUT", f"/versions/{'0' * 64}", body)
     runner.client.stop(digest)
+
+
+def test_a_file_that_is_sent_again_is_not_written_again(runner: Runner) -> None:
+    """Another server may deploy the same package while the version loads it."""
+    code = script('return {"y": os.stat(base_path + "/w.txt").st_ino}')
+    digest = runner.deploy(code, files={"w.txt": b"7"})
+    first = runner.client.predict(digest, [{"x": 1}], 10)
+    sha256 = runner.client._deployed[digest].package.files["w.txt"]
+    runner.client._send("PUT", f"/versions/{digest}/files/{sha256}", b"7")
+    assert runner.client.predict(digest, [{"x": 1}], 10) == first
+    runner.client.stop(digest)
+
+
+def test_a_process_may_call_itself_anything(runner: Runner, good: str) -> None:
+    """States are shown nevertheless, and the watch over the memory of all goes on."""
+    name = r"ctypes.CDLL(None).prctl(15, b'\xff\xfe')"
+    body, said = ENDED["memory by many hidden processes"]
+    digest = runner.deploy(script(f"{name}\n{body}"))
+    with pytest.raises(CodeFailedError, match=said):
+        runner.client.predict(digest, [{"x": 1}], 10)
+    assert runner.client.states()[good].state == "ready"
+    runner.client.stop(digest)
+
+
+def test_the_watch_outlives_a_look_that_fails(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The failure is logged."""
+
+    class Failing(Supervisor):
+        looks = 0
+
+        def _look(self) -> None:
+            self.looks += 1
+            raise ValueError("no such status")
+
+    async def watch() -> int:
+        made = Failing(tmp_path, Bubblewrap(), Settings())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(made.watch(), 2)
+        return made.looks
+
+    assert asyncio.run(watch()) > 1
+    assert "no such status" in caplog.text
+
+
+def _ask_in_vain(made: Runner, digest: str) -> None:
+    with pytest.raises((RunnerUnavailableError, CodeFailedError)):
+        made.client.predict(digest, [{"x": 1}], 60)
+
+
+def test_the_signal_to_stop_ends_runner_and_versions(folder: Path) -> None:
+    """Whatever they do, and whichever connections are open."""
+    (folder / "stopped").mkdir(mode=0o755)
+    with running(folder / "stopped", seconds="60") as made:
+        loading = made.deploy("import time\ntime.sleep(60)\n" + DOUBLE, wait=False)
+        digest = made.deploy(script("while True: pass"))
+        asked = threading.Thread(target=lambda: _ask_in_vain(made, digest))
+        asked.start()
+        until(lambda: made.client.states()[loading].state == "starting")
+        time.sleep(0.5)
+        parent = str(made.process.pid)
+        children = {pid for pid, said in read_statuses().items() if said["PPid"] == parent}
+        assert len(children) == 2
+        made.process.terminate()
+        made.process.wait(20)
+        asked.join()
+    assert [path.name for path in (folder / "stopped").iterdir()] == ["environments"]
+    assert not children & {*read_statuses()}
+
+
+def test_a_runner_that_must_not_signal_others_ends_them_nevertheless(folder: Path) -> None:
+    """A process of the version's own user does it."""
+    if not shutil.which("setpriv") or os.geteuid() != 0:
+        pytest.skip("needs setpriv and root")
+    (folder / "no-kill").mkdir(mode=0o755)
+    prefix = ("setpriv", "--bounding-set", "-kill", "--inh-caps", "-kill")
+    with running(folder / "no-kill", prefix=prefix) as made:
+        digest = made.deploy(script("while True: pass"))
+        with pytest.raises(CodeFailedError, match="has not answered within 1 seconds"):
+            made.client.predict(digest, [{"x": 1}], 1)
+        assert made.client.states()[digest].memory_bytes == 0
 
 
 def test_a_runner_that_is_started_again_gets_its_versions_again(folder: Path) -> None:

@@ -94,9 +94,10 @@ def answer(
                 "Leave it out to answer rows one by one.",
             )
         _build(found, settings)
-        start_package(package, found.read, named, settings)
         client = client_of(settings.runner_address, settings.runner_token)
-        client.predict_file(package.digest, rows, output, settings.runner_file_seconds)
+        digest = client.deploy(package, found.read, named)
+        client.wait_ready(digest, settings.runner_start_seconds)
+        client.predict_file(digest, rows, output, settings.runner_file_seconds)
         return
     given = _rows(sys.stdin.read() if rows is None else rows.read_text("utf-8"))
     _build(found, settings)

@@ -147,8 +147,8 @@ def start_package(
         If the runner does not answer.
     """
     client = client_of(settings.runner_address, settings.runner_token)
-    digest, seconds = package.digest, settings.runner_seconds
-    client.deploy(package, read, values)
+    seconds = settings.runner_seconds
+    digest = client.deploy(package, read, values)
     if waits:
         client.wait_ready(digest, settings.runner_start_seconds)
     return lambda rows: client.predict(digest, rows, seconds)

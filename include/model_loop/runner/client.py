@@ -15,7 +15,7 @@ from urllib3.response import BaseHTTPResponse
 
 from model_loop.errors import InvalidInputError, ModelLoopError
 from model_loop.runner.errors import CodeFailedError, RunnerUnavailableError
-from model_loop.runner.package import CodePackage
+from model_loop.runner.package import CodePackage, version_digest
 from model_loop.runner.rows import fault_of
 
 __all__ = ["CodeFailedError", "CodeState", "RunnerClient", "RunnerUnavailableError"]
@@ -42,6 +42,8 @@ class CodeState:
 
     Parameters
     ----------
+    digest
+        See `version_digest`.
     state
         See `StateName`.
     reason
@@ -93,6 +95,7 @@ class RunnerClient:
 
     def __init__(self, address: str, token: str) -> None:
         self._address = address.rstrip("/")
+        self._token = token
         self._headers = {"Authorization": f"Bearer {token}"}
         # Waiting for a version is bounded by each request's own seconds.
         self._pool = urllib3.PoolManager(maxsize=_CONNECTIONS, retries=False)
@@ -104,9 +107,10 @@ class RunnerClient:
 
     def deploy(
         self, package: CodePackage, read: Callable[[str], bytes], values: Mapping[str, str]
-    ) -> None:
-        """Hand over a package and its values; only files that the runner lacks are sent.
+    ) -> str:
+        """Hand over a package and its values; return the digest by which the runner knows both.
 
+        Only files that the runner lacks are sent.
         Safe to repeat. A runner that was started again has nothing: the client deploys a package
         that it has deployed before again when it is asked for.
 
@@ -124,12 +128,14 @@ class RunnerClient:
         RunnerUnavailableError
             If the runner does not answer.
         """
-        path = f"/versions/{package.digest}"
+        version = version_digest(self._token, package, values)
+        path = f"/versions/{version}"
         body = msgspec.json.encode({"package": package, "values": dict(values)})
         paths = {digest: path for path, digest in package.files.items()}
         for digest in msgspec.json.decode(self._send("PUT", path, body)):
             self._send("PUT", f"{path}/files/{digest}", read(paths[digest]))
-        self._deployed[package.digest] = _Deployed(package, read, dict(values))
+        self._deployed[version] = _Deployed(package, read, dict(values))
+        return version
 
     def wait_ready(self, digest: str, seconds: float) -> None:
         """Wait until a version answers.

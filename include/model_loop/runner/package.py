@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import re
 from collections.abc import Mapping
@@ -224,6 +225,15 @@ class CodePackage:
     def environment_digest(self) -> str:
         """SHA-256 of the Python version and the requirements."""
         return environment_digest(self.python, self.requirements)
+
+
+def version_digest(token: str, package: CodePackage, values: Mapping[str, str]) -> str:
+    """Return what names a package with its values in the runner: an HMAC by the callers' token.
+
+    Other values are another version, and nobody without the token can guess them by it.
+    """
+    content = _digest({"package": package.digest, "values": dict(values)})
+    return hmac.digest(token.strip().encode(), content.encode(), "sha256").hex()
 
 
 def environment_digest(python: str, requirements: tuple[str, ...]) -> str:

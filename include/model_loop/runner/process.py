@@ -167,10 +167,16 @@ class CodeProcess:
         """True if it has ended."""
         return self._process.poll() is not None
 
-    def kill(self) -> None:
-        """Kill it alone; what it has started is ended with the version."""
-        with contextlib.suppress(ProcessLookupError):
+    def kill(self) -> bool:
+        """Kill it alone; return False if the runner must not signal it, and its own user has to.
+
+        What it has started is ended with the version.
+        """
+        try:
             self._process.kill()
+        except PermissionError:
+            return False
+        return True
 
     async def close(self) -> None:
         """Kill it, and close what leads to it."""

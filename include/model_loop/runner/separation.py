@@ -290,7 +290,8 @@ def read_statuses() -> Statuses:
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
-                lines = (folder / "status").read_text().splitlines()
+                # A process names itself, with any bytes.
+                lines = (folder / "status").read_text(errors="surrogateescape").splitlines()
             except OSError:
                 # It has ended.
                 continue

@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from model_loop.errors import InvalidInputError, ModelLoopError
 from model_loop.runner.errors import CodeFailedError, RunnerUnavailableError
-from model_loop.runner.package import MOST_BYTES, CodePackage
+from model_loop.runner.package import MOST_BYTES, CodePackage, version_digest
 from model_loop.runner.separation import choose_separation
 from model_loop.runner.supervisor import Supervisor, UnknownCodeError
 from model_loop.settings import Settings
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 MOST_ROWS_BYTES = 2**26
 #: Header with the seconds that an answer may take.
 SECONDS = "x-seconds"
+#: Seconds that requests have to end after the signal to stop.
+_SHUTDOWN_SECONDS = 3
 _JSON = "application/json"
 _STATUSES: tuple[tuple[type[ModelLoopError], int], ...] = (
     (UnknownCodeError, 404),
@@ -95,11 +97,14 @@ class RunnerRoutes:
             raise InvalidInputError(
                 "The deployment", f"is malformed ({error})", "Use the client of this version."
             ) from error
-        if given.package.digest != request.path_params["digest"]:
+        digest = request.path_params["digest"]
+        if version_digest(_token(request), given.package, given.values) != digest:
             raise InvalidInputError(
-                "The package", "has another digest", "Use the client of this version."
+                "The package with its values",
+                "has another digest",
+                "Use the client of this version.",
             )
-        return _json(await self._supervisor.deploy(given.package, given.values))
+        return _json(await self._supervisor.deploy(digest, given.package, given.values))
 
     async def add_file(self, request: Request) -> Response:
         """Take a file of a package; the version starts with the last one."""
@@ -140,10 +145,9 @@ class RunnerRoutes:
 
     def _guarded(self, handler: Handler) -> Handler:
         async def guarded(request: Request) -> Response:
-            kind, _, token = request.headers.get("authorization", "").partition(" ")
-            digest = hashlib.sha256(token.strip().encode()).hexdigest()
+            digest = hashlib.sha256(_token(request).encode()).hexdigest()
             expected = self._settings.runner_token_sha256
-            if kind.lower() != "bearer" or not hmac.compare_digest(digest, expected):
+            if not hmac.compare_digest(digest, expected):
                 return _json(
                     RunnerFailure("The request", "has no valid token", "Send the runner's."), 401
                 )
@@ -182,9 +186,12 @@ def make_runner(settings: Settings) -> Starlette:
             supervisor = Supervisor(Path(name), separation, settings)
             app.router.routes.extend(RunnerRoutes(supervisor, settings).routes())
             watch = asyncio.create_task(supervisor.watch())
-            yield
-            watch.cancel()
-            await supervisor.close()
+            try:
+                yield
+            finally:
+                # Also after a second signal, which cancels this.
+                watch.cancel()
+                await supervisor.close()
 
     return Starlette(lifespan=lifespan)
 
@@ -199,11 +206,18 @@ def run_runner(settings: Settings) -> None:
         server_header=False,
         proxy_headers=False,
         ws="none",
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
 
 
 async def _healthy(_: Request) -> Response:
     return Response(b"ok", media_type="text/plain")
+
+
+def _token(request: Request) -> str:
+    """Return the token of a request; empty if it has none."""
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else ""
 
 
 def _json(value: object, status: int = 200) -> Response:

@@ -57,8 +57,15 @@ class Supervisor:
             )
         return self._versions[digest]
 
-    async def deploy(self, package: CodePackage, values: Mapping[str, str]) -> list[str]:
+    async def deploy(
+        self, digest: str, package: CodePackage, values: Mapping[str, str]
+    ) -> list[str]:
         """Take a package; return the digests of files that are missing.
+
+        Parameters
+        ----------
+        digest
+            See `version_digest`.
 
         Raises
         ------
@@ -74,13 +81,11 @@ class Supervisor:
                 "Set each of them.",
             )
         async with self._deploying:
-            version = self._versions.get(package.digest)
+            version = self._versions.get(digest)
             if version is None:
                 slot = await self._free_slot()
-                version = CodeVersion(package, values, slot, self._home)
-                self._versions[package.digest] = version
-            else:
-                await version.set_values(values)
+                version = CodeVersion(digest, package, values, slot, self._home)
+                self._versions[digest] = version
         missing = version.missing()
         if not missing:
             self.warm(version)
@@ -103,9 +108,14 @@ class Supervisor:
         return [version.state(statuses) for version in [*self._versions.values()]]
 
     async def close(self) -> None:
-        """End all versions."""
-        for digest in [*self._versions]:
-            await self.stop(digest)
+        """End all versions, whatever they do and whichever cannot be ended."""
+        for digest, version in [*self._versions.items()]:
+            try:
+                # A version that loads or computes would hold `stop` up.
+                await asyncio.to_thread(version.kill, "was ended with the runner")
+                await self.stop(digest)
+            except Exception:
+                logger.exception("The version %s is not ended cleanly", digest[:12])
 
     async def watch(self) -> None:
         """Look after all versions until cancelled."""
@@ -114,7 +124,8 @@ class Supervisor:
             try:
                 await asyncio.to_thread(self._look)
                 await self._rest_idle()
-            except OSError:
+            except Exception:
+                # Without it no version would be ended for what it takes.
                 logger.exception("The watch over the versions has failed, and goes on")
 
     def _look(self) -> None:
@@ -157,7 +168,7 @@ class Supervisor:
                     "cannot be deployed: all of them are in use",
                     "Retire one, or raise MODEL_LOOP_RUNNER_VERSIONS.",
                 )
-            await self.stop(min(idle, key=lambda one: one.asked).package.digest)
+            await self.stop(min(idle, key=lambda one: one.asked).digest)
         slots = {version.slot for version in self._versions.values()}
         return next(number for number in range(most) if number not in slots)
 

@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -73,6 +74,8 @@ class CodeVersion:
 
     Parameters
     ----------
+    digest
+        See `version_digest`.
     slot
         Its number among those that are there, from which its user id follows.
 
@@ -83,9 +86,9 @@ class CodeVersion:
     """
 
     def __init__(
-        self, package: CodePackage, values: Mapping[str, str], slot: int, home: Home
+        self, digest: str, package: CodePackage, values: Mapping[str, str], slot: int, home: Home
     ) -> None:
-        self.package, self.slot, self._home = package, slot, home
+        self.digest, self.package, self.slot, self._home = digest, package, slot, home
         self._values = dict(values)
         self._python = find_python(package.python)
         self._environment = environment_path(
@@ -100,6 +103,7 @@ class CodeVersion:
         self._folder = Path(tempfile.mkdtemp(prefix=f"{slot}-", dir=home.folder))
         self._code, self._scratch = self._folder / "code", self._folder / "scratch"
         self._size = 0
+        self._writing = threading.Lock()
         self._lock = asyncio.Lock()
         self._process: CodeProcess | None = None
         self._starting = False
@@ -123,7 +127,7 @@ class CodeVersion:
         return sorted({digest for path, digest in files if not (self._code / path).exists()})
 
     def add_file(self, digest: str, content: bytes) -> None:
-        """Write a file at each of its paths.
+        """Write a file at each of its paths that has none yet: a started version reads the others.
 
         Raises
         ------
@@ -131,30 +135,32 @@ class CodeVersion:
             If it is none of the package, is another one, or all are too large together.
         """
         paths = [path for path, sha256 in self.package.files.items() if sha256 == digest]
-        self._size += len(content) * len(paths)
-        if not paths or hashlib.sha256(content).hexdigest() != digest or self._size > MOST_BYTES:
-            raise InvalidInputError(
-                f"The file {digest}",
-                f"is none of the package, or all together have more than {MOST_BYTES} bytes",
-                "Deploy the package again.",
-            )
-        for path in paths:
-            target = self._code / path
-            for folder in reversed(target.relative_to(self._code).parents[:-1]):
-                if not (self._code / folder).exists():
-                    (self._code / folder).mkdir(0o750)
-                    self._home.separation.hand_over(self._code / folder, self.slot)
-            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            self._home.separation.hand_over(target, self.slot)
+        with self._writing:
+            targets = [self._code / path for path in paths if not (self._code / path).exists()]
+            size = self._size + len(content) * len(targets)
+            is_other = not paths or hashlib.sha256(content).hexdigest() != digest
+            if is_other or size > MOST_BYTES:
+                raise InvalidInputError(
+                    f"The file {digest}",
+                    f"is none of the package, or all together have more than {MOST_BYTES} bytes",
+                    "Deploy the package again.",
+                )
+            self._size = size
+            for target in targets:
+                self._write(target, content)
 
-    async def set_values(self, values: Mapping[str, str]) -> None:
-        """Take other values; the process starts again."""
-        if dict(values) != self._values:
-            async with self._lock:
-                self._values = dict(values)
-                await self._end()
+    def _write(self, target: Path, content: bytes) -> None:
+        """Write a file of the code; it is there with all of its content, or not at all."""
+        for folder in reversed(target.relative_to(self._code).parents[:-1]):
+            if not (self._code / folder).exists():
+                (self._code / folder).mkdir(0o750)
+                self._home.separation.hand_over(self._code / folder, self.slot)
+        descriptor, name = tempfile.mkstemp(dir=target.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o640)
+            file.write(content)
+        self._home.separation.hand_over(Path(name), self.slot)
+        os.replace(name, target)  # noqa: PTH105 - mkstemp returns text
 
     def state(self, statuses: Statuses) -> CodeState:
         """Return how it is, by the state of all processes."""
@@ -173,7 +179,7 @@ class CodeVersion:
         elif self._has_failed:
             name = "paused"
         output = process.output if process is not None else self._output
-        return CodeState(self.package.digest, name, self._reason, output, self._restarts, memory)
+        return CodeState(self.digest, name, self._reason, output, self._restarts, memory)
 
     async def warm(self) -> None:
         """Start it; a failure is in its state."""
@@ -298,6 +304,8 @@ class CodeVersion:
         """End all of its processes, and remove what they have written."""
         process, self._process = self._process, None
         if process is not None:
+            if not process.kill():
+                await asyncio.to_thread(self._home.separation.end, self.slot, self._scratch)
             await process.close()
             self._output = process.output
         await asyncio.to_thread(self._home.separation.end, self.slot, self._scratch)
@@ -351,7 +359,7 @@ class CodeVersion:
 
     @property
     def _named(self) -> str:
-        return f"The version {self.package.digest[:12]}"
+        return f"The version {self.digest[:12]}"
 
     def _options(self) -> dict[str, Any]:
         scratch = str(self._scratch)

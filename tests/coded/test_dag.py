@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.standard.operators import hitl
 from airflow.sdk import DAG
+from airflow.sdk.exceptions import TaskAwaitingInput
 from tests.coded.conftest import NAME, Loop, lay
 
 from model_loop.errors import InvalidInputError
@@ -28,6 +31,11 @@ REJECTED = {**APPROVED, "chosen_options": ["Reject"]}
 def form(**fields: Any) -> dict[str, Any]:
     """The form of a run."""
     return {"code": None, "service": NAME, "values": None, "why": None, **fields}
+
+
+def given(answer: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
+    """An answer to an approval that has shown a folder."""
+    return {**answer, "digest": shown["digest"]}
 
 
 def run(number: str) -> Any:
@@ -114,9 +122,9 @@ def test_what_is_approved_comes_in_once(code_of: dict[str, Any]) -> None:
     alert = code_waits(shown, "rules", NAME, 24, "bring_in_code", "run")
     assert digests[0] in str(alert)
     assert code.after_the_answer(APPROVED) == "build"
-    assert Path(code.build(shown, APPROVED, code_of)).is_dir()
-    came = code.register(shown, APPROVED, code_of, run("first"))
-    assert code.register(shown, APPROVED, code_of, run("first")) == came
+    assert Path(code.build(given(APPROVED, shown), code_of)).is_dir()
+    came = code.register(given(APPROVED, shown), code_of, run("first"))
+    assert code.register(given(APPROVED, shown), code_of, run("first")) == came
     assert came["digest"] == shown["digest"]
     (entry, *_) = promoter().history()
     assert (entry.kind, entry.version, entry.who, entry.approver, entry.why) == (
@@ -128,11 +136,51 @@ def test_what_is_approved_comes_in_once(code_of: dict[str, Any]) -> None:
     )
 
 
+def test_a_run_that_is_cleared_brings_in_what_is_approved_now(
+    loop: Loop, code_of: dict[str, Any]
+) -> None:
+    """A folder that has changed since is another version, which the history names."""
+    first = code.register(given(APPROVED, code.inspect(code_of)), code_of, run("cleared"))
+    note = Path(loop.settings.storage_root) / "incoming" / "rules" / "note.txt"
+    note.write_text("another digest")
+    try:
+        second = code.register(given(APPROVED, code.inspect(code_of)), code_of, run("cleared"))
+    finally:
+        note.unlink()
+    assert second["version"] > first["version"]
+    (entry, *_) = promoter().history()
+    assert entry.version == second["version"]
+    assert second["digest"] in entry.remarks
+
+
+def test_an_approval_gives_the_digest_that_it_has_shown(
+    declared: DAG, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder may be inspected anew while it waits."""
+    approval: Any = declared.get_task("approval")
+    approval.notifiers, asked = [], {}
+    monkeypatch.setattr(hitl, "upsert_hitl_detail", lambda **detail: asked.update(detail))
+    stored = {"inspect": {"markdown": "first", "digest": "d1"}}
+    ti = SimpleNamespace(
+        id="1",
+        xcom_push=stored.__setitem__,
+        xcom_pull=lambda task_ids, key=None: stored[key or task_ids],
+    )
+    context: Any = {"ti": ti, "task_instance": ti}
+    with pytest.raises(TaskAwaitingInput):
+        approval.execute(context)
+    assert asked["body"] == "first"
+    stored["inspect"] = {"markdown": "second", "digest": "d2"}
+    event = {**APPROVED, "params_input": {}, "responded_at": dt.datetime.now(dt.UTC)}
+    answered = approval.execute_complete(context, event)
+    assert (answered["digest"], answered["chosen_options"]) == ("d1", ["Approve"])
+
+
 def test_a_refusal_is_in_the_history(code_of: dict[str, Any]) -> None:
     """Nothing is registered."""
     shown = code.inspect(code_of)
     assert code.after_the_answer(REJECTED) == "refuse"
-    code.refuse(shown, REJECTED, code_of, run("refused"))
+    code.refuse(given(REJECTED, shown), code_of, run("refused"))
     (entry, *_) = promoter().history()
     assert (entry.kind, entry.version, entry.approver) == ("refuse_code", None, "Grace")
     assert shown["digest"] in entry.remarks
@@ -141,19 +189,20 @@ def test_a_refusal_is_in_the_history(code_of: dict[str, Any]) -> None:
 def test_what_was_not_approved_does_not_come_in(loop: Loop, code_of: dict[str, Any]) -> None:
     """Neither by a task that was marked as done, nor by a file that was changed since."""
     shown = code.inspect(code_of)
-    for answer in (None, REJECTED):
+    for answer in (None, given(REJECTED, shown)):
         with pytest.raises(InvalidInputError, match="was not approved"):
-            code.register(shown, answer, code_of, run("forced"))
+            code.register(answer, code_of, run("forced"))
         with pytest.raises(InvalidInputError, match="was not approved"):
-            code.build(shown, answer, code_of)
+            code.build(answer, code_of)
     script = Path(loop.settings.storage_root) / "incoming" / "rules" / "score.py"
     before = script.read_text()
     script.write_text(f"{before}\n# more")
     try:
+        assert code.inspect(code_of)["digest"] != shown["digest"]
         for step in (code.build, code.register, code.refuse):
             rest = (run("changed"),) if step is not code.build else ()
             with pytest.raises(InvalidInputError, match="has changed since it was shown"):
-                step(shown, APPROVED, code_of, *rest)
+                step(given(APPROVED, shown), code_of, *rest)
     finally:
         script.write_text(before)
 

@@ -71,7 +71,7 @@ def admit(loop: Loop, code: Path, values: dict[str, str] | None = None) -> int:
     try_code(found, dataset, example, given, loop.settings)
     keys, identity = loop.settings.code_keys, f"test/{code.name}"
     registered = register_code(versions, found, dataset, given, ADA, identity=identity, keys=keys)
-    note_admission(versions, found, dataset, ADA, registered.version, f"{identity}/admitted")
+    note_admission(versions, found, dataset, ADA, registered.version, identity)
     return registered.version
 
 

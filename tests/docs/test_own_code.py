@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests.runner.conftest import USERS
-from tests.servers import free_port, tracking_database
+from tests.servers import free_port
 
 from model_loop.errors import InvalidInputError
 from model_loop.runner.separation import choose_separation
@@ -55,7 +55,8 @@ def follow(folder: Path, *blocks: str) -> list[str]:
         "MODEL_LOOP_DATASETS_FOLDER": str(folder / "datasets"),
         "MODEL_LOOP_STATE": str(folder / "state"),
         "MODEL_LOOP_STORAGE_ROOT": str(folder / "storage"),
-        "MODEL_LOOP_TRACKING_URI": tracking_database(folder / "mlflow.db"),
+        # Nothing answers there, as on a machine of one's own.
+        "MODEL_LOOP_TRACKING_URI": "http://127.0.0.1:9",
         "MODEL_LOOP_RUNNER_PORT": port,
         "MODEL_LOOP_RUNNER_FIRST_USER": str(next(USERS)),
     }

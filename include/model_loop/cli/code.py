@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 
 from model_loop.cli.codes import ExitCode
 from model_loop.cli.console import console
-from model_loop.cli.options import AsJson, trained_variant
+from model_loop.cli.options import AsJson, answering_uri, trained_variant
 from model_loop.datasets.registry import choose_variant
 from model_loop.errors import InvalidInputError
 from model_loop.objects.strict_json import decode
@@ -182,9 +182,7 @@ def add(
     registered = registration.register_code(
         versions, found, table, named, approval, identity=identity, keys=settings.code_keys
     )
-    registration.note_admission(
-        versions, found, table, approval, registered.version, f"{identity}/admitted"
-    )
+    registration.note_admission(versions, found, table, approval, registered.version, identity)
     verdict = _promote(versions, registered.version, settings) if promote else None
     if as_json:
         told = {**contents, "model": registered.name, "version": registered.version}
@@ -267,7 +265,7 @@ def rotate(*, tracking_uri: _Uri = _settings.tracking_uri) -> None:
     from model_loop.datasets.registry import variants
 
     names = [variant.model_name for variant in variants().values()]
-    done = seal_anew(MlflowClient(tracking_uri), names, get_settings().code_keys)
+    done = seal_anew(MlflowClient(answering_uri(tracking_uri)), names, get_settings().code_keys)
     for name, version in done:
         console().print(f"{name}, version {version}")
     console().print(f"{len(done)} versions are sealed by the newest key.")
@@ -277,6 +275,7 @@ def _versions(dataset: str, tracking_uri: str) -> ModelVersions:
     from model_loop.tracking.experiments import tracker_of
     from model_loop.tracking.versions import ModelVersions
 
+    tracking_uri = answering_uri(tracking_uri)
     table, variant = trained_variant(dataset, tracking_uri)
     tracker = tracker_of(table, tracking_uri, get_settings().experiment, "promotion")
     return ModelVersions(tracker, variant.key)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import urllib.error
+import urllib.request
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from model_loop.cli.console import console
 from model_loop.datasets.dataset import Dataset, Target
 from model_loop.datasets.dataset import Variant as DatasetVariant
 from model_loop.datasets.registry import choose_variant, datasets_in_python
@@ -17,6 +21,9 @@ from model_loop.models.search import PrimaryMetric, SearchRequest, primary_metri
 from model_loop.options import Option, build, options_of
 from model_loop.settings import get_settings
 from model_loop.training_set.options import TableOptions, training_set_options
+
+#: Seconds until a tracking server that does not answer is taken for none.
+_PATIENCE = 3.0
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 
@@ -238,3 +245,45 @@ def trained_variant(name: str, tracking_uri: str) -> tuple[Dataset, DatasetVaria
 
         use_missing_datasets(tracking_uri)
         return choose_variant(name)
+
+
+def answering_uri(uri: str) -> str:
+    """Return the address of the tracking server, or of the database of ``model-loop run``.
+
+    Raises
+    ------
+    InvalidInputError
+        If no server answers, and nothing has made that database below the current folder.
+    """
+    if tracking_answers(uri):
+        return uri
+    if (database := local_database()).is_file():
+        return use_database(uri, database)
+    raise InvalidInputError(
+        f"The tracking server {uri}",
+        f"does not answer, and `model-loop run` has made no {database}",
+        "Start it, set MODEL_LOOP_TRACKING_URI, or give the command in the folder of the run.",
+    )
+
+
+def tracking_answers(uri: str) -> bool:
+    """Return whether a tracking server answers; what is no address of one does."""
+    if not uri.startswith(("http://", "https://")):
+        return True
+    try:
+        with urllib.request.urlopen(f"{uri}/health", timeout=_PATIENCE):  # noqa: S310 - http(s), as checked
+            return True
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+def local_database() -> Path:
+    """Return the file of runs and versions of a machine without a tracking server."""
+    return (Path.cwd() / ".state" / "runs" / "mlflow.db").resolve()
+
+
+def use_database(uri: str, database: Path) -> str:
+    """Say that a file stands in for a tracking server; return its address."""
+    address = f"sqlite:///{database}"
+    console(stderr=True).print(f"No tracking server answers at {uri}: {address} is used.")
+    return address

@@ -6,8 +6,6 @@ import json
 import os
 import shlex
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +16,13 @@ from rich.table import Table
 
 from model_loop.cli.codes import ExitCode
 from model_loop.cli.console import console
-from model_loop.cli.options import AsJson, PrimaryMetricOption
+from model_loop.cli.options import (
+    AsJson,
+    PrimaryMetricOption,
+    local_database,
+    tracking_answers,
+    use_database,
+)
 from model_loop.datasets.dataset import Target
 from model_loop.datasets.declaration_file import read_declaration
 from model_loop.datasets.registry import datasets_folder, find_variant
@@ -34,8 +38,6 @@ Several = Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)]
 
 #: Evaluations of each family's search.
 EVALUATIONS = 20
-#: Seconds until a tracking server that does not answer is taken for none.
-_PATIENCE = 3.0
 #: Characters of a heading beyond which it takes two lines.
 _LONG_HEADING = 12
 #: Findings that the last screen has room for.
@@ -158,17 +160,11 @@ def run_file(  # noqa: PLR0913 - one for each option
 
 def _tracking_uri(uri: str) -> str:
     """Return the address of the tracking server, or of a database of its own where none answers."""
-    if not uri.startswith(("http://", "https://")):
+    if tracking_answers(uri):
         return uri
-    try:
-        with urllib.request.urlopen(f"{uri}/health", timeout=_PATIENCE):  # noqa: S310 - http(s), as checked
-            return uri
-    except (urllib.error.URLError, OSError, ValueError):
-        folder = (Path.cwd() / ".state" / "runs").resolve()
-        folder.mkdir(parents=True, exist_ok=True)
-        database = f"sqlite:///{folder / 'mlflow.db'}"
-        console(stderr=True).print(f"No tracking server answers at {uri}: {database} is used.")
-        return database
+    database = local_database()
+    database.parent.mkdir(parents=True, exist_ok=True)
+    return use_database(uri, database)
 
 
 def _is_good(run: dict[str, Any]) -> bool:

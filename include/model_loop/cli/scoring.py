@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from model_loop.cli.codes import ExitCode
 from model_loop.cli.console import console, print_error
-from model_loop.cli.options import AsJson, Variant, trained_variant
+from model_loop.cli.options import AsJson, Variant, answering_uri, trained_variant
 from model_loop.datasets.reading import RefusedRowsError
 from model_loop.errors import InvalidInputError
 from model_loop.intervals.grid import DEFAULT_LEVEL, check_level
@@ -222,6 +222,7 @@ def predict(
         Print one JSON object, for machines.
     """
     check_level(level)
+    tracking_uri = answering_uri(tracking_uri)
     table, variant = trained_variant(dataset, tracking_uri)
     texts = {1: json.dumps(_record(table, values))} if values else _lines(table)
     from model_loop.coded.versions import load_any

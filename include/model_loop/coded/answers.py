@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,9 @@ from model_loop.scoring.rows import Rows, from_frame
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Rows that are handed over at once.
-_AT_ONCE = 2_000
+#: Rows that are handed over first, and at most; seconds below which more are handed over next.
+#: Other callers of the version wait meanwhile, and one that exceeds its time is ended.
+_FIRST_ROWS, _MOST_ROWS, _QUICK_SECONDS = 50, 2_000, 1.0
 #: By how much the probabilities of all classes may miss one, and reasons the answer.
 _TOLERANCE, _SUM = 1e-6, 1e-4
 
@@ -75,12 +77,19 @@ class CodeModel:
         RunnerUnavailableError
             If nothing answers now.
         """
-        answers = [
-            answer
-            for first in range(0, len(rows), _AT_ONCE)
-            for answer in self.ask(self.as_json(rows[first : first + _AT_ONCE]))
-        ]
-        return outcomes_of(self.description, self.dataset, answers)
+        return outcomes_of(self.description, self.dataset, self._in_pieces(self.ask, rows))
+
+    def _in_pieces(self, ask: Ask, rows: Rows) -> list[JsonRow]:
+        """Return the answers of rows, as many of which are handed over as are answered quickly."""
+        answers: list[JsonRow] = []
+        size = _FIRST_ROWS
+        while len(answers) < len(rows):
+            began = time.monotonic()
+            piece = rows[len(answers) : len(answers) + size]
+            answers += ask(self.as_json(piece))
+            quick = time.monotonic() - began < _QUICK_SECONDS
+            size = min(2 * size, _MOST_ROWS) if quick else max(size // 2, 1)
+        return answers
 
     def as_json(self, rows: Rows) -> list[JsonRow]:
         """Return rows as the code gets them: an object each, by the names of its inputs."""
@@ -117,7 +126,7 @@ class CodeModel:
             As `predict_rows`.
         """
         assert self.ask_reasons is not None, "the version says before whether it explains"
-        answers = self.ask_reasons(self.as_json(rows))
+        answers = self._in_pieces(self.ask_reasons, rows)
         added = np.zeros((len(rows), len(self.dataset.columns)))
         for name, place, _ in self._converters:
             added[:, place] = [answer[name] for answer in answers]

@@ -155,7 +155,8 @@ def register_code(
     Parameters
     ----------
     identity
-        Names the act for good: a second try finds what the first has registered.
+        Names the act for good, together with the digest of the code: a second try finds what the
+        first has registered, and other code is another version.
     keys
         See `Seal`.
     """
@@ -165,7 +166,8 @@ def register_code(
     admission = Admission(digest, name, approval.who, approval.approver, time.time(), dict(values))
     sealed = seal.close(admission)
     title = f"code: {description.title or folder.path.name}"
-    run_id = tracker.open_run(identity, title, {BROUGHT_IN: folder.path.name, CODE_TAG: digest})
+    act = f"{identity}/{digest}/code"
+    run_id = tracker.open_run(act, title, {BROUGHT_IN: folder.path.name, CODE_TAG: digest})
     existing = only_version(tracker, name, run_id)
     if existing is None:
         declaration = text_of_dataset(dataset)
@@ -226,18 +228,20 @@ def note_admission(
     ----------
     version
         The version that it is; None where it was refused.
+    identity
+        See `register_code`.
     """
+    digest, verdict = folder.description.digest, "refused" if version is None else "admitted"
     moment = dataset.moment_of(folder.description.columns(dataset))
     promoter = Promoter(versions.tracker, versions.service, moment, versions)
     return promoter.note_code(
         version,
         files_table(folder),
-        identity,
+        f"{identity}/{digest}/{verdict}",
         who=approval.who,
         why=approval.why,
         approver=approval.approver,
-        remarks=f"code {folder.path.name}, digest {folder.description.digest}, "
-        f"{len(folder.sizes)} files",
+        remarks=f"code {folder.path.name}, digest {digest}, {len(folder.sizes)} files",
     )
 
 

@@ -54,6 +54,8 @@ VALUES_PREFIX = "code_values_"
 ASK, MOVE, REJECT = "approval", "move", "reject"
 #: Answers to the request for an approval.
 CHOICES = (APPROVED, REJECTED) = ("Approve", "Reject")
+#: Key of an answer that lets code in: the digest of what the approval has shown.
+SHOWN = "digest"
 
 #: Between the name of a dataset and the job, in the id of a DAG.
 _BETWEEN = "__"

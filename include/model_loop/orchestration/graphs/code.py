@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk import chain, task
+from airflow.sdk import Context, chain, task
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.orchestration.alerts.notifications import CodeWaits, alerts_of_runs
@@ -20,9 +21,30 @@ from model_loop.orchestration.names import (
     PROMOTION,
     REJECTED,
     RESULTS,
+    SHOWN,
     dag_id_of,
 )
 from model_loop.settings import get_settings, split_list
+
+
+class CodeApproval(HITLOperator):
+    """Shows the contents of a folder, and gives their digest with the answer.
+
+    A folder that is inspected anew afterwards is not what this approval was given for.
+    """
+
+    def execute(self, context: Context) -> Any:  # noqa: ANN401 - as the provider's
+        """Ask, then wait for the answer."""
+        contents = context["ti"].xcom_pull(task_ids=INSPECT)
+        self.body = contents["markdown"]
+        # What it shows may have been inspected anew before the answer comes.
+        context["ti"].xcom_push(SHOWN, contents["digest"])
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer with the digest that was shown."""
+        shown = context["ti"].xcom_pull(task_ids=self.task_id, key=SHOWN)
+        return {**super().execute_complete(context, event), SHOWN: shown}
 
 
 def declare_code(dataset: Dataset) -> None:
@@ -56,10 +78,9 @@ with the end of the log of a build that failed, and of what the code has printed
         **alerts_of_runs(announces=True),
     ):
         inspected = step("code:inspect", task_id=INSPECT)()
-        approval = HITLOperator(
+        approval = CodeApproval(
             task_id=ASK,
             subject=f"Shall the code {{{{ params.code }}}} answer for {dataset.title}?",
-            body=f"{{{{ ti.xcom_pull(task_ids='{INSPECT}').markdown }}}}",
             options=list(CHOICES),
             # Without an answer, no code comes in.
             defaults=[REJECTED],
@@ -67,10 +88,8 @@ with the end of the log of a build that failed, and of what the code has printed
             response_timeout=dt.timedelta(hours=settings.approval_hours),
         )
         answered = step("code:after_the_answer", task.branch)(answer=approval.output)
-        built = step("code:build")(inspected=inspected, answer=approval.output)
-        registered = step("code:register", task_id=RESULTS)(
-            inspected=inspected, answer=approval.output
-        )
-        refused = step("code:refuse")(inspected=inspected, answer=approval.output)
+        built = step("code:build")(answer=approval.output)
+        registered = step("code:register", task_id=RESULTS)(answer=approval.output)
+        refused = step("code:refuse")(answer=approval.output)
         chain(inspected, approval, answered, [built, refused])
         chain(built, registered)

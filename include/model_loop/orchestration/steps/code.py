@@ -24,7 +24,7 @@ from model_loop.coded.report import contents_of, in_markdown
 from model_loop.coded.sealing import Seal, parse_values
 from model_loop.coded.stored import require_allowed
 from model_loop.errors import InvalidInputError
-from model_loop.orchestration.names import APPROVED, VALUES_PREFIX
+from model_loop.orchestration.names import APPROVED, SHOWN, VALUES_PREFIX
 from model_loop.orchestration.registry import versions_of
 from model_loop.orchestration.steps.promotion import approver_of
 from model_loop.orchestration.steps.requests import who_asked
@@ -57,17 +57,14 @@ def after_the_answer(answer: Mapping[str, Any]) -> str:
     return "build" if APPROVED in answer["chosen_options"] else "refuse"
 
 
-def build(
-    inspected: Mapping[str, Any], answer: Mapping[str, Any] | None, params: Mapping[str, Any]
-) -> str:
+def build(answer: Mapping[str, Any] | None, params: Mapping[str, Any]) -> str:
     """Build the environment, from wheels alone; return its folder."""
     with _opened(params) as (_, _, folder):
-        _require_approved(folder, inspected, answer)
+        _require_approved(folder, answer)
         return str(build_environment(folder, get_settings()))
 
 
 def register(
-    inspected: Mapping[str, Any],
     answer: Mapping[str, Any] | None,
     params: Mapping[str, Any],
     dag_run: DagRunProtocol,
@@ -75,7 +72,7 @@ def register(
     """Let the code predict a few rows, and register it."""
     settings = get_settings()
     with _opened(params) as (versions, dataset, folder):
-        approval = _require_approved(folder, inspected, answer, params, dag_run)
+        approval = _require_approved(folder, answer, params, dag_run)
         values = _values(params, folder)
         example = example_rows(
             versions,
@@ -91,32 +88,29 @@ def register(
             dataset,
             values,
             approval,
-            identity=f"{identity}/code",
+            identity=identity,
             keys=settings.code_keys,
         )
-        note_admission(
-            versions, folder, dataset, approval, registered.version, f"{identity}/admitted"
-        )
+        note_admission(versions, folder, dataset, approval, registered.version, identity)
     logger.info("The code is version %d of %s", registered.version, registered.name)
     return {
         "model": registered.name,
         "version": registered.version,
-        "digest": inspected["digest"],
+        "digest": folder.description.digest,
         "predicted": predicted.tolist(),
     }
 
 
 def refuse(
-    inspected: Mapping[str, Any],
     answer: Mapping[str, Any] | None,
     params: Mapping[str, Any],
     dag_run: DagRunProtocol,
 ) -> dict[str, Any]:
     """Write into the history that nobody has let the code in."""
     with _opened(params) as (versions, dataset, folder):
-        _require_same(folder, inspected)
+        _require_shown(folder, answer or {})
         approval = Approval(who_asked(dag_run), approver_of(answer or {}), params["why"] or "")
-        identity = f"{dag_run.dag_id}/{dag_run.run_id}/refused"
+        identity = f"{dag_run.dag_id}/{dag_run.run_id}"
         return asdict(note_admission(versions, folder, dataset, approval, None, identity))
 
 
@@ -147,8 +141,8 @@ def _values(params: Mapping[str, Any], folder: CodeFolder) -> dict[str, str]:
     return parse_values(text, folder.package.variables)
 
 
-def _require_same(folder: CodeFolder, inspected: Mapping[str, Any]) -> None:
-    if folder.description.digest != inspected["digest"]:
+def _require_shown(folder: CodeFolder, answer: Mapping[str, Any]) -> None:
+    if folder.description.digest != answer.get(SHOWN):
         raise InvalidInputError(
             f"The code {folder.path.name}",
             "has changed since it was shown: its digest is another",
@@ -158,18 +152,17 @@ def _require_same(folder: CodeFolder, inspected: Mapping[str, Any]) -> None:
 
 def _require_approved(
     folder: CodeFolder,
-    inspected: Mapping[str, Any],
     answer: Mapping[str, Any] | None,
     params: Mapping[str, Any] | None = None,
     dag_run: DagRunProtocol | None = None,
 ) -> Approval:
     """Refuse what is not what was approved, whatever state tasks were given by hand."""
-    _require_same(folder, inspected)
     if answer is None or APPROVED not in answer["chosen_options"]:
         raise InvalidInputError(
             f"The code {folder.path.name}",
             "was not approved, whatever state the tasks were given by hand",
             "Trigger the DAG anew.",
         )
+    _require_shown(folder, answer)
     why = (params or {}).get("why") or ""
     return Approval("" if dag_run is None else who_asked(dag_run), approver_of(answer), why)

@@ -55,7 +55,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_a_model_of_mlflow_answers_by_frames(model: dict[str, Any], x: float, answer: str) -> None:
     """It gets times, and its arrays and frames become plain values."""
     functions = child.load(model)
-    rows = json.dumps([{"x": x, "when": f"2024-01-01T08:{minute}:00"} for minute in (30, 59)])
+    # Times with fractions and without come together.
+    times = ("2024-01-01T08:30:00", "2024-01-01T08:59:00.25")
+    rows = json.dumps([{"x": x, "when": time} for time in times])
     assert child.score_rows(rows.encode(), functions, model).decode() == answer
 
 

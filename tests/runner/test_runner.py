@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import shutil
 import threading
@@ -11,10 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
 import urllib3
+from starlette.requests import Request
+from starlette.responses import Response
 from tests.runner.conftest import TOKEN, Runner, running
 
 from model_loop.errors import InvalidInputError
@@ -22,6 +26,7 @@ from model_loop.runner.client import RunnerClient
 from model_loop.runner.errors import CodeFailedError, RunnerUnavailableError
 from model_loop.runner.package import CodeColumn
 from model_loop.runner.separation import Bubblewrap, read_statuses
+from model_loop.runner.service import RunnerRoutes, make_runner
 from model_loop.runner.supervisor import Supervisor
 from model_loop.settings import Settings
 
@@ -227,6 +232,10 @@ for number in range(3, 40):
 """,
         "has answered with 2147483648 bytes",
     ),
+    "an answer that is too large": (
+        "return {'y': 'x' * 2**17}",
+        "has answered with 131[0-9]* bytes",
+    ),
 }
 
 
@@ -320,11 +329,120 @@ def test_rows_are_checked_before_they_are_sent(
         runner.client.predict(good, [row], 10)
 
 
+@pytest.mark.parametrize("content", ["b'[' * 5000", "b'[\"\\xff\\xfe\"]'"])
+def test_an_answer_that_is_no_json_is_an_error_of_the_code(runner: Runner, content: str) -> None:
+    """Code may write frames of its own."""
+    code = script("""
+import struct
+content = CONTENT
+os.write(int(sys.argv[1]), struct.pack(">Ic", len(content), b"A") + content)
+os._exit(0)
+""")
+    digest = runner.deploy(code.replace("CONTENT", content))
+    with pytest.raises(CodeFailedError, match="are no JSON"):
+        runner.client.predict(digest, [{"x": 1}], 10)
+    runner.client.stop(digest)
+
+
+def test_the_client_reads_no_more_than_an_answer_may_have(
+    runner: Runner, good: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever answers in the runner's place."""
+    with monkeypatch.context() as patch:
+        patch.setattr("model_loop.runner.client.most_answer_bytes", lambda *_: 3)
+        with pytest.raises(CodeFailedError, match="have more than 3 bytes"):
+            runner.client.predict(good, [{"x": 1}], 10)
+    assert runner.client.predict(good, [{"x": 1}], 10) == [{"y": 2}]
+
+
+def test_a_file_without_an_end_is_ended(runner: Runner, tmp_path: Path) -> None:
+    """An answer has as many bytes as a version may write."""
+    code = """
+import os, struct, sys
+
+def score(data_path: str, model_path: str):
+    while True:
+        os.write(int(sys.argv[1]), struct.pack(">Ic", 1000, b"P") + bytes(1000))
+"""
+    digest = runner.deploy(code)
+    (tmp_path / "source").write_text("x")
+    with pytest.raises(RunnerUnavailableError):
+        runner.client.predict_file(digest, tmp_path / "source", tmp_path / "target", 10)
+    assert (tmp_path / "target").stat().st_size <= 20 * 2**20
+    assert "more than 20971520 bytes" in runner.client.states()[digest].reason
+    runner.client.stop(digest)
+
+
+def test_a_start_that_lasts_longer_than_an_answer_may_is_no_failure(runner: Runner) -> None:
+    """The version would never come back."""
+    body = "if x > 0: os._exit(3)\nreturn {'y': CALLS}"
+    digest = runner.deploy("import time\ntime.sleep(1.5)\n" + script(body))
+    with pytest.raises(CodeFailedError):
+        runner.client.predict(digest, [{"x": 1}], 10)
+    time.sleep(0.6)
+    with pytest.raises(RunnerUnavailableError, match="was starting for 1 seconds"):
+        runner.client.predict(digest, [{"x": -1}], 1)
+    assert runner.client.predict(digest, [{"x": -1}], 5) == [{"y": 1}]
+    assert runner.client.states()[digest].restarts == 1
+    runner.client.stop(digest)
+
+
+def test_a_version_that_is_deployed_while_another_ends_is_not_ended_with_it(
+    runner: Runner,
+) -> None:
+    """It has no user id that is not free yet."""
+    code = script('time.sleep(x)\nreturn {"y": os.getpid()}')
+    digest = runner.deploy(code)
+    asker = threading.Thread(target=runner.client.predict, args=(digest, [{"x": 3}], 10))
+    asker.start()
+    time.sleep(0.5)
+    stopper = threading.Thread(target=RunnerClient(runner.address, TOKEN).stop, args=(digest,))
+    stopper.start()
+    time.sleep(0.5)
+    other = runner.deploy(code + "# other")
+    process = runner.client.predict(other, [{"x": 0}], 10)
+    asker.join()
+    stopper.join()
+    assert digest not in runner.client.states()
+    assert runner.client.predict(other, [{"x": 0}], 10) == process
+    runner.client.stop(other)
+
+
+def test_an_unexpected_error_is_answered_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Without its text, which may hold values."""
+    settings = Settings(runner_token_sha256=hashlib.sha256(TOKEN.encode()).hexdigest())
+
+    async def fails(_: Request) -> Response:
+        raise KeyError("secret")
+
+    routes = RunnerRoutes(cast("Supervisor", None), settings)
+    headers = [(b"authorization", f"Bearer {TOKEN}".encode())]
+    scope = {"type": "http", "method": "GET", "path": "/versions", "headers": headers}
+
+    async def ask() -> Response:
+        return await routes._guarded(fails)(Request(scope))
+
+    answer = asyncio.run(ask())
+    assert answer.status_code == 500
+    assert b"KeyError" in answer.body
+    assert b"secret" not in answer.body
+    assert "secret" in caplog.text
+
+
+@pytest.mark.parametrize(("digest", "rule"), [("", "is not set"), ("abc", "is no SHA-256")])
+def test_a_runner_without_a_token_is_not_started(digest: str, rule: str) -> None:
+    """It says how the digest is made."""
+    with pytest.raises(InvalidInputError, match=f"{rule}.*sha256sum . cut -d"):
+        make_runner(Settings(runner_token_sha256=digest))
+
+
 def test_only_the_token_opens_it(runner: Runner, good: str) -> None:
     """Every route but that of its health."""
     for token in ("", "other", TOKEN[:-1]):
         client = RunnerClient(runner.address, token)
-        with pytest.raises(RunnerUnavailableError, match="no valid token"):
+        with pytest.raises(
+            RunnerUnavailableError, match=r"no valid token.* MODEL_LOOP_RUNNER_TOKEN "
+        ):
             client.states()
         with pytest.raises(RunnerUnavailableError, match="no valid token"):
             client.stop(good)

@@ -242,7 +242,9 @@ def _mlflow(folder: str, times: list[str]) -> Callable[[list[Any]], list[Any]]:
             if kind.startswith("float") or (numbers.notna().all() and (numbers % 1 == 0).all()):
                 frame[name] = numbers.astype(kind)
         for name in times:
-            frame[name] = pd.to_datetime(frame[name])
+            # With and without fractions; before its second version, pandas reads both by itself.
+            written = None if pd.__version__.startswith("1.") else "ISO8601"
+            frame[name] = pd.to_datetime(frame[name], format=written)
         answer = model.predict(frame)
         if isinstance(answer, pd.DataFrame):
             return answer.to_dict("records")

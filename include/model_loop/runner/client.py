@@ -16,7 +16,7 @@ from urllib3.response import BaseHTTPResponse
 from model_loop.errors import InvalidInputError, ModelLoopError
 from model_loop.runner.errors import CodeFailedError, RunnerUnavailableError
 from model_loop.runner.package import CodePackage, version_digest
-from model_loop.runner.rows import fault_of
+from model_loop.runner.rows import UNREADABLE, fault_of, most_answer_bytes
 
 __all__ = ["CodeFailedError", "CodeState", "RunnerClient", "RunnerUnavailableError"]
 
@@ -185,12 +185,14 @@ class RunnerClient:
                 "The rows", fault, "Send rows by the columns of the package's inputs."
             )
         content = msgspec.json.encode(rows)
-        answer = self._again(
-            digest, lambda: self._send("POST", f"/versions/{digest}/predict", content, seconds)
-        )
+        most = most_answer_bytes(len(rows), package)
+        path = f"/versions/{digest}/predict"
+        answer = self._again(digest, lambda: self._send("POST", path, content, seconds, most))
+        if len(answer) > most:
+            raise CodeFailedError("Its answers", f"have more than {most} bytes", _CORRECT)
         try:
             answers = msgspec.json.decode(answer)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise CodeFailedError("Its answers", f"are no JSON ({error})", _CORRECT) from error
         if fault := fault_of(answers, package.outputs, len(rows)):
             raise CodeFailedError("Its answers", fault, _CORRECT)
@@ -249,12 +251,26 @@ class RunnerClient:
         self.deploy(former.package, former.read, former.values)
 
     def _send(
-        self, method: str, path: str, body: bytes | None = None, seconds: float | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        seconds: float | None = None,
+        most: int | None = None,
     ) -> bytes:
+        """Return an answer's body; of one that has more than *most* bytes, one byte more."""
         try:
-            return self._request(method, path, body, seconds).read()
+            response = self._request(method, path, body, seconds)
+            if most is None:
+                return response.read()
+            content = response.read(most + 1)
         except urllib3.exceptions.HTTPError as error:
             raise self._away(error) from error
+        if len(content) > most:
+            response.close()
+        else:
+            response.release_conn()
+        return content
 
     def _request(
         self, method: str, path: str, body: bytes | IO[bytes] | None, seconds: float | None

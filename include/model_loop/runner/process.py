@@ -19,8 +19,8 @@ from model_loop.runner.errors import CodeFailedError
 _TAIL_BYTES, _PRINTED_BYTES, _PRINT_PAUSE = 8_192, 2**18, 0.02
 #: Seconds in which printed lines are read that were printed before something else happened.
 PRINT_SECONDS = 5 * _PRINT_PAUSE
-#: Bytes of an answer's frame.
-_MOST_ANSWER = 2**26
+#: Bytes of a frame that is no answer to rows: a piece of a file, or an error.
+_MOST_FRAME = 2 * child.PIECE_BYTES
 _END_SECONDS = 10
 
 
@@ -123,8 +123,8 @@ class CodeProcess:
         except ConnectionError as error:
             raise ProcessEndedError(self.ending) from error
 
-    async def receive(self) -> tuple[bytes, bytes]:
-        """Return the kind and the content of the next frame.
+    async def receive(self, most: int = _MOST_FRAME) -> tuple[bytes, bytes]:
+        """Return the kind and the content, of at most *most* bytes, of the next frame.
 
         Raises
         ------
@@ -135,7 +135,7 @@ class CodeProcess:
         """
         try:
             size, kind = HEADER.unpack(await self._replies.readexactly(HEADER.size))
-            if size > _MOST_ANSWER:
+            if size > most:
                 raise ProcessEndedError(f"it has answered with {size} bytes")
             content = await self._replies.readexactly(size)
         except (asyncio.IncompleteReadError, ConnectionError) as error:

@@ -7,7 +7,19 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from model_loop.runner.package import CodeColumn
+import msgspec
+
+from model_loop.runner.package import CodeColumn, CodePackage
+
+#: Errors of JSON that cannot be read; foreign code may answer with any bytes.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+#: Bytes of an answer: of all of it, of one output of one row, and at most.
+_ANSWER_BYTES, _VALUE_BYTES, _MOST_ANSWER_BYTES = 2**16, 2**12, 2**26
+
+
+def most_answer_bytes(number: int, package: CodePackage) -> int:
+    """Return how many bytes the answers to a number of rows may have: decoded, they have more."""
+    return min(_ANSWER_BYTES + number * len(package.outputs) * _VALUE_BYTES, _MOST_ANSWER_BYTES)
 
 
 def fault_of(rows: object, columns: Sequence[CodeColumn], number: int | None = None) -> str:

@@ -148,15 +148,21 @@ class RunnerRoutes:
             digest = hashlib.sha256(_token(request).encode()).hexdigest()
             expected = self._settings.runner_token_sha256
             if not hmac.compare_digest(digest, expected):
-                return _json(
-                    RunnerFailure("The request", "has no valid token", "Send the runner's."), 401
+                remedy = (
+                    "Set MODEL_LOOP_RUNNER_TOKEN to the token whose digest the runner has in "
+                    "MODEL_LOOP_RUNNER_TOKEN_SHA256."
                 )
+                return _json(RunnerFailure("The request", "has no valid token", remedy), 401)
             try:
                 return await handler(request)
             except ModelLoopError as error:
                 status = next((code for kind, code in _STATUSES if isinstance(error, kind)), 500)
                 output = error.output if isinstance(error, CodeFailedError) else ""
                 return _json(RunnerFailure(error.given, error.rule, error.remedy, output), status)
+            except Exception as error:
+                logger.exception("%s %s has failed", request.method, request.url.path)
+                rule = f"has failed unexpectedly: {type(error).__name__}"
+                return _json(RunnerFailure("The runner", rule, "See its log."), 500)
 
         return guarded
 
@@ -172,8 +178,9 @@ def make_runner(settings: Settings) -> Starlette:
     if len(settings.runner_token_sha256) != hashlib.sha256().digest_size * 2:
         raise InvalidInputError(
             "MODEL_LOOP_RUNNER_TOKEN_SHA256",
-            "is no SHA-256",
-            "Set it to the digest of the callers' token: printf %s TOKEN | sha256sum.",
+            "is no SHA-256" if settings.runner_token_sha256 else "is not set",
+            "Set it to the digest of the callers' token, which they have as "
+            'MODEL_LOOP_RUNNER_TOKEN: printf %s TOKEN | sha256sum | cut -d " " -f 1',
         )
     separation = choose_separation(settings.runner_first_user)
     logger.info("Versions are kept apart by %s, Landlock and seccomp", separation.name)

@@ -99,8 +99,11 @@ class Supervisor:
 
     async def stop(self, digest: str) -> None:
         """End a version and remove its files."""
-        if (version := self._versions.pop(digest, None)) is not None:
+        if (version := self._versions.get(digest)) is not None:
+            # Until its processes are gone, its user id is no other version's.
             await version.remove()
+            if self._versions.get(digest) is version:
+                del self._versions[digest]
 
     def states(self) -> list[CodeState]:
         """Return how each version is."""

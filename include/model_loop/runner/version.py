@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from model_loop.errors import InvalidInputError
 from model_loop.runner import child
 from model_loop.runner.client import CodeState, StateName
@@ -24,6 +26,7 @@ from model_loop.runner.errors import CodeFailedError, RunnerUnavailableError
 from model_loop.runner.package import MOST_BYTES, CodePackage
 from model_loop.runner.process import PRINT_SECONDS, CodeProcess, ProcessEndedError
 from model_loop.runner.pythons import find_python, prefix_of
+from model_loop.runner.rows import UNREADABLE, most_answer_bytes
 from model_loop.runner.separation import (
     Separation,
     Statuses,
@@ -192,14 +195,23 @@ class CodeVersion:
 
         Raises
         ------
+        InvalidInputError
+            If the rows are no list.
         CodeFailedError
-            If the code fails, or takes longer.
+            If the code fails, takes longer, or answers with more than `most_answer_bytes`.
         RunnerUnavailableError
             If it is paused, or busy for so long.
         """
+        try:
+            number = len(msgspec.json.decode(rows, type=list[msgspec.Raw]))
+        except UNREADABLE as error:
+            raise InvalidInputError(
+                "The rows", f"are no list in JSON ({error})", "Use the client of this version."
+            ) from error
+        most = most_answer_bytes(number, self.package)
         async with self._turn(seconds) as process:
             await process.send(child.ROWS, rows)
-            return (await process.receive())[1]
+            return (await process.receive(most))[1]
 
     async def score(self, source: AsyncIterator[bytes], seconds: float) -> AsyncGenerator[bytes]:
         """Yield the file that comes of a file; errors as of `ask`."""
@@ -210,7 +222,11 @@ class CodeVersion:
             # There is one, even if it is empty.
             await process.send(child.PIECE, b"")
             await process.send(child.FILE, b"")
+            size, most = 0, self._home.settings.runner_file_bytes
             async for piece in process.pieces():
+                size += len(piece)
+                if size > most:
+                    raise ProcessEndedError(f"it has answered with more than {most} bytes")
                 yield piece
 
     @contextlib.asynccontextmanager
@@ -226,6 +242,13 @@ class CodeVersion:
             ) from error
         try:
             process = await self._running()
+            if self._started > end - seconds:
+                if time.monotonic() > end:
+                    raise RunnerUnavailableError(
+                        self._named, f"was starting for {seconds:g} seconds", "Ask again."
+                    )
+                # The time of its start is none of the code's.
+                end = time.monotonic() + seconds
             try:
                 async with asyncio.timeout_at(
                     asyncio.get_running_loop().time() + end - time.monotonic()

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from model_loop.cli.code import add, rotate, set_values
+from model_loop.cli.code import add, answer, rotate, set_values
 from model_loop.cli.options import answering_uri
 from model_loop.cli.scoring import predict
+from model_loop.coded import registration
 from model_loop.errors import InvalidInputError
+from model_loop.settings import get_settings
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -44,3 +46,26 @@ def test_they_use_what_a_run_has_made(
     assert answering_uri(NOBODY) == f"sqlite:///{database}"
     assert f"sqlite:///{database} is used" in capsys.readouterr().err
     assert answering_uri("sqlite:///own.db") == "sqlite:///own.db"
+
+
+def test_code_that_is_not_allowed_names_the_setting_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no other version of a folder."""
+    monkeypatch.setenv("MODEL_LOOP_CODE", "false")
+    get_settings.cache_clear()
+    try:
+        with pytest.raises(InvalidInputError, match=r"set MODEL_LOOP_CODE=true\.$"):
+            answer(tmp_path)
+    finally:
+        monkeypatch.undo()
+        get_settings.cache_clear()
+
+
+def test_a_single_version_is_told_of_as_that(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After its name and number."""
+    monkeypatch.setattr(registration, "rotate", lambda *_: [("bikes", 3)])
+    rotate(tracking_uri="sqlite://")
+    assert "bikes, version 3\n1 version is sealed" in capsys.readouterr().out

@@ -13,9 +13,11 @@ from mlflow.models import infer_signature
 
 from model_loop.coded.folder import read_folder
 from model_loop.coded.manifest import parse_manifest
+from model_loop.coded.registration import build_environment
 from model_loop.coded.report import contents_of, in_markdown
 from model_loop.datasets.registry import get_dataset
 from model_loop.errors import InvalidInputError
+from model_loop.settings import get_settings
 
 SCRIPT = "def score(data, base_path):\n    return {'pred': 1.0}\n"
 MANIFEST = """\
@@ -85,7 +87,10 @@ def test_whatever_is_changed_changes_the_digest(tmp_path: Path, change: tuple[st
         ('requirements = ["-e ."]\n' + MANIFEST[18:], "is no package with its version"),
         ('requirements = ["https://a/b.whl"]\n' + MANIFEST[18:], "is no package with its"),
         ('variables = ["LD_PRELOAD"]\n' + MANIFEST, "cannot be set for a code package"),
-        (MANIFEST + '[answer]\nprediction = "proba"', "names 'proba' in \\[answer\\]"),
+        (
+            MANIFEST + '[answer]\nprediction = "proba"',
+            r"toml says answer\.prediction = 'proba', which is none of its outputs: pred",
+        ),
         ("requirements = [", "is not TOML"),
     ],
 )
@@ -182,6 +187,18 @@ def test_names_in_an_approval_cannot_pretend(tmp_path: Path) -> None:
     shown = in_markdown(contents_of(read_folder(folder)))
     rows = [line for line in shown.splitlines() if line.startswith("| `")]
     assert {line.count("|") for line in rows} == {4}
+    (folder / ".x\n\n# Reviewed by security\u202e").write_text("")
+    contents = contents_of(read_folder(folder))
+    assert in_markdown(contents, "code_values_rules").count("\n") == shown.count("\n")
+    assert "given by the variable `code_values_rules`" in in_markdown(contents, "code_values_rules")
+    assert all(name.isprintable() for name in contents["left_out"])
+
+
+def test_a_python_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """With those that are."""
+    found = read_folder(lay(tmp_path, f'python = "3.99"\n{MANIFEST}'))
+    with pytest.raises(InvalidInputError, match=r'python = "3.99" is not on this machine.*3\.'):
+        build_environment(found, get_settings())
 
 
 def test_a_manifest_for_mlflow_says_nothing_of_scripts() -> None:

@@ -55,7 +55,9 @@ def test_values_are_never_shown() -> None:
         with pytest.raises(InvalidInputError) as error:
             parse_values(text, wanted)
         assert "hunter2" not in str(error.value)
-    with pytest.raises(InvalidInputError, match="lack B"):
+    with pytest.raises(InvalidInputError, match=r"hold A besides.*has no variables"):
+        parse_values("A=1", ())
+    with pytest.raises(InvalidInputError, match=r"lack B.*NAME=value.*--values FILE"):
         parse_values("A=1", ("A", "B"))
     with pytest.raises(InvalidInputError, match="more than"):
         Seal(new_key()).close(Admission("d", "m", "w", "", 0.0, {"A": "x" * 70_000}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import shutil
 import threading
 from pathlib import Path
@@ -129,12 +130,16 @@ def test_the_gate_judges_it_on_the_same_rows(loop: Loop, version: int) -> None:
     assert verdict.champion == 1
 
 
-def test_batches_and_tasks_ask_the_runner(loop: Loop, version: int) -> None:
+def test_batches_and_tasks_ask_the_runner(
+    loop: Loop, version: int, caplog: pytest.LogCaptureFixture
+) -> None:
     """A version that is loaded for a file predicts and explains it; others are loaded as ever."""
+    caplog.set_level(logging.INFO)
     rows = loop.training_set.test_inputs.head(5)
     registered = RegisteredVersion(NAME, version)
     predictor = load_predictor(loop.promoter.versions, registered, load_any)
     np.testing.assert_allclose(predictor.predict(rows), truth(rows))
+    assert "Train a new version" not in caplog.text
     found = explainer_for(predictor)(from_frame(loop.dataset, rows, predictor.columns))
     np.testing.assert_allclose(found.base + found.added.sum(axis=1), truth(rows))
     line = load_any(loop.promoter.tracker, loop.promoter.name, 1)

@@ -194,7 +194,10 @@ def add(
             f"{registered.version} of {registered.name}."
         )
         if verdict is None:
-            console().print("Promote it with the DAG promotion, or bring it in with --promote.")
+            console().print(
+                "Promote it by the DAG promotion. Without Airflow, repeat the command with "
+                "--promote: the gate then decides about the new version at once."
+            )
         else:
             console().print(verdict.markdown)
             console().print("It is champion." if verdict.passed else "It did not pass the gate.")
@@ -244,8 +247,9 @@ def set_values(
         get_settings().code_keys,
         getpass.getuser(),
     )
-    names = ", ".join(changed.values) or "no values"
-    console().print(f"Version {version} of {versions.name} has {names} from its next start on.")
+    names = ", ".join(changed.values)
+    told = f"has {names} from its next start on" if names else "has no variables"
+    console().print(f"Version {version} of {versions.name} {told}.")
 
 
 @code.command
@@ -268,7 +272,8 @@ def rotate(*, tracking_uri: _Uri = _settings.tracking_uri) -> None:
     done = seal_anew(MlflowClient(answering_uri(tracking_uri)), names, get_settings().code_keys)
     for name, version in done:
         console().print(f"{name}, version {version}")
-    console().print(f"{len(done)} versions are sealed by the newest key.")
+    number = "1 version is" if len(done) == 1 else f"{len(done)} versions are"
+    console().print(f"{number} sealed by the newest key.")
 
 
 def _versions(dataset: str, tracking_uri: str) -> ModelVersions:

@@ -125,10 +125,15 @@ class Manifest(_Table):
                 raise ValueError(f"says {', '.join(given)}, which only a script has")
         elif not self.outputs:
             raise ValueError("has no [outputs]: name the values of an answer, such as pred")
-        named = (self.answer.prediction, self.answer.probability)
-        for output in (*named, *self.answer.probabilities.values()):
+        answer = self.answer
+        named = {"prediction": answer.prediction, "probability": answer.probability}
+        named |= {f"probabilities.{label}": it for label, it in answer.probabilities.items()}
+        for key, output in named.items():
             if output is not None and self.outputs and output not in self.outputs:
-                raise ValueError(f"names {output!r} in [answer], which is none of [outputs]")
+                raise ValueError(
+                    f"says answer.{key} = {output!r}, which is none of its outputs: "
+                    f"{', '.join(self.outputs)}"
+                )
         return self
 
 

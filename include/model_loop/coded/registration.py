@@ -31,6 +31,7 @@ from model_loop.errors import InvalidInputError
 from model_loop.objects.documents import text_of
 from model_loop.objects.files import LOCAL_PROTOCOLS
 from model_loop.runner.environments import ensure_environment
+from model_loop.runner.pythons import pythons
 from model_loop.settings import Settings
 from model_loop.tracking.challengers import standard_version
 from model_loop.tracking.deployments import (
@@ -105,9 +106,16 @@ def build_environment(folder: CodeFolder, settings: Settings) -> Path:
     Raises
     ------
     InvalidInputError
-        If it cannot be built; the error holds the end of the builder's log.
+        If it cannot be built, or its Python is not there; the error holds the end of the builder's
+        log.
     """
     package = folder.package
+    if package.python not in pythons():
+        raise InvalidInputError(
+            f'python = "{package.python}"',
+            "is not on this machine, or not readable by other users",
+            f"Install it, or name one of: {', '.join(pythons())}.",
+        )
     return ensure_environment(package.requirements, package.python, settings.environments_folder)
 
 

@@ -32,10 +32,10 @@ def contents_of(folder: CodeFolder) -> dict[str, Any]:
         "inputs": _columns(package.inputs),
         "outputs": _columns(package.outputs),
         "files": [
-            {"file": name, "bytes": folder.sizes[name], "sha256": digest}
+            {"file": _printable(name), "bytes": folder.sizes[name], "sha256": digest}
             for name, digest in package.files.items()
         ],
-        "left_out": list(folder.left_out),
+        "left_out": list(map(_printable, folder.left_out)),
     }
 
 
@@ -46,8 +46,15 @@ def _columns(columns: tuple[CodeColumn, ...]) -> dict[str, str]:
     }
 
 
-def in_markdown(contents: Mapping[str, Any]) -> str:
-    """Return the same as Markdown, for an approval: every file with its digest."""
+def in_markdown(contents: Mapping[str, Any], variable: str = "") -> str:
+    """Return the same as Markdown, for an approval: every file with its digest.
+
+    Parameters
+    ----------
+    variable
+        Variable of Airflow that gives the environment values; empty if none does.
+    """
+    source = f", given by the variable {_quoted(variable)} of Airflow" if variable else ""
     names = ("functions", "requirements", "variables", "inputs", "outputs", "left_out")
     listed = {name: ", ".join(map(_quoted, contents[name])) or "none" for name in names}
     files = [
@@ -61,7 +68,7 @@ every row that it is asked about.
 - Digest of all of it: `{contents["digest"]}`
 - Form: {contents["form"]}, entry {_quoted(contents["entry"])}, functions: {listed["functions"]}
 - Python {contents["python"]}, requirements: {listed["requirements"]}
-- Environment values that it reads: {listed["variables"]}
+- Environment values that it reads: {listed["variables"]}{source}
 - Inputs: {listed["inputs"]}
 - Outputs: {listed["outputs"]}
 - Left out of the package: {listed["left_out"]}
@@ -73,5 +80,10 @@ every row that it is asked about.
 
 def _quoted(text: str) -> str:
     """Return a name in a line of Markdown; it can neither end the quotation nor the cell."""
-    plain = text.replace("`", "'").replace("|", "/")
+    plain = _printable(text).replace("`", "'").replace("|", "/")
     return f"`{plain}`"
+
+
+def _printable(text: str) -> str:
+    """Return a name in a line; line ends, and what turns or hides text, are replaced."""
+    return "".join(it if it.isprintable() else "\N{REPLACEMENT CHARACTER}" for it in text)

@@ -192,9 +192,11 @@ def require_values(values: Mapping[str, str], wanted: tuple[str, ...]) -> dict[s
     missing, further = sorted({*wanted} - {*values}), sorted({*values} - {*wanted})
     if missing or further:
         rule = f"lack {', '.join(missing)}" if missing else f"hold {', '.join(further)} besides"
-        raise InvalidInputError(
-            "The values of the code package",
-            rule,
-            f"Give those of the manifest: {', '.join(wanted) or 'none'}.",
+        remedy = (
+            f"Give a line NAME=value each for {', '.join(wanted)}: by --values FILE, or by the "
+            "variable of Airflow that the form names."
+            if wanted
+            else "Leave the values out: the package has no variables."
         )
+        raise InvalidInputError("The values of the code package", rule, remedy)
     return dict(values)

@@ -104,7 +104,7 @@ def require_allowed(settings: Settings, what: str) -> None:
         raise InvalidInputError(
             what,
             "is code of its own, which the setting MODEL_LOOP_CODE does not allow here",
-            "Let the operator set MODEL_LOOP_CODE=true, or promote another version.",
+            "Let the operator set MODEL_LOOP_CODE=true.",
         )
     if not settings.runner_address:
         raise InvalidInputError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from mlflow.models import Model
 
 from model_loop.coded.stored import require_allowed, start_version, stored_code
+from model_loop.datasets.learned import LearnedValues
 from model_loop.settings import get_settings
 from model_loop.tracking.deployments import CODE_TAG
 from model_loop.tracking.downloads import download_model, read_artifact
@@ -69,4 +70,12 @@ def load_any(tracker: Tracker, name: str, version: int, load: Load = load_regist
     sealed = read_artifact(tracker.client, registered.run_id, ADMISSION) or b""
     dataset = dataset_of_version(name, version, declaration)
     model = start_version(stored, name, dataset, sealed.decode())
-    return StartedCode(model, model.columns, stored.megabytes, declaration=declaration, files=kept)
+    return StartedCode(
+        model,
+        model.columns,
+        stored.megabytes,
+        declaration=declaration,
+        # Nobody knows what code has learned from: nothing is lacking.
+        learned=LearnedValues(()) if declaration else None,
+        files=kept,
+    )

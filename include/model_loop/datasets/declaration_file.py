@@ -220,7 +220,8 @@ def refusal_of(
         return InvalidInputError(
             f"{origin}: {key}", _counted("is missing", count), "Add it to the file."
         )
-    given = f"{origin}: {key} = {first['input']!r}"
+    # A rule between several keys is of the whole file, and names them itself.
+    given = f"{origin}: {key} = {first['input']!r}" if key else origin
     if first["type"] == "literal_error":
         options = re.findall(r"'([^']*)'", str(first.get("ctx", {}).get("expected", "")))
         wanted = _SYNONYMS.get(str(first["input"]).lower(), str(first["input"]))

@@ -49,7 +49,7 @@ def inspect(params: Mapping[str, Any]) -> dict[str, Any]:
         _values(params, folder)
         contents = contents_of(folder)
         logger.info("%s answers for %s: %s", params["code"], dataset.name, contents["digest"])
-        return {**contents, "markdown": in_markdown(contents)}
+        return {**contents, "markdown": in_markdown(contents, params["values"] or "")}
 
 
 def after_the_answer(answer: Mapping[str, Any]) -> str:

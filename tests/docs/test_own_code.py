@@ -78,7 +78,7 @@ def follow(folder: Path, *blocks: str) -> list[str]:
 @pytest.mark.integration
 def test_the_script_is_brought_in_and_answers(folder: Path) -> None:
     """Each step does what the page says of it."""
-    prepared, checked, _, answered, added, predicted = follow(folder, *COMMANDS)
+    prepared, checked, _, answered, added, predicted, rotated, _ = follow(folder, *COMMANDS)
     assert "569 rows" in prepared
     assert "It answers for the dataset breast_cancer." in checked
     assert re.search(r"[0-9a-f]{64} +[\d,]+  weights\.json", checked)
@@ -91,6 +91,7 @@ def test_the_script_is_brought_in_and_answers(folder: Path) -> None:
     (one,) = told["predictions"]
     assert one["probabilities"]["1"] == pytest.approx(answer["proba"])
     assert one["reasons"]["strongest"]
+    assert "breast_cancer, version 2\n1 version is sealed by the newest key." in rotated
 
 
 @pytest.mark.stacks

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
+import threading
 from collections.abc import Callable
 
+import httpx
 import numpy as np
 import pytest
 from starlette.applications import Starlette
@@ -14,12 +16,14 @@ from starlette.routing import Route
 from starlette.types import Message
 from tests.serving.conftest import MAX_BYTES, MAX_TRIPS, TRIP, Server
 
+from model_loop.runner.errors import CodeFailedError
 from model_loop.scoring.rows import Rows
-from model_loop.serving.compiled.model import Predict
+from model_loop.serving.compiled.model import Predict, Targets
 from model_loop.serving.http.asgi import OPEN_PATHS
 from model_loop.serving.http.requests import read_request
 from model_loop.serving.http.server import let_pages_ask
 from model_loop.serving.http.tokens import RIGHTS
+from model_loop.serving.models.coded import _AT_ONCE, _refusing
 from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.request_log.log import LogRules
 from model_loop.tracking.deployments import Deployment
@@ -226,6 +230,48 @@ def test_where_a_challenger_fails_the_champion_answers(
     server.registry.now = Deployment(champion=2)
     server.live.refresh()
     assert predict is nothing or server.ask("POST", "/predict", json=TRIP).status_code == 500
+
+
+def test_code_that_hangs_holds_up_nobody(
+    make_server: Make, predictors: dict[int, ServedVersion]
+) -> None:
+    """A canary in the runner: health is told, and the champion answers for it, while it hangs."""
+    hangs, asked = threading.Event(), threading.Semaphore(0)
+
+    def hang(_: Rows) -> Targets:
+        asked.release()
+        hangs.wait(60)
+        raise CodeFailedError("It", "has not answered", "Correct it.")
+
+    server = make_server(Deployment(champion=1, challenger=2, share=1.0))
+    server.live._loader.loaded[2] = dataclasses.replace(
+        predictors[2], predict=_refusing(hang, 2), remote=True
+    )
+    server.live.look()
+
+    async def ask() -> list[asyncio.Task[httpx.Response]]:
+        headers = {"Authorization": f"Bearer {server.secret}"}
+        transport = httpx.ASGITransport(server.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://tests") as client:
+            asks = [
+                asyncio.create_task(client.post("/predict", json=TRIP, headers=headers))
+                for _ in range(8)
+            ]
+            for _ in range(_AT_ONCE):
+                await asyncio.to_thread(asked.acquire)
+            health = await client.get("/healthz")
+            assert health.status_code == 200
+            answered = asyncio.as_completed(asks)
+            for _ in range(len(asks) - _AT_ONCE):
+                await next(answered)
+            assert not asked.acquire(blocking=False)
+            hangs.set()
+            await asyncio.wait(asks)
+            return asks
+
+    for task in asyncio.run(ask()):
+        ((one,), status) = task.result().json(), task.result().status_code
+        assert (status, one["model_version"]) == (200, 1)
 
 
 def test_while_a_challenger_loads_the_champion_answers(make_server: Make) -> None:

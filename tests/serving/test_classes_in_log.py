@@ -8,6 +8,7 @@ import json
 import math
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,8 +28,9 @@ from tests.serving.test_compiled_classifiers import (
 from model_loop.datasets.classes import Classes
 from model_loop.models.classification.decision import Decision
 from model_loop.scoring.outcomes import Deciding, Outcome, deciding_of
+from model_loop.scoring.rows import Rows
 from model_loop.serving.compiled.links import Scores
-from model_loop.serving.compiled.model import CompiledModel
+from model_loop.serving.compiled.model import CompiledModel, Targets
 from model_loop.serving.compiled.orders import CompilerResult, write_outcome
 from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.models.shadow import ask_shadows
@@ -81,6 +83,24 @@ def entries_of(classes: Classes, count: int) -> list[Entry]:
         )
         for number, row in enumerate(asked_rows(130)[:count].tolist())
     ]
+
+
+def test_the_log_waits_little_for_a_shadow_elsewhere() -> None:
+    """A version that hangs in its runner has no shadow answers, and is asked once at a time."""
+    hangs, asked = threading.Event(), list[int]()
+
+    def hang(rows: Rows) -> Targets:
+        asked.append(len(rows))
+        hangs.wait(60)
+        return np.zeros((len(rows), 2))
+
+    shadow = replace(version_of(TEXTS, "logistic"), version=77, predict=hang, remote=True)
+    entries = entries_of(TEXTS, 5)
+    try:
+        assert [ask_shadows({"flights": shadow}, entries) for _ in range(2)] == [{}, {}]
+        assert asked == [5]
+    finally:
+        hangs.set()
 
 
 @pytest.mark.parametrize("classes", [TEXTS, THREE])

@@ -20,6 +20,7 @@ import pandas as pd
 from upath import UPath
 
 from model_loop.cluster.fitting import ClusterFits
+from model_loop.coded.versions import load_any
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.declaration import Declaration
 from model_loop.datasets.declared import dataset_of
@@ -287,7 +288,7 @@ def _run_recipe(
             for family in families:
                 family[ANSWER_TIME] = blend[ANSWER_TIME].get(family["family"])
             families.append(dict(blend["family"]))
-    results = collect_results(run, run_id, families, training_set)
+    results = collect_results(run, run_id, families, training_set, load_any)
     outcome = {**results, **_described(training_set), "blend": blend.get("said", "")}
     if request.promote:
         outcome |= _promote(run, results["families"], training_set, request.gate, places)
@@ -388,6 +389,7 @@ def _promote(
         f"{run.identity}/gate/{champion}",
         storage_root=places.storage_root,
         timeout_seconds=places.timeout_seconds,
+        load=load_any,
     )
     refused = [_gate(each) for each in earlier]
     if not verdict.passed:

@@ -14,7 +14,7 @@ import urllib3
 from urllib3.response import BaseHTTPResponse
 
 from model_loop.errors import InvalidInputError, ModelLoopError
-from model_loop.runner.errors import CodeFailedError, RunnerUnavailableError
+from model_loop.runner.errors import CodeFailedError, RunnerAwayError, RunnerUnavailableError
 from model_loop.runner.package import CodePackage, version_digest
 from model_loop.runner.rows import UNREADABLE, fault_of, most_answer_bytes
 
@@ -300,7 +300,7 @@ class RunnerClient:
         return response
 
     def _away(self, error: Exception) -> RunnerUnavailableError:
-        return RunnerUnavailableError(
+        return RunnerAwayError(
             f"The runner at {self._address}",
             f"does not answer ({error})",
             "See that `model-loop runner` runs, and that MODEL_LOOP_RUNNER_ADDRESS is its address.",

@@ -9,6 +9,10 @@ class RunnerUnavailableError(ModelLoopError):
     """The runner, or the version in it, does not answer now; later it may."""
 
 
+class RunnerAwayError(RunnerUnavailableError):
+    """The runner cannot be reached; the text names its address, which callers need not know."""
+
+
 class CodeFailedError(ModelLoopError):
     """The code of a version has failed, or its answer breaks a rule.
 

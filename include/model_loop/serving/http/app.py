@@ -75,6 +75,8 @@ _LOG_SECONDS = 2.0
 #: Threads, and requests that may wait for one: of large predictions, and of the request log, each
 #: of which may take seconds when its database is stuck.
 _LARGE = (4, 60)
+#: The same of a variant that has a version which another process answers for; see `models.coded`.
+_REMOTE = (32, 224)
 _LOG = (4, 28)
 
 
@@ -329,6 +331,8 @@ class Routes:
         self._dataset = service.dataset
         self._max_rows = max_rows
         self._large, self._log = pools.large, pools.log
+        # Of this variant alone: what waits for code of its own holds up no other.
+        self._remote = Pool("Predictions", *_REMOTE)
         #: The dataset of the last answer, and what makes answers of it.
         self._made = (service.dataset, answering(service.dataset))
 
@@ -341,6 +345,8 @@ class Routes:
             # A request that is refused anyway loads no version.
             await self._large.run(read_request, self._dataset, body, self._max_rows)
             await self._first_look()
+        if self._service.live.now.waits:
+            return await self._remote.run(self._predicted, call, body, explain)
         if len(body) <= _INLINE_BYTES and not explain:
             return self._predicted(call, body)
         return await self._large.run(self._predicted, call, body, explain)
@@ -352,6 +358,8 @@ class Routes:
             kind = call.header(b"content-type")
             await self._large.run(read_invocation, self._dataset, body, kind, self._max_rows)
             await self._first_look()
+        if self._service.live.now.waits:
+            return await self._remote.run(self._invoked, call, body)
         if len(body) <= _INLINE_BYTES:
             return self._invoked(call, body)
         return await self._large.run(self._invoked, call, body)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -10,7 +12,7 @@ from typing import TypeVar
 from model_loop.coded.answers import NO_REASONS
 from model_loop.coded.stored import start_version, stored_code
 from model_loop.datasets.dataset import Dataset
-from model_loop.runner.errors import CodeFailedError, RunnerUnavailableError
+from model_loop.runner.errors import CodeFailedError, RunnerAwayError, RunnerUnavailableError
 from model_loop.scoring.outcomes import deciding_of
 from model_loop.scoring.rows import Rows
 from model_loop.serving.http.requests import RequestRefusedError
@@ -19,6 +21,10 @@ from model_loop.serving.models.predictor import ServedVersion, places_of
 Answer = TypeVar("Answer")
 
 _UNAVAILABLE = 503
+#: Requests that wait for one version at once, and seconds that a further one waits for its turn.
+_AT_ONCE, _TURN_SECONDS = 4, 0.5
+
+logger = logging.getLogger(__name__)
 
 
 def start_served(
@@ -56,24 +62,47 @@ def start_served(
         version,
         model.columns,
         places_of(dataset.columns, model.columns),
-        _refusing(model.predict_rows),
+        _refusing(model.predict_rows, version),
         "it is code of its own, which the runner runs" if explains else NO_REASONS,
         declaration=declaration,
+        remote=True,
         deciding=deciding_of(dataset.target, model.threshold, None),
-        own_reasons=_refusing(model.explain) if explains else None,
+        own_reasons=_refusing(model.explain, version) if explains else None,
     )
 
 
-def _refusing(ask: Callable[[Rows], Answer]) -> Callable[[Rows], Answer]:
-    """Return a function whose failures are answers of the server: try again, or another version."""
+def _refusing(ask: Callable[[Rows], Answer], version: int) -> Callable[[Rows], Answer]:
+    """Return a function whose failures are answers of the server: try again, or another version.
+
+    A few requests at once wait for the runner. Others are refused soon, so that a version that
+    hangs takes few of the threads that answer for the others.
+    """
+    turns = threading.BoundedSemaphore(_AT_ONCE)
 
     @functools.wraps(ask)
     def asked(rows: Rows) -> Answer:
+        if not turns.acquire(timeout=_TURN_SECONDS):
+            raise RequestRefusedError(
+                _UNAVAILABLE,
+                f"Version {version}",
+                f"is code of its own, and {_AT_ONCE} requests wait for it already",
+                "Try again later.",
+            )
         try:
             return ask(rows)
+        except RunnerAwayError as error:
+            logger.warning("Version %d: %s", version, error)
+            raise RequestRefusedError(
+                _UNAVAILABLE,
+                f"Version {version}",
+                "is code of its own, and the runner does not answer now",
+                "Try again later; the log of the server says why.",
+            ) from error
         except (CodeFailedError, RunnerUnavailableError) as error:
             raise RequestRefusedError(
                 _UNAVAILABLE, error.given, error.rule, error.remedy
             ) from error
+        finally:
+            turns.release()
 
     return asked

@@ -103,6 +103,12 @@ class ActiveModels:
         return next((side.champion for side in self.sides.values() if side.champion), None)
 
     @functools.cached_property
+    def waits(self) -> bool:
+        """Return whether an answer may have to wait for another process."""
+        asked = (one for side in self.sides.values() for one in (side.champion, side.challenger))
+        return any(one is not None and one.remote for one in asked)
+
+    @functools.cached_property
     def shadow(self) -> ServedVersion | None:
         """The version that is asked unseen; where several moments have one, the earliest's."""
         return next((side.shadow for side in self.sides.values() if side.shadow), None)

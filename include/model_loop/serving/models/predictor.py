@@ -48,6 +48,8 @@ class ServedVersion:
         Correction of the intervals at the last look at the registry.
     deciding
         Rules by which it answers with classes; None where it answers with numbers.
+    remote
+        Whether another process answers, for which a request may have to wait.
     own_reasons
         Function of a version that is code of its own that explains its predictions; None where it
         has none, and of any other version.
@@ -64,6 +66,7 @@ class ServedVersion:
     intervals: Intervals | None = None
     correction: Correction = NO_CORRECTION
     deciding: Deciding | None = None
+    remote: bool = False
     own_reasons: Explain | None = None
 
     def dataset(self, present: Dataset) -> Dataset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,11 @@ from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.request_log.entries import PART, PAUSE_SECONDS, Entry, Shadowed
 
 logger = logging.getLogger(__name__)
+
+#: Seconds that the log waits for a shadow that another process answers for.
+_REMOTE_SECONDS = 1.0
+_THREADS = ThreadPoolExecutor(4, "shadows")
+_ASKED: dict[tuple[str, int], Future[Targets]] = {}
 
 
 def ask_shadows(
@@ -48,7 +54,9 @@ def ask_shadows(
                 needed = rows[:, shadow.places]
                 # Only NaN differs from itself.
                 able = np.flatnonzero((needed == needed).all(axis=1))  # noqa: PLR0124 - as said
-                predictions = shadow.predict(rows[able])
+                predictions = _ask(service, shadow, rows[able])
+            except _BusyError:
+                break
             except Exception:
                 # The shadow is on trial; the log is not.
                 logger.exception("The shadow of %s, version %d, failed", service, shadow.version)
@@ -58,6 +66,29 @@ def ask_shadows(
             for place, one in zip(able.tolist(), found, strict=True):
                 said[some[place]] = (shadow.version, *one)
     return said
+
+
+class _BusyError(Exception):
+    """The version has not answered the rows before."""
+
+
+def _ask(service: str, shadow: ServedVersion, rows: Rows) -> Targets:
+    """Return what a shadow predicts; one that another process answers for has little time.
+
+    Raises
+    ------
+    TimeoutError
+        If it takes longer: the log waits no further, and the rows have no shadow.
+    _BusyError
+        If it is still at earlier rows.
+    """
+    if not shadow.remote:
+        return shadow.predict(rows)
+    key = (service, shadow.version)
+    if key in _ASKED and not _ASKED[key].done():
+        raise _BusyError
+    _ASKED[key] = _THREADS.submit(shadow.predict, rows)
+    return _ASKED[key].result(_REMOTE_SECONDS)
 
 
 def _numbers(

@@ -115,7 +115,7 @@ def test_links_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_changes_while_it_is_brought_in_is_refused(tmp_path: Path) -> None:
-    """What is read is what was digested."""
+    """A file that has changed since it was digested is not read."""
     found = read_folder(lay(tmp_path))
     assert found.read("score.py") == SCRIPT.encode()
     (tmp_path / "score.py").write_text("import os")

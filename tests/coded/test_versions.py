@@ -77,7 +77,7 @@ def admit(loop: Loop, code: Path, values: dict[str, str] | None = None) -> int:
 
 
 def truth(rows: pd.DataFrame) -> np.ndarray:
-    """What the code says of rows."""
+    """Answers of the code to rows."""
     weekend = pd.to_datetime(rows["sent_at"], unit="s").dt.weekday > 4
     return np.asarray(
         2.0
@@ -343,7 +343,7 @@ def test_values_are_changed_and_keys_are_rotated(loop: Loop) -> None:
 
 
 def test_a_version_that_nobody_has_admitted_is_refused(loop: Loop, version: int) -> None:
-    """Whoever may write into the registry can copy a version, and not its admission."""
+    """A version can be copied in the registry, and its admission cannot."""
     client, versions = loop.promoter.tracker.client, loop.promoter.versions
     run = client.create_run(loop.promoter.tracker.experiment_id)
     source = client.get_model_version_download_uri(versions.name, str(version))

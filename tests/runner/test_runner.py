@@ -186,7 +186,7 @@ def test_a_bad_answer_is_an_error_and_the_version_goes_on(
     runner.client.stop(digest)
 
 
-#: What a version does that is ended for it, and how the error says so. The function is called again
+#: Acts for which a version is ended, and how the error says so. The function is called again
 #: with another row afterwards.
 ENDED = {
     "an endless loop": ("while True: pass", "has not answered within 1 seconds"),
@@ -347,7 +347,7 @@ os._exit(0)
 def test_the_client_reads_no_more_than_an_answer_may_have(
     runner: Runner, good: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever answers in the runner's place."""
+    """A server that answers in the runner's place may send anything."""
     with monkeypatch.context() as patch:
         patch.setattr("model_loop.runner.client.most_answer_bytes", lambda *_: 3)
         with pytest.raises(CodeFailedError, match="have more than 3 bytes"):
@@ -515,7 +515,7 @@ def _ask_in_vain(made: Runner, digest: str) -> None:
 
 
 def test_the_signal_to_stop_ends_runner_and_versions(folder: Path) -> None:
-    """Whatever they do, and whichever connections are open."""
+    """Loops and open connections do not hold it up."""
     (folder / "stopped").mkdir(mode=0o755)
     with running(folder / "stopped", seconds="60") as made:
         loading = made.deploy("import time\ntime.sleep(60)\n" + DOUBLE, wait=False)

@@ -37,7 +37,7 @@ _LOOKS, _LOOK_SECONDS = 20, 0.02
 
 
 Statuses = dict[int, dict[str, str]]
-"""What the kernel says of processes, by their ids; see `read_statuses`."""
+"""Lines that the kernel says of processes, by their ids; see `read_statuses`."""
 
 
 class Separation(Protocol):

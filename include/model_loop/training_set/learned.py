@@ -59,7 +59,7 @@ def _learned(column: Column, parts: Sequence[pd.Series[Any]]) -> ColumnRange:
     numbers = np.concatenate([as_numbers(part) for part in parts])
     # Sorting all numbers takes a quarter of the time that np.quantile takes to partition them.
     numbers.sort()
-    # What is missing comes last.
+    # Missing values come last.
     given = int(np.searchsorted(numbers, np.nan))
     counts = given, len(numbers) - given
     if not given:

@@ -37,7 +37,7 @@ class CodeApproval(HITLOperator):
         """Ask, then wait for the answer."""
         contents = context["ti"].xcom_pull(task_ids=INSPECT)
         self.body = contents["markdown"]
-        # What it shows may have been inspected anew before the answer comes.
+        # The folder may have been inspected anew before the answer comes.
         context["ti"].xcom_push(SHOWN, contents["digest"])
         return super().execute(context)
 

@@ -75,7 +75,7 @@ _LOG_SECONDS = 2.0
 #: Threads, and requests that may wait for one: of large predictions, and of the request log, each
 #: of which may take seconds when its database is stuck.
 _LARGE = (4, 60)
-#: The same of a variant that has a version which another process answers for; see `models.coded`.
+#: Threads and waiting requests of a variant with a version that another process answers for.
 _REMOTE = (32, 224)
 _LOG = (4, 28)
 

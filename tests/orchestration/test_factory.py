@@ -221,7 +221,10 @@ def test_tasks_hold_no_copy_of_the_form(rides: dict[str, DAG]) -> None:
 
 
 def test_runs_trigger_the_dags_of_their_own_dataset(rides: dict[str, DAG]) -> None:
-    """A retraining prepares, trains and promotes the same table, and Airflow's graph shows it."""
+    """A retraining prepares, trains and promotes the same table, and Airflow's graph shows it.
+
+    Other modules of the tests may have imported the operator before Airflow's serialization.
+    """
     dag = rides["rides__retraining"]
     triggered = {task.trigger_dag_id for task in dag.tasks if hasattr(task, "trigger_dag_id")}
     assert triggered == {

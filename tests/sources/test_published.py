@@ -6,6 +6,7 @@ import datetime as dt
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from tests.websites import Website, website_over
@@ -86,7 +87,7 @@ def test_files_of_a_folder_are_listed(
 
 def test_a_partition_is_news_when_its_true_values_have_come(tmp_path: Path) -> None:
     """Two days after the day has ended in Paris, as the declaration says."""
-    today = dt.datetime.now(tz=dt.UTC).date()
+    today = dt.datetime.now(tz=ZoneInfo("Europe/Paris")).date()
     for days in range(2, 5):
         (tmp_path / f"{today - dt.timedelta(days=days)}.csv").write_text("at,load\n")
     source = source_at(str(tmp_path / "{partition}.csv"), "day", tmp_path)

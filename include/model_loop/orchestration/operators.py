@@ -88,6 +88,7 @@ class RunDagOperator(BaseOperator):
         **kwargs: Any,  # noqa: ANN401 - an operator's own
     ) -> None:
         super().__init__(**kwargs)
+        _show_in_the_graph_of_dags()
         self.trigger_dag_id = trigger_dag_id
         self.trigger_run_id = trigger_run_id
         self.conf = conf
@@ -176,7 +177,7 @@ def _show_in_the_graph_of_dags() -> None:
     """Let Airflow's graph show which DAG runs which: it looks for tasks of its own operator.
 
     Only a process that serializes DAGs draws it, and such a process has loaded what this import
-    brings.
+    brings, though not always before this module.
     """
     if "airflow.serialization.serialized_objects" in sys.modules:
         from airflow.providers.standard.operators.trigger_dagrun import (  # noqa: PLC0415 - as above
@@ -184,9 +185,6 @@ def _show_in_the_graph_of_dags() -> None:
         )
 
         TriggerDagRunOperator.register(RunDagOperator)
-
-
-_show_in_the_graph_of_dags()
 
 
 def run_dag(

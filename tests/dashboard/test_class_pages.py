@@ -33,7 +33,7 @@ from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.models.groups import as_records, rates_by_group
-from model_loop.serving.comparison.report import AbReport, VersionErrors
+from model_loop.serving.comparison.report import AbReport, VersionComparison, VersionErrors
 from model_loop.tracking.deployments import Deployment
 
 CHROMIUM = shutil.which("chromium")
@@ -245,6 +245,33 @@ def test_monitoring_shows_scores_of_classes(sources: PageSources) -> None:
     assert versions.columns == ("version", "moment", "rows", "log loss", "from", "to")
     assert versions.rows == [(3, "request", 500, 0.413, 0.4, 0.42)]
     assert "Difference of the log losses of versions" in charts["ab_comparison"].about
+
+
+def test_versions_are_shown_with_their_cost(make_sources: MakeSources) -> None:
+    """Where the dataset declares one; each measure has a row with its name."""
+    pair = VersionComparison(
+        4, 3, 0.21, (0.1, 0.32), 55.0, "2024-03-01", "version 3 costs less", 12, 900, 0, 0.1, 9
+    )
+    live = AbReport(
+        (dataclasses.replace(LIVE.versions[0], cost=1.25, cost_interval=(1.0, 1.5)),),
+        tuple(
+            dataclasses.replace(pair, measure=measure, confidence=0.975)
+            for measure in ("log_loss", "cost")
+        ),
+    )
+    use_dataset(dataset_of(parse_declaration(TOML, "patients.toml")))
+    page = PAGES["monitoring"](make_sources(variant="tests_of_patients", live=live), {})
+    charts = {chart.name: chart for chart in page.charts}
+    assert charts["ab_errors"].title == "Log losses and costs of the versions that answer"
+    assert charts["ab_errors"].table.columns[-3:] == ("cost", "from", "to")
+    assert charts["ab_errors"].table.rows[0][-3:] == (1.25, 1.0, 1.5)
+    compared = charts["ab_comparison"]
+    assert "log losses and the costs of versions" in compared.about
+    assert compared.table.columns[2] == "confidence sequence of 97.5 %"
+    assert [row[0] for row in compared.table.rows] == [
+        "4 against 3 by log loss",
+        "4 against 3 by cost",
+    ]
 
 
 def test_several_classes_have_a_share_each(make_sources: MakeSources) -> None:

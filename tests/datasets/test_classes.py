@@ -58,5 +58,5 @@ def test_a_label_has_a_code() -> None:
 
 def test_a_threshold_follows_from_the_cost() -> None:
     """A miss that costs four times a false alarm makes a fifth of the probability enough."""
-    assert Classes((0, 1), 1, false_alarm=1.0, miss=4.0).cost_threshold == pytest.approx(0.2)
-    assert Classes((0, 1), 1).cost_threshold is None
+    assert Classes((0, 1), 1, false_alarm=1.0, miss=4.0).cost == (1.0, 4.0)
+    assert Classes((0, 1), 1).cost is None

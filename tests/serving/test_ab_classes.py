@@ -1,6 +1,10 @@
-"""Classifiers are compared by the day means of their log losses, where the log is."""
+"""Classifiers are compared by the day means of their log losses and costs, where the log is."""
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -9,13 +13,20 @@ from scipy.special import expit, logit
 from sqlalchemy import Engine, update
 from tests.outcomes import build_late
 
+from model_loop.datasets.classes import Classes
+from model_loop.datasets.registry import get_dataset, use_dataset
 from model_loop.models.class_metrics import log_losses
+from model_loop.models.classification.thresholds import cost_of
+from model_loop.models.intervals import CONFIDENCE
+from model_loop.monitoring.canaries import CanaryRules, judge_canary
 from model_loop.serving.comparison.report import ab_report, compare_canary
 from model_loop.serving.comparison.sequential import evidence_of
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.queries import note_feedback
 from model_loop.serving.request_log.tables import open_log, predictions
+from model_loop.tracking.deployments import Deployment
+from model_loop.tracking.shares import Canary, Segment
 
 DAY = 86_400.0
 DAYS, ROWS = 20, 100
@@ -24,6 +35,9 @@ CHANCES = expit(RANDOM.normal(-1, 1.5, DAYS * ROWS))
 ACTUAL = (RANDOM.random(len(CHANCES)) < CHANCES).astype(np.float64)
 WHEN = np.arange(len(CHANCES)) // ROWS
 NOISE = {1: 2.0, 2: 0.3}
+#: Probability from which each version says late: the better one misses most of what is late.
+THRESHOLDS = {1: 0.5, 2: 0.95}
+COST = (1.0, 5.0)
 VERSIONS = np.arange(len(CHANCES)) % 2 + 1
 
 
@@ -47,9 +61,10 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     both, known = {version: told(version) for version in NOISE}, {}
     for number, (version, day) in enumerate(zip(VERSIONS.tolist(), WHEN.tolist(), strict=True)):
         one, chance = f"{number:032d}", float(both[version][number])
-        about = (DAY * (day + 0.5), "late_parcels", version, "champion", "me", None)
+        part = "champion" if version == 1 else "challenger"
+        about = (DAY * (day + 0.5) + number, "late_parcels", version, part, "me", None)
         entry = Entry(one, *about, chance, 1.0, ())
-        label = "late" if chance > 0.5 else "in time"
+        label = "late" if chance >= THRESHOLDS[version] else "in time"
         log.record(entry._replace(label=label, probabilities=shares(chance)))
         known[one] = "late" if ACTUAL[number] else "in time"
     log._write_all()
@@ -64,10 +79,31 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     return log.engine
 
 
+@pytest.fixture
+def priced(engine: Engine) -> Iterator[Engine]:
+    """The same log, of a dataset that declares what mistakes cost."""
+    plain = get_dataset("late_parcels")
+    classes = cast("Classes", plain.target.classes)
+    priced = dataclasses.replace(classes, false_alarm=COST[0], miss=COST[1])
+    target = dataclasses.replace(plain.target, classes=priced)
+    use_dataset(dataclasses.replace(plain, target=target))
+    yield engine
+    use_dataset(plain)
+
+
+def mean_by_day(losses: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the mean of each day."""
+    return pd.Series(losses).groupby(WHEN[rows]).mean().to_numpy()
+
+
 def daily(version: int, rows: np.ndarray) -> np.ndarray:
     """Return the mean log loss of a version by day, on some rows."""
-    losses = log_losses(ACTUAL[rows], told(version)[rows])
-    return pd.Series(losses).groupby(WHEN[rows]).mean().to_numpy()
+    return mean_by_day(log_losses(ACTUAL[rows], told(version)[rows]), rows)
+
+
+def daily_cost(version: int, rows: np.ndarray, threshold: float) -> np.ndarray:
+    """Return the mean cost of a version by day, on some rows."""
+    return mean_by_day(cost_of(ACTUAL[rows], told(version)[rows], threshold, COST), rows)
 
 
 def sent(_version: int) -> str:
@@ -104,10 +140,50 @@ def test_a_shadow_is_compared_on_the_same_rows(engine: Engine) -> None:
 
 def test_a_canary_is_compared_from_its_beginning(engine: Engine) -> None:
     """Earlier days do not count."""
-    pair = compare_canary(engine, "late_parcels", (2, 1), 10 * DAY, 100 * DAY)
+    (pair,) = compare_canary(engine, "late_parcels", (2, 1), 10 * DAY, 100 * DAY)
     differences = daily(2, VERSIONS == 2)[10:] - daily(1, VERSIONS == 1)[10:]
     assert pair.days == 10
     assert pair.difference == pytest.approx(differences.mean())
+
+
+def test_a_declared_cost_is_compared_besides(priced: Engine) -> None:
+    """By what was answered, each measure with half the probability of an error."""
+    report = ab_report(priced, "late_parcels", sent)
+    loss, cost = report.comparisons
+    differences = daily_cost(2, VERSIONS == 2, 0.95) - daily_cost(1, VERSIONS == 1, 0.5)
+    evidence = evidence_of(differences, 1 - (1 - CONFIDENCE) / 2)
+    assert (loss.measure, cost.measure) == ("log_loss", "cost")
+    assert loss.verdict == "version 2 is nearer to the truth"
+    assert cost.verdict == "version 1 costs less"
+    assert cost.difference == pytest.approx(differences.mean())
+    assert cost.e_value == pytest.approx(evidence.e_value)
+    assert cost.interval == pytest.approx(evidence.interval)
+    assert loss.confidence == cost.confidence == pytest.approx(0.975)
+    for one in report.versions:
+        rows = np.equal(VERSIONS, one.version)
+        costs = cost_of(ACTUAL[rows], told(one.version)[rows], THRESHOLDS[one.version], COST)
+        assert one.cost == pytest.approx(costs.mean())
+
+
+def test_a_shadow_is_priced_at_the_threshold_of_the_cost(priced: Engine) -> None:
+    """It has answered nobody; the version beside it has."""
+    _, pair = ab_report(priced, "late_parcels", sent).paired
+    rows = VERSIONS == 1
+    differences = daily_cost(2, rows, 1 / 6) - daily_cost(1, rows, 0.5)
+    assert (pair.measure, pair.verdict) == ("cost", "version 2 costs less")
+    assert pair.difference == pytest.approx(differences.mean())
+
+
+def test_a_canary_that_costs_more_is_ended(priced: Engine) -> None:
+    """Its probabilities are better all the same: a proposal asks for both."""
+    canary = Canary(2, "sent", "run", 0.0, (Segment(0.0, 99 * DAY, 0.5),), 0.5, is_open=True)
+    rules = CanaryRules(failures=0.1, refused=0.1, slower=10.0, requests=100, days=14.0)
+    standing = Deployment(champion=1, challenger=2, share=0.5)
+    verdict = judge_canary(priced, "late_parcels", canary, standing, sent, rules, 30 * DAY)
+    assert (verdict.outcome, verdict.why) == ("end", "version 1 costs less")
+    passed = {one.name: one.passed for one in verdict.checks}
+    assert passed["errors"]
+    assert not passed["cost"]
 
 
 def test_a_class_that_a_version_does_not_know_is_left_out(engine: Engine) -> None:

@@ -67,7 +67,7 @@ def class_numbers(
         "classes": list(classes.texts),
         "positive": classes.texts[1] if binary else None,
         "threshold": at if binary else None,
-        "costs": _costs(classes),
+        "costs": None if classes.cost is None else [*classes.cost],
         "counts": counts.tolist(),
         "predicted_counts": np.bincount(says, minlength=len(counts)).tolist(),
         "partitions": _by_partition(partitions, codes, says, len(counts)),
@@ -122,13 +122,6 @@ def _by_partition(
         }
         for place, key in enumerate(keys[-_MOST_PARTITIONS:], max(len(keys) - _MOST_PARTITIONS, 0))
     ]
-
-
-def _costs(classes: Classes) -> list[float] | None:
-    """Return the costs of a false alarm and of a miss; None where none are declared."""
-    if classes.false_alarm is None or classes.miss is None:
-        return None
-    return [classes.false_alarm, classes.miss]
 
 
 def _frequent(counts: npt.NDArray[np.int64]) -> Sequence[int]:

@@ -368,17 +368,20 @@ def ab_report(
         print(json.dumps(asdict(report)))  # noqa: T201 - the command's answer
         return
     classified = dataset.target.is_classified
-    heads = (
-        ("log loss", "95 % interval") if classified else ("MAE", "95 % interval", "RMSE", "bias")
-    )
+    heads: tuple[str, ...] = ("MAE", "95 % interval", "RMSE", "bias")
+    if classified:
+        costs = dataset.target.labels.cost is not None
+        heads = ("log loss", "95 % interval", *(("cost", "95 % interval") if costs else ()))
     table = Table("version", "moment", rows, *heads, box=box.SIMPLE_HEAD)
     shown = [(str(one.version), one) for one in report.versions]
     shown += [(f"{one.version} (shadow)", one) for one in report.shadows]
     for name, one in shown:
-        between = "" if one.mae_interval is None else "{:.3f} to {:.3f}".format(*one.mae_interval)
-        figures = (f"{one.mae:.3f}", between, f"{one.rmse:.3f}", f"{one.bias:+.3f}")
-        told = figures[: len(heads)]
-        table.add_row(name, one.moment or "not known", f"{one.rows:,}", *told)
+        figures = [f"{one.mae:.3f}", _between(one.mae_interval)]
+        if not classified:
+            figures += [f"{one.rmse:.3f}", f"{one.bias:+.3f}"]
+        elif one.cost is not None:
+            figures += [f"{one.cost:.3f}", _between(one.cost_interval)]
+        table.add_row(name, one.moment or "not known", f"{one.rows:,}", *figures)
     out = console()
     out.print(table)
     for warning in report.warnings:
@@ -387,10 +390,14 @@ def ab_report(
         out.print(describe_comparison(pair, dataset.target))
 
 
+def _between(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else "{:.3f} to {:.3f}".format(*interval)
+
+
 def describe_comparison(pair: VersionComparison, target: Target) -> str:
     """Say what the days tell of two versions."""
     name = f"{'Shadow' if pair.paired else 'Version'} {pair.version} against {pair.against}"
-    words = f"{name}: {pair.verdict}"
+    words = f"{name}{pair.by_measure}: {pair.verdict}"
     if pair.decided:
         words += f" (decided by {pair.decided})"
     if pair.difference is not None:

@@ -96,18 +96,18 @@ class Classes:
         return f"Give one of: {listed}{', …' if len(self.labels) > _MOST_LISTED else ''}."
 
     @property
-    def cost_threshold(self) -> float | None:
-        """Probability from which a positive answer costs less; None where no cost is declared."""
+    def cost(self) -> tuple[float, float] | None:
+        """Cost of a false alarm and of a miss; None where none is declared."""
         if self.false_alarm is None or self.miss is None:
             return None
-        return cheapest_threshold(self.false_alarm, self.miss)
+        return self.false_alarm, self.miss
 
     @property
     def threshold_in_force(self) -> float:
         """The declared threshold, else that of the declared cost, else a half."""
         if self.threshold is not None:
             return self.threshold
-        return HALF if self.cost_threshold is None else self.cost_threshold
+        return HALF if self.cost is None else cheapest_threshold(*self.cost)
 
 
 def cheapest_threshold(false_alarm: float, miss: float) -> float:

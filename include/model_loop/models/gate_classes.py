@@ -179,11 +179,11 @@ def _cost(
 ) -> Iterator[Check]:
     """Check the declared cost, each at its own threshold; none where no cost is declared."""
     classes = slicing.dataset.target.labels
-    if not classes.is_binary or classes.false_alarm is None or classes.miss is None:
+    if not classes.is_binary or classes.cost is None:
         return
-    prices = classes.false_alarm, classes.miss
     ours, theirs = (
-        cost_of(actual, each.predicted, each.threshold, prices) for each in (challenger, standard)
+        cost_of(actual, each.predicted, each.threshold, classes.cost)
+        for each in (challenger, standard)
     )
     chance = chance_below(theirs - ours, clusters.codes)
     yield Check(

@@ -164,15 +164,21 @@ def judge_canary(
     if shared and champion is not None:
         faults.append(_latency(shared, canary.segments, slow, rules))
         sample = check_units(canary, canary.segments, shared)
-        pair = compare_canary(engine, service, (canary.version, champion), canary.begun, now)
+        pairs = compare_canary(engine, service, (canary.version, champion), canary.begun, now)
         is_read = not sample.mismatched
-        worse = is_read and pair.decided is not None and (pair.difference or 0.0) > 0
-        better = is_read and pair.decided is not None and not worse
-        found = pair.verdict if is_read else "not read, because of the sample"
         readings = [
             Check("sample of the traffic", is_read, str(sample), "the assigned share"),
-            Check("errors", not worse, found, f"not worse than version {champion}"),
+            *(
+                Check(
+                    "cost" if pair.measure == "cost" else "errors",
+                    not (is_read and pair.decided is not None and (pair.difference or 0.0) > 0),
+                    pair.verdict if is_read else "not read, because of the sample",
+                    f"not worse than version {champion}",
+                )
+                for pair in pairs
+            ),
         ]
+        better = is_read and any(pair.decided is not None for pair in pairs)
     checks = (*faults, *readings)
     broken = [f"{one.name}: {one.found}" for one in faults if not one.passed]
     is_over = canary.share < 1 and now - canary.begun >= rules.days * SECONDS_PER_DAY
@@ -180,10 +186,11 @@ def judge_canary(
     why = f"{name} goes on"
     if broken:
         outcome, why = "end", "; ".join(broken)
-    elif readings and not readings[-1].passed:
-        outcome, why = "end", f"version {champion} is nearer to the truth"
+    elif worse := [one.found for one in readings[1:] if not one.passed]:
+        outcome, why = "end", "; ".join(worse)
     elif better:
-        outcome, why = "propose", f"{name} is nearer to the truth than version {champion}"
+        why = "; ".join(f"{pair.verdict} than version {champion}" for pair in pairs if pair.decided)
+        outcome = "propose"
     elif is_over and not proposed:
         outcome, why = "end", f"no difference shown in {rules.days:g} days"
         if readings and not readings[0].passed:

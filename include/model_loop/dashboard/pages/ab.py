@@ -10,7 +10,11 @@ from model_loop.charts.formatting import percent
 from model_loop.charts.words import Words
 from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.types import RegistryState
+from model_loop.models.intervals import CONFIDENCE, Interval
 from model_loop.serving.comparison.report import AbReport, VersionComparison
+
+#: Meaning of a cost.
+_COST = "; the cost is that of an answer, by what the dataset says that mistakes cost"
 
 _FEEDBACK = "send true values to /model-loop/{}feedback."
 
@@ -78,35 +82,50 @@ def _errors(live: AbReport, words: Words, none: Empty) -> Chart:
 
 
 def _log_losses(live: AbReport, words: Words, none: Empty) -> Chart:
+    measured: dict[str, list[tuple[float | None, Interval | None]]] = {
+        "log loss": [(one.mae, one.mae_interval) for one in live.versions]
+    }
+    if any(one.cost is not None for one in live.versions):
+        measured["cost"] = [(one.cost, one.cost_interval) for one in live.versions]
     rows = [
         (
             one.version,
             one.moment or "not known",
             one.rows,
-            one.mae,
-            *(one.mae_interval or (None, None)),
+            *(
+                cell
+                for mean, interval in (values[place] for values in measured.values())
+                for cell in (mean, *(interval or (None, None)))
+            ),
         )
-        for one in live.versions
+        for place, one in enumerate(live.versions)
     ]
-    drawn = [
-        (f"version {one.version}", one.mae, *one.mae_interval)
-        for one in live.versions
-        if one.mae_interval
-    ]
+    drawn = {
+        name: [
+            (f"version {one.version}", mean, *interval)
+            for one, (mean, interval) in zip(live.versions, values, strict=True)
+            if mean is not None and interval
+        ]
+        for name, values in measured.items()
+    }
+    several = "Log losses and costs" if len(measured) > 1 else "Log losses"
+    heads = (head for name in measured for head in (name, "from", "to"))
     return Chart(
         "ab_errors",
-        "Log losses of the versions that answer",
+        f"{several} of the versions that answer",
         "",
-        f"On predicted {words.rows} whose true class is known, with intervals of 95 %.",
-        ChartTable(("version", "moment", words.rows, "log loss", "from", "to"), rows),
+        f"On predicted {words.rows} whose true class is known, with intervals of 95 %"
+        f"{_COST if len(measured) > 1 else ''}.",
+        ChartTable(("version", "moment", words.rows, *heads), rows),
         none,
-        figures.points({"log loss": drawn}, title="log loss"),
+        figures.points(drawn, title=" and ".join(measured)),
     )
 
 
 def _comparison(live: AbReport, words: Words, none: Empty) -> Chart:
+    losses = "log losses" if words.is_classified else "mean absolute errors"
     text = (
-        f"Difference of the {'log losses' if words.is_classified else 'mean absolute errors'} of "
+        f"Difference of the {losses}{_and_costs(live.comparisons)} of "
         "versions of a moment, by day. It may be read every day: of two equal versions, at most "
         "one comparison in twenty is ever decided."
     )
@@ -146,7 +165,8 @@ def _shadows(live: AbReport, words: Words, none: Empty) -> Chart:
         "ab_shadow",
         f"The shadow on the same {words.rows}",
         "",
-        f"{'Log loss' if words.is_classified else 'Mean absolute error'} of the shadow less that "
+        f"{'Log loss' if words.is_classified else 'Mean absolute error'}"
+        f"{_and_costs(live.paired)} of the shadow less that "
         "of the version that answered, by day, on the rows that both have predicted. It may be "
         "read every day.",
         _table(live.paired, words),
@@ -154,10 +174,14 @@ def _shadows(live: AbReport, words: Words, none: Empty) -> Chart:
     )
 
 
+def _and_costs(pairs: Sequence[VersionComparison]) -> str:
+    return " and the costs" if any(one.measure == "cost" for one in pairs) else ""
+
+
 def _table(pairs: Sequence[VersionComparison], words: Words) -> ChartTable:
     rows = [
         (
-            f"{one.version} against {one.against}",
+            f"{one.version} against {one.against}{one.by_measure}",
             None if one.difference is None else round(one.difference, 3),
             "" if one.interval is None else "{:.3f} to {:.3f}".format(*one.interval),
             one.verdict,
@@ -167,6 +191,8 @@ def _table(pairs: Sequence[VersionComparison], words: Words) -> ChartTable:
         )
         for one in pairs
     ]
-    of_errors = map(words.axis, ("difference", "confidence sequence of 95 %"))
+    # With a cost, each of the two measures has half the probability of an error.
+    confidence = f"{(pairs[0].confidence if pairs else CONFIDENCE) * 100:g}"
+    of_errors = map(words.axis, ("difference", f"confidence sequence of {confidence} %"))
     heads = ("versions", *of_errors, "verdict", "decided", "days", words.rows)
     return ChartTable(heads, rows)

@@ -87,14 +87,11 @@ def finish_classifier(
     if not classes.is_binary:
         scores = set_scores(residuals.actual, choice.predicted)
         return _with_last(model, finished), replace(decision, set_scores=scores)
-    cost = None
-    if classes.false_alarm is not None and classes.miss is not None:
-        cost = classes.false_alarm, classes.miss
     threshold = choose_threshold(
         residuals.actual,
         choice.predicted,
         declared=classes.threshold,
-        cost=cost,
+        cost=classes.cost,
         noun=noun,
     )
     decided = FixedThresholdClassifier(

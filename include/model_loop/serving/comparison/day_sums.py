@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 from sqlalchemy import ColumnElement, Engine, Integer, Select, cast, func, select
 
+from model_loop.datasets.classes import Classes
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import ModelLoopError
 from model_loop.models.intervals import ErrorSums, Floats
-from model_loop.scoring.limits import PROBABILITIES
+from model_loop.scoring.limits import LABEL, PROBABILITIES
 from model_loop.serving.request_log.inputs import dataset_of_logged
 from model_loop.serving.request_log.tables import ACTUAL_LABEL, declarations, feedback, predictions
 from model_loop.tracking.deployments import log_once
@@ -47,8 +48,64 @@ class Pairs:
 
 Wanted = tuple[ColumnElement[bool], ...]
 
+#: Losses by which versions are compared: the absolute error of a number, the log loss of a class,
+#: and the cost of an answer where the dataset declares what mistakes cost.
+Measure = Literal["error", "log_loss", "cost"]
 
-def answered_by_day(engine: Engine, wanted: Wanted) -> dict[int, dict[int, ErrorSums]]:
+#: Sums by measure, version and day.
+AnsweredSums = dict[Measure, dict[int, dict[int, ErrorSums]]]
+#: Sums by measure, shadow and answering version, and day.
+PairedSums = dict[Measure, dict[tuple[int, int], dict[int, Pairs]]]
+
+
+@dataclass(frozen=True)
+class ClassLosses:
+    """Losses of a classifier's answers.
+
+    Parameters
+    ----------
+    classes
+        Classes of the dataset, with what mistakes cost.
+    """
+
+    classes: Classes
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """The log loss, and the cost where it is declared."""
+        return ("log_loss",) if self.classes.cost is None else ("log_loss", "cost")
+
+    def of(self, chances: str | None, label: str, answered: str | None) -> list[float] | None:
+        """Return the losses of a row by `measures`; None where no probability is told of its class.
+
+        Parameters
+        ----------
+        chances
+            Probabilities by label, as JSON.
+        label
+            The true class.
+        answered
+            The class that was answered; None of a shadow, which has answered nobody: it is the
+            positive one from the threshold of the declared cost on.
+        """
+        told = {} if chances is None else msgspec.json.decode(chances)
+        if (chance := told.get(label)) is None:
+            return None
+        losses = [-math.log(max(chance, sys.float_info.epsilon))]
+        if (cost := self.classes.cost) is None:
+            return losses
+        positive = str(self.classes.positive)
+        if answered is None:
+            called = told.get(positive, 0.0) >= self.classes.threshold_in_force
+        else:
+            called = answered == positive
+        if called == (label == positive):
+            return [*losses, 0.0]
+        false_alarm, miss = cost
+        return [*losses, false_alarm if called else miss]
+
+
+def answered_by_day(engine: Engine, wanted: Wanted) -> AnsweredSums:
     """Add up errors by version and day, the version with the most rows first."""
     version, day = predictions.c.version, day_of(engine, predictions.c.at)
     error = predictions.c.minutes - feedback.c.actual_minutes
@@ -62,11 +119,10 @@ def answered_by_day(engine: Engine, wanted: Wanted) -> dict[int, dict[int, Error
     with engine.connect() as connection:
         for number, when, *sums in connection.execute(query):
             found[number][int(when)] = ErrorSums(*sums)
-    rows = {number: sum(day.rows for day in days.values()) for number, days in found.items()}
-    return {number: found[number] for number in sorted(found, key=lambda one: (-rows[one], one))}
+    return {"error": {number: found[number] for number in _most_rows_first(found)}}
 
 
-def shadowed_by_day(engine: Engine, wanted: Wanted) -> dict[tuple[int, int], dict[int, Pairs]]:
+def shadowed_by_day(engine: Engine, wanted: Wanted) -> PairedSums:
     """Add up errors of rows that a shadow has predicted: by shadow, answering version and day."""
     log, day = predictions.c, day_of(engine, predictions.c.at)
     error = log.shadow_minutes - feedback.c.actual_minutes
@@ -84,47 +140,64 @@ def shadowed_by_day(engine: Engine, wanted: Wanted) -> dict[tuple[int, int], dic
     with engine.connect() as connection:
         for shadow, version, when, *numbers in connection.execute(query):
             found[shadow, version][int(when)] = Pairs(ErrorSums(*numbers[:5]), *numbers[5:])
-    return dict(found)
+    return {"error": dict(found)}
 
 
-def class_losses_by_day(engine: Engine, wanted: Wanted) -> dict[int, dict[int, ErrorSums]]:
-    """Add up log losses by version and day, the version with the most rows first.
+def class_losses_by_day(engine: Engine, wanted: Wanted, losses: ClassLosses) -> AnsweredSums:
+    """Add up the losses of answers by version and day, the version with the most rows first.
 
-    A log loss is never negative, so that it stands for its own absolute value. Rows whose true
-    class the version does not know are left out.
+    No loss is ever negative, so that each stands for its own absolute value. Rows whose true class
+    the version does not know are left out.
     """
     log, day = predictions.c, day_of(engine, predictions.c.at)
-    found: dict[int, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    query = _true_classes(wanted, log.version, day, log[PROBABILITIES])
-    for number, when, chances, label in _streamed(engine, query):
-        if (loss := _log_loss(chances, label)) is not None:
-            found[number][int(when)].append(loss)
-    rows = {number: sum(map(len, days.values())) for number, days in found.items()}
+    found: dict[int, dict[int, list[list[float]]]] = defaultdict(lambda: defaultdict(list))
+    query = _true_classes(wanted, log.version, day, log[PROBABILITIES], log[LABEL])
+    for number, when, chances, answered, label in _streamed(engine, query):
+        if (told := losses.of(chances, label, answered)) is not None:
+            found[number][int(when)].append(told)
+    sums = {
+        measure: {
+            number: {
+                when: ErrorSums.of(np.array(rows)[:, place]) for when, rows in found[number].items()
+            }
+            for number in found
+        }
+        for place, measure in enumerate(losses.measures)
+    }
     return {
-        number: {when: ErrorSums.of(np.array(losses)) for when, losses in found[number].items()}
-        for number in sorted(found, key=lambda number: (-rows[number], number))
+        measure: {number: by_version[number] for number in _most_rows_first(by_version)}
+        for measure, by_version in sums.items()
     }
 
 
-def class_pairs_by_day(engine: Engine, wanted: Wanted) -> dict[tuple[int, int], dict[int, Pairs]]:
-    """Add up log losses of rows that a shadow has predicted; see `shadowed_by_day`."""
+def class_pairs_by_day(engine: Engine, wanted: Wanted, losses: ClassLosses) -> PairedSums:
+    """Add up the losses of rows that a shadow has predicted; see `shadowed_by_day`."""
     log, day = predictions.c, day_of(engine, predictions.c.at)
     shadow, own = log[f"shadow_{PROBABILITIES}"], log[PROBABILITIES]
-    versions = (log.shadow_version, log.version)
+    columns = (log.shadow_version, log.version, day, shadow, own, log[LABEL])
     known = (*wanted, log.shadow_version.is_not(None), shadow.is_not(None))
-    found: dict[tuple[int, int], dict[int, list[tuple[float, float]]]] = defaultdict(
+    found: dict[tuple[int, int], dict[int, list[list[list[float]]]]] = defaultdict(
         lambda: defaultdict(list)
     )
-    for first, second, when, theirs, ours, label in _streamed(
-        engine, _true_classes(known, *versions, day, shadow, own)
+    for first, second, when, theirs, ours, answered, label in _streamed(
+        engine, _true_classes(known, *columns)
     ):
-        losses = _log_loss(theirs, label), _log_loss(ours, label)
-        if losses[0] is not None and losses[1] is not None:
-            found[first, second][int(when)].append((losses[0], losses[1]))
+        unseen, told = losses.of(theirs, label, None), losses.of(ours, label, answered)
+        if unseen is not None and told is not None:
+            found[first, second][int(when)].append([unseen, told])
     return {
-        versions: {when: _pairs(np.array(losses)) for when, losses in days.items()}
-        for versions, days in sorted(found.items())
+        measure: {
+            versions: {when: _pairs(np.array(rows)[:, :, place]) for when, rows in days.items()}
+            for versions, days in sorted(found.items())
+        }
+        for place, measure in enumerate(losses.measures)
     }
+
+
+def _most_rows_first(found: Mapping[int, Mapping[int, ErrorSums]]) -> list[int]:
+    """Return the versions by the number of their rows."""
+    rows = {number: sum(day.rows for day in days.values()) for number, days in found.items()}
+    return sorted(found, key=lambda number: (-rows[number], number))
 
 
 def _pairs(losses: Floats) -> Pairs:
@@ -152,12 +225,6 @@ def _streamed(engine: Engine, query: Select[Any]) -> Iterator[tuple[Any, ...]]:
     with engine.connect() as connection:
         for row in connection.execution_options(yield_per=_ROWS).execute(query):
             yield tuple(row)
-
-
-def _log_loss(chances: str | None, label: str) -> float | None:
-    """Return the log loss of a row; None where the probability of its class is not known."""
-    chance = None if chances is None else msgspec.json.decode(chances).get(label)
-    return None if chance is None else -math.log(max(chance, sys.float_info.epsilon))
 
 
 def units_logged(engine: Engine, service: str) -> dict[int, str]:

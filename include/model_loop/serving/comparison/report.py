@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from sqlalchemy import Engine
@@ -27,6 +29,10 @@ from model_loop.models.intervals import (
 )
 from model_loop.partitions.keys import labels_delay
 from model_loop.serving.comparison.day_sums import (
+    AnsweredSums,
+    ClassLosses,
+    Measure,
+    PairedSums,
     Pairs,
     Wanted,
     answered_by_day,
@@ -42,8 +48,19 @@ from model_loop.serving.request_log.tables import feedback, predictions
 from model_loop.settings import get_settings
 from model_loop.tracking.shares import ShareMove
 
+_Sums = TypeVar("_Sums")
+
 #: Unit in which a version predicts; None where it is not known.
 UnitOf = Callable[[int], str | None]
+
+#: Verdict on the better one of two versions, by measure.
+_BETTER: Mapping[Measure, str] = MappingProxyType(
+    {
+        "error": "is nearer to the truth",
+        "log_loss": "is nearer to the truth",
+        "cost": "costs less",
+    }
+)
 
 #: Share of the error of the version with the most predictions that is worth finding.
 WORTHWHILE = 0.05
@@ -71,10 +88,14 @@ class VersionErrors(MeasuredErrors):
         Number in the registry.
     moment
         Moment of the version; None where that is not known.
+    cost, cost_interval
+        Mean cost of an answer, with its interval, where the dataset declares what mistakes cost.
     """
 
     version: int
     moment: Moment | None = None
+    cost: float | None = None
+    cost_interval: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -87,9 +108,9 @@ class VersionComparison:
         Compared versions; the second has the most predictions, or has answered where the first is
         its shadow.
     difference, interval
-        Mean over days of the mean absolute error (of classes, the log loss) of the first less that
-        of the second, and its confidence sequence: it holds on all days at once, so that it may be
-        read every day. None while there are too few days.
+        Mean over days of the mean loss of the first less that of the second, and its confidence
+        sequence: it holds on all days at once, so that it may be read every day. None while there
+        are too few days.
     e_value
         Evidence that they differ; 1 is none, and `1 / (1 - confidence)` decides.
     decided
@@ -108,6 +129,11 @@ class VersionComparison:
         or if days do not tell yet.
     paired
         Whether both have predicted the same rows.
+    measure
+        Loss by which they are compared.
+    confidence
+        Confidence of interval and decision. Where versions are compared by two measures, each has
+        half the probability of an error, so that both together have no more than one.
     """
 
     version: int
@@ -123,6 +149,13 @@ class VersionComparison:
     worthwhile: float
     days_needed: int | None
     paired: bool = False
+    measure: Measure = "error"
+    confidence: float = CONFIDENCE
+
+    @property
+    def by_measure(self) -> str:
+        """Words behind the names of the versions: `` by cost``; none of numbers."""
+        return "" if self.measure == "error" else f" by {self.measure.replace('_', ' ')}"
 
 
 @dataclass(frozen=True)
@@ -137,9 +170,10 @@ class AbReport:
     versions
         Errors of the versions that have answered, the one with the most rows first.
     comparisons
-        Comparisons of versions that have answered, each against the first of its moment.
+        Comparisons of versions that have answered, each against the first of its moment; of classes
+        by their log loss, and by cost where the dataset declares it.
     confidence
-        Confidence of intervals and decisions.
+        Confidence of the intervals of errors, and of all decisions on two versions together.
     shadows
         Errors of versions that have predicted unseen, on rows that another one has answered.
     paired
@@ -205,17 +239,8 @@ def ab_report(
     wanted = _wanted(dataset, service, judged)
     recent = (*wanted, predictions.c.at >= since)
     answers, pairs_of = _sums_of(dataset)
-    answered, shadowed = (
-        answers(engine, wanted),
-        _of_one_moment(pairs_of(engine, wanted), moment_of),
-    )
-    by_shadow: dict[int, dict[int, ErrorSums]] = defaultdict(dict)
-    seen = shadowed
-    if since:
-        seen = _of_one_moment(pairs_of(engine, recent), moment_of)
-    for (shadow, _), pairs in seen.items():
-        for day, pair in pairs.items():
-            by_shadow[shadow][day] = by_shadow[shadow].get(day, ErrorSums()) + pair.shadow
+    answered, shadowed = answers(engine, wanted), pairs_of(engine, wanted)
+    seen = _shadow_sums(pairs_of(engine, recent) if since else shadowed, moment_of)
     last = _last_closed(dataset, now)
     samples, unchecked = _samples(engine, service, moves, moment_of, now)
     units = _Units(dataset, units_logged(engine, service), unit_of)
@@ -224,18 +249,20 @@ def ab_report(
         tuple(
             units.refuse_mixed(
                 _readable(
-                    _compare((one, first), _days_apart(answered[one], answered[first]), last),
+                    _compare((one, first), _days_apart(sums[one], sums[first]), last, by),
                     samples,
                     unchecked,
                 )
             )
-            for first, *others in _by_moment(dataset.moments, answered, moment_of)
+            for by, sums in _by_measure(answered)
+            for first, *others in _by_moment(dataset.moments, sums, moment_of)
             for one in others
         ),
-        shadows=_errors(by_shadow, moment_of),
+        shadows=_errors(seen, moment_of),
         paired=tuple(
-            units.refuse_mixed(_compare(versions, _days_together(pairs), last, paired=True))
-            for versions, pairs in shadowed.items()
+            units.refuse_mixed(_compare(versions, _days_together(pairs), last, by, paired=True))
+            for by, sums in _by_measure(shadowed)
+            for versions, pairs in _of_one_moment(sums, moment_of).items()
         ),
         samples=samples,
         unchecked=unchecked,
@@ -249,8 +276,8 @@ def compare_canary(
     since: float,
     now: float,
     judged: Judged | None = None,
-) -> VersionComparison:
-    """Compare a canary with the champion, on the days since a time.
+) -> tuple[VersionComparison, ...]:
+    """Compare a canary with the champion, on the days since a time, by each measure.
 
     Parameters
     ----------
@@ -261,23 +288,56 @@ def compare_canary(
     log = predictions.c
     wanted = (*_wanted(dataset, service, judged), log.at >= since, log.version.in_(versions))
     answers, _ = _sums_of(dataset)
-    sums = answers(engine, wanted)
-    canary, champion = (sums.get(one, {}) for one in versions)
-    days = _days_apart(canary, champion)
     units = _Units(dataset, units_logged(engine, service), lambda _: None)
-    return units.refuse_mixed(_compare(versions, days, _last_closed(dataset, now)))
+    last = _last_closed(dataset, now)
+    return tuple(
+        units.refuse_mixed(
+            _compare(versions, _days_apart(*(sums.get(one, {}) for one in versions)), last, by)
+        )
+        for by, sums in _by_measure(answers(engine, wanted))
+    )
 
 
 def _sums_of(
     dataset: Dataset,
 ) -> tuple[
-    Callable[[Engine, Wanted], dict[int, dict[int, ErrorSums]]],
-    Callable[[Engine, Wanted], dict[tuple[int, int], dict[int, Pairs]]],
+    Callable[[Engine, Wanted], AnsweredSums],
+    Callable[[Engine, Wanted], PairedSums],
 ]:
-    """Return the functions that add up errors of numbers, or log losses of classes, by day."""
+    """Return the functions that add up errors of numbers, or losses of classes, by day."""
     if dataset.target.is_classified:
-        return class_losses_by_day, class_pairs_by_day
+        losses = ClassLosses(dataset.target.labels)
+        return (
+            functools.partial(class_losses_by_day, losses=losses),
+            functools.partial(class_pairs_by_day, losses=losses),
+        )
     return answered_by_day, shadowed_by_day
+
+
+class _By(NamedTuple):
+    """A measure of a comparison, and the confidence of its decision."""
+
+    measure: Measure
+    confidence: float
+
+
+def _by_measure(sums: Mapping[Measure, _Sums]) -> Iterator[tuple[_By, _Sums]]:
+    """Yield the sums of each measure: all together decide wrongly once in twenty at most."""
+    confidence = 1 - (1 - CONFIDENCE) / len(sums)
+    for measure, of_measure in sums.items():
+        yield _By(measure, confidence), of_measure
+
+
+def _shadow_sums(shadowed: PairedSums, moment_of: MomentOf) -> AnsweredSums:
+    """Add up the losses of each shadow, whatever version has answered."""
+    found: AnsweredSums = {}
+    for measure, sums in shadowed.items():
+        by_shadow: dict[int, dict[int, ErrorSums]] = defaultdict(dict)
+        for (shadow, _), pairs in _of_one_moment(sums, moment_of).items():
+            for day, pair in pairs.items():
+                by_shadow[shadow][day] = by_shadow[shadow].get(day, ErrorSums()) + pair.shadow
+        found[measure] = by_shadow
+    return found
 
 
 def _wanted(dataset: Dataset, service: str, judged: Judged | None) -> Wanted:
@@ -378,16 +438,24 @@ def _by_moment(
             yield found
 
 
-def _errors(found: Mapping[int, DaySums], moment_of: MomentOf) -> tuple[VersionErrors, ...]:
+def _errors(found: AnsweredSums, moment_of: MomentOf) -> tuple[VersionErrors, ...]:
+    main, *_ = found.values()
+    costs = {version: measured_errors(sums) for version, sums in found.get("cost", {}).items()}
     return tuple(
-        VersionErrors(version=version, moment=moment_of(version), **asdict(measured_errors(sums)))
-        for version, sums in found.items()
+        VersionErrors(
+            version=version,
+            moment=moment_of(version),
+            cost=costs[version].mae if costs else None,
+            cost_interval=costs[version].mae_interval if costs else None,
+            **asdict(measured_errors(sums)),
+        )
+        for version, sums in main.items()
     )
 
 
 @dataclass(frozen=True)
 class _Day:
-    """Mean absolute errors of two versions on a day, and the rows of the one that has fewer."""
+    """Mean losses of two versions on a day, and the rows of the one that has fewer."""
 
     day: int
     error: float
@@ -425,6 +493,7 @@ def _compare(
     versions: tuple[int, int],
     days: Sequence[_Day],
     last: int,
+    by: _By,
     *,
     paired: bool = False,
 ) -> VersionComparison:
@@ -433,7 +502,7 @@ def _compare(
     least = _LEAST_SHARE * float(np.median([day.rows for day in days])) if days else 0.0
     closed = [day for day in days if day.day <= last and day.rows >= least]
     differences = [day.error - day.other for day in closed]
-    evidence = evidence_of(differences)
+    evidence = evidence_of(differences, by.confidence)
     worthwhile = WORTHWHILE * float(np.mean([day.other for day in closed])) if closed else 0.0
     deviation = float(np.std(differences, ddof=1)) if len(differences) >= WEEK else 0.0
     decided = closed[evidence.decided_after - 1].day if evidence.decided_after else None
@@ -443,22 +512,26 @@ def _compare(
         interval=evidence.interval if math.isfinite(evidence.interval[0]) else None,
         e_value=evidence.e_value,
         decided=None if decided is None else str(np.datetime64(decided, "D")),
-        verdict=_verdict(versions, evidence, worthwhile),
+        verdict=_verdict(versions, evidence, worthwhile, by.measure),
         days=len(closed),
         rows=sum(day.rows for day in closed),
         open_days=len(days) - len(closed),
         worthwhile=worthwhile,
-        days_needed=days_needed(worthwhile, deviation) if deviation else None,
+        days_needed=days_needed(worthwhile, deviation, by.confidence) if deviation else None,
         paired=paired,
+        measure=by.measure,
+        confidence=by.confidence,
     )
 
 
-def _verdict(versions: tuple[int, int], evidence: Evidence, worthwhile: float) -> str:
+def _verdict(
+    versions: tuple[int, int], evidence: Evidence, worthwhile: float, measure: Measure
+) -> str:
     low, high = evidence.interval
     if evidence.decided_after is not None:
         first, second = versions
         better = first if evidence.mean < 0 else second
-        return f"version {better} is nearer to the truth"
+        return f"version {better} {_BETTER[measure]}"
     if -worthwhile < low and high < worthwhile:
         return "no difference that is worth finding"
     return f"not decided after {evidence.days:,} {'day' if evidence.days == 1 else 'days'}"

@@ -1,4 +1,4 @@
-"""Intervals by day: what closed days hold, and the correction that each of them makes once."""
+"""Intervals and sets by day: what closed days hold, and the correction that each makes once."""
 
 from __future__ import annotations
 
@@ -20,8 +20,15 @@ from model_loop.intervals.calibrated import Intervals
 from model_loop.intervals.calibration import calibrate
 from model_loop.intervals.measures import measure_intervals
 from model_loop.intervals.residuals import Residuals
+from model_loop.models.classification.class_sets import measure_sets, set_scores, sets_at
+from model_loop.models.classification.decision import Decision
 from model_loop.models.slices import Cut
-from model_loop.monitoring.coverage import WatchedIntervals, judge_days, measure_days
+from model_loop.monitoring.coverage import (
+    WatchedIntervals,
+    WatchedSets,
+    judge_days,
+    measure_days,
+)
 from model_loop.monitoring.interval_days import IntervalDay, days_of, days_to_json
 from model_loop.monitoring.levels import Level, Thresholds
 from model_loop.monitoring.windows import Window, WindowRows
@@ -121,6 +128,60 @@ def test_corrected_days_come_back_after_a_shift(dataset: Dataset, intervals: Int
     assert f"of the last 7 closed days, up to {days[-1].day}" in finding.note
     assert "correction 45: bias +" in finding.note
     assert judge_days(days, Thresholds(1.0, 2.0)).level is Level.WARN
+
+
+def of_classes(dataset: Dataset, sureness: np.ndarray) -> WindowRows:
+    """Rows of days on which a classifier of three classes is surer than it may be."""
+    random, count = np.random.default_rng(5), ROWS * len(sureness)
+    true = random.dirichlet([1, 1, 2], count)
+    actual = (random.random((count, 1)) > true.cumsum(axis=1)).sum(axis=1).astype(np.float64)
+    told = true ** np.repeat(sureness, ROWS)[:, np.newaxis]
+    predicted = told / told.sum(axis=1, keepdims=True)
+    rows = labelled(dataset, np.zeros(len(sureness)))
+    return dataclasses.replace(rows, predicted=predicted, actual=actual)
+
+
+@pytest.fixture(scope="module")
+def decision(dataset: Dataset) -> Decision:
+    """Sets that were calibrated while the probabilities held."""
+    known = of_classes(dataset, np.ones(5))
+    return Decision(("a", "b", "c"), set_scores=set_scores(known.actual, known.predicted))
+
+
+def test_sets_of_classes_are_corrected_as_intervals_are(
+    dataset: Dataset, decision: Decision
+) -> None:
+    """Their one side is; a classifier that has grown too sure gets larger sets within days."""
+    rows = of_classes(dataset, np.r_[np.ones(15), np.full(30, 3.0)])
+    days, correction = measure_days(rows, WatchedSets(decision, NO_CORRECTION), now=LATER)
+    before, after = days[:15], days[-10:]
+    assert np.mean([day.coverage for day in before]) == pytest.approx(0.9, abs=0.02)
+    assert np.mean([day.calibrated for day in after]) < 0.85
+    assert np.mean([day.coverage for day in after]) == pytest.approx(0.9, abs=0.03)
+    assert (correction.version, correction.bias, correction.lower) == (45, 0.0, 1.0)
+    assert correction.upper < 0.8
+    last = rows.where(rows.days() == rows.days()[-1])
+    inside = sets_at(90, decision.set_scores, last.predicted, days[-2].upper)
+    held = measure_sets(inside, last.actual)
+    assert (days[-1].coverage, days[-1].width) == (held.coverage, held.size)
+    assert (days[-1].score, days[-1].below) == (None, 0.0)
+    finding = judge_days(days, LIMITS, of_sets=True)
+    assert finding.level is Level.WARN
+    assert "lie within sets of 90 % as registered" in finding.note
+
+
+def test_the_correction_of_sets_is_bounded(dataset: Dataset, decision: Decision) -> None:
+    """At its bounds sets hold every class, and are never less than those of 80 %."""
+    wrong = of_classes(dataset, np.ones(40))
+    shuffled = dataclasses.replace(wrong, actual=wrong.predicted.argmin(axis=1).astype(np.float64))
+    known = WatchedSets(decision, Correction(upper=0.06, version=1, day="2024-02-29"))
+    (first, second, *_), _ = measure_days(shuffled, known, now=LATER)
+    assert first.upper == 0.04
+    assert (second.coverage, second.width) == (1.0, 3.0)
+    assert second.upper > 0.05
+    certain = dataclasses.replace(wrong, actual=wrong.predicted.argmax(axis=1).astype(np.float64))
+    _, smaller = measure_days(certain, WatchedSets(decision, NO_CORRECTION), now=LATER)
+    assert smaller.upper == 2.0
 
 
 def test_a_day_counts_once(dataset: Dataset, intervals: Intervals) -> None:

@@ -32,6 +32,7 @@ from tests.commands import run_command
 from model_loop.dashboard.questions import Questions
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.registry import get_dataset
+from model_loop.intervals.adaptive import Correction
 from model_loop.models.classification.class_sets import set_scores
 from model_loop.models.classification.decision import Decision
 from model_loop.monitoring.labels import add_labels, read_labels
@@ -50,6 +51,8 @@ from model_loop.serving.service import PredictionService
 from model_loop.settings import get_settings
 from model_loop.tracking.actions import Action
 from model_loop.tracking.beside import Beside
+from model_loop.tracking.corrections import keep_correction
+from model_loop.tracking.intervals import find_decision
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker
@@ -195,6 +198,9 @@ def loop(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
                 dataset=dataset,
                 beside=Beside(decision=decision_for(dataset, model, table)),
             ).uri
+            # Sets of 80 % are those of 90 % then, whatever asks.
+            correction = Correction(upper=0.5, version=3, day="2024-03-01")
+            keep_correction(tracker, dataset.variants[key].model_name, 1, correction)
             Promoter(tracker, key, recipe.moment).act(Action("promote", key, 1), f"class {key}")
             rows[key] = rows_of(key, 10, seed=8)
         services = make_services(get_settings(), small=True)
@@ -368,6 +374,18 @@ def test_several_classes_have_a_set_of_the_level(loop: Loop) -> None:
         sets[level] = [{*one["classes"]} for one in answers]
     assert all(few <= many for few, many in zip(sets[50], sets[99], strict=True))
     assert sets[50] != sets[99]
+
+
+def test_sets_are_corrected_as_closed_days_say(loop: Loop, tracking_uri: str) -> None:
+    """All entrances answer alike; the server's sets of 80 % allow half of the misses."""
+    inputs = objects_of(loop, "grades")
+    answers = send(loop, "POST", "/grades/predict", {"inputs": inputs, "level": 80}).json()
+    tracker = Tracker(tracking_uri, "classes-promotion")
+    decision = find_decision(tracker, get_dataset("grades").variants["grades"].model_name, 1)
+    assert decision is not None
+    told = np.array([[*one["probabilities"].values()] for one in answers])
+    assert [one["classes"] for one in answers] == decision.classes_at(90, told)
+    assert decision.classes_at(90, told) != decision.classes_at(80, told)
 
 
 @pytest.mark.parametrize("name", NAMES)

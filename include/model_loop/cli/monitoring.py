@@ -166,7 +166,7 @@ def profile_version(*, options: VersionOptions = _VERSION) -> None:
 def correct_intervals(
     *, options: VersionOptions = _VERSION, days: float | None = None, as_json: AsJson = False
 ) -> None:
-    """Correct the intervals of versions by the closed days of the request log, each once.
+    """Correct intervals and sets of classes by the closed days of the request log, each once.
 
     A day is closed when it has ended and the delay of labels has passed. A second run changes
     nothing. Ends with exit code 1 where the evidence suffices that intervals do not hold.
@@ -205,7 +205,7 @@ def correct_intervals(
         last = [asdict(day) for day in measured[-1:]]
         told.append({"version": number, "days": len(measured), "last": last[0] if last else None})
         if not as_json:
-            none = "" if findings else ": it has no intervals"
+            none = "" if findings else ": it has neither intervals nor sets of classes"
             _print(findings, f"Version {number}, {len(measured)} closed days{none}")
     if as_json:
         print(json.dumps({"level": worst(every).value, "versions": told}))  # noqa: T201 - the command's answer

@@ -4,7 +4,8 @@ After a shift, intervals of older residuals miss too often. Each day whose true 
 moves the limits: the bias by the day's median score, and the tail of each side by adaptive
 conformal inference (Gibbs and Candès, "Adaptive Conformal Inference Under Distribution Shift",
 2021): a side that was missed too often gets a smaller tail. Tails move by factors, so that none
-becomes negative. All is bounded, so that a day of nonsense moves little.
+becomes negative. All is bounded, so that a day of nonsense moves little. Conformal sets of classes
+have one share of misses alone, that of `upper`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The daily look at a version's intervals: measured, stored, corrected and judged."""
+"""The daily look at intervals, or sets of classes: measured, stored, corrected and judged."""
 
 from __future__ import annotations
 
@@ -6,36 +6,35 @@ import datetime as dt
 import logging
 
 from model_loop.errors import StoredObjectError
-from model_loop.monitoring.coverage import WatchedIntervals, judge_days, measure_days
+from model_loop.monitoring.coverage import WatchedIntervals, WatchedSets, judge_days, measure_days
 from model_loop.monitoring.interval_days import IntervalDay
 from model_loop.monitoring.levels import Thresholds, WindowFinding
 from model_loop.monitoring.records import Records, Watched
 from model_loop.monitoring.tested import find_reference
 from model_loop.monitoring.windows import WindowRows
 from model_loop.tracking.corrections import correction_of, keep_correction, widening_of
-from model_loop.tracking.intervals import find_intervals
+from model_loop.tracking.intervals import find_decision, find_intervals
 from model_loop.tracking.versions import ModelVersions
 
 logger = logging.getLogger(__name__)
 
 
-def find_watched(versions: ModelVersions, version: int) -> WatchedIntervals | None:
-    """Return the intervals of a version with their correction; None if it has none to read."""
+def find_watched(versions: ModelVersions, version: int) -> WatchedIntervals | WatchedSets | None:
+    """Return intervals or sets of a version with their correction; None if it has none to read."""
     tracker, name = versions.tracker, versions.name
     try:
         intervals = find_intervals(tracker, name, version)
+        decision = None if intervals else find_decision(tracker, name, version)
     except StoredObjectError as error:
         logger.warning("%s", error)
         return None
-    if intervals is None:
+    if intervals is None and not (decision and decision.set_scores):
         return None
     tags = tracker.client.get_registered_model(name).tags
-    return WatchedIntervals(
-        intervals,
-        widening_of(tags, version),
-        correction_of(tags, version),
-        find_reference(tracker, name, version).cuts,
-    )
+    correction, cuts = correction_of(tags, version), find_reference(tracker, name, version).cuts
+    if intervals is not None:
+        return WatchedIntervals(intervals, widening_of(tags, version), correction, cuts)
+    return None if decision is None else WatchedSets(decision, correction, cuts)
 
 
 def look_at_intervals(
@@ -48,7 +47,7 @@ def look_at_intervals(
     learns: bool,
     now: dt.datetime | None = None,
 ) -> tuple[list[WindowFinding], list[IntervalDay]]:
-    """Measure the closed days of a window, and correct the version's intervals by them.
+    """Measure the closed days of a window, and correct the version's intervals or sets by them.
 
     A day counts once: another look at it changes neither the figures nor the correction.
 
@@ -63,7 +62,7 @@ def look_at_intervals(
     Returns
     -------
     list of WindowFinding, list of IntervalDay
-        The finding about all days, and all days; nothing of a version without intervals.
+        The finding about all days, and all days; nothing of a version without intervals or sets.
     """
     known = find_watched(versions, watched.version)
     if known is None:
@@ -80,4 +79,5 @@ def look_at_intervals(
     if correction != known.correction:
         keep_correction(versions.tracker, versions.name, watched.version, correction)
         logger.info("%s: intervals have correction %d now", watched.title, correction.version)
-    return [judge_days(every, thresholds)], every
+    of_sets = isinstance(known, WatchedSets)
+    return [judge_days(every, thresholds, of_sets=of_sets)], every

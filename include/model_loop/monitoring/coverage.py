@@ -1,4 +1,4 @@
-"""Intervals of a version by day, once true values are there, and their correction.
+"""Intervals and sets of classes by day, once true values are there, and their correction.
 
 A day is closed when it has ended and the declared delay of labels has passed. It is measured once:
 what comes later changes nothing of it, so that evidence and correction may be read every day.
@@ -15,11 +15,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from model_loop.days import SECONDS_PER_DAY
-from model_loop.intervals.adaptive import ClosedDay, Correction, CorrectionRules, corrected
+from model_loop.intervals.adaptive import (
+    NO_CORRECTION,
+    ClosedDay,
+    Correction,
+    CorrectionRules,
+    corrected,
+)
 from model_loop.intervals.calibrated import Intervals
 from model_loop.intervals.evidence import ENOUGH, TOLERANCE, coverage_evidence
 from model_loop.intervals.grid import DEFAULT_LEVEL, tail_of
-from model_loop.intervals.measures import measure_intervals
+from model_loop.intervals.measures import Held, measure_intervals
+from model_loop.models.classification.class_sets import Inside, measure_sets, sets_at
+from model_loop.models.classification.decision import Decision
 from model_loop.models.slices import Cut, Slicing
 from model_loop.monitoring.interval_days import INTERVAL_EVIDENCE, IntervalDay
 from model_loop.monitoring.levels import ALL, Level, Thresholds, WindowFinding, judge, unknown
@@ -31,6 +39,8 @@ from model_loop.training_set.frames import as_numbers
 LEAST_ROWS, _SLICE_ROWS = 10, 20
 #: Days that the finding sums up.
 _LATEST = 7
+#: Least factor of the share of misses of a set: at 90 %, every class just lies within.
+_SMALLEST = 0.04
 
 
 @dataclass(frozen=True)
@@ -54,17 +64,73 @@ class WatchedIntervals:
     correction: Correction
     cuts: tuple[Cut, ...] = ()
 
+    def rules(self, level: float) -> CorrectionRules:
+        """Return how days correct them."""
+        return CorrectionRules(tail=tail_of(level))
+
+    def hold(self, rows: WindowRows, level: float, correction: Correction) -> tuple[Held, Inside]:
+        """Measure them on some rows, and return which true values lie within."""
+        limits = self.intervals.at(level, correction).limits_of(rows.predicted, _times(rows))
+        inside = (limits[0] <= rows.actual) & (rows.actual <= limits[1])
+        return measure_intervals(*limits, rows.actual, level), inside
+
+    def closed(self, day: str, rows: WindowRows, held: Held, level: float) -> ClosedDay:
+        """Return what a day says of them."""
+        # Where the rows were too few for a limit, no bias is bounded by it.
+        spread = self.intervals.spread(level)
+        bound = spread if np.isfinite(spread) else 0.0
+        bias = float(np.median(self.intervals.scores(rows.actual, rows.predicted)))
+        return ClosedDay(day, held.rows, min(max(bias, -bound), bound), held.below, held.above)
+
+
+@dataclass(frozen=True)
+class WatchedSets:
+    """Conformal sets of a classifier of several classes, and how they are corrected.
+
+    Parameters
+    ----------
+    decision
+        With the scores of the sets, as they were calibrated.
+    correction
+        Correction with which the version answers: its `upper` alone.
+    widening
+        As of `WatchedIntervals`: the gate widens no set.
+    cuts
+        Rules that cut rows into slices.
+    """
+
+    decision: Decision
+    correction: Correction
+    cuts: tuple[Cut, ...] = ()
+    widening: Correction = NO_CORRECTION
+
+    def rules(self, level: float) -> CorrectionRules:
+        """Return how days correct them: a set is missed on one side alone."""
+        return CorrectionRules(tail=2 * tail_of(level), smallest=_SMALLEST)
+
+    def hold(self, rows: WindowRows, level: float, correction: Correction) -> tuple[Held, Inside]:
+        """Measure them on some rows: as width, the mean number of classes in a set."""
+        sets = sets_at(level, self.decision.set_scores, rows.predicted, correction.upper)
+        found = measure_sets(sets, rows.actual)
+        inside = sets[np.arange(len(rows)), rows.actual.astype(np.int64)]
+        missed = 1 - found.coverage
+        return Held(len(rows), found.coverage, 0.0, missed, found.size, np.nan), inside
+
+    def closed(self, day: str, _rows: WindowRows, held: Held, level: float) -> ClosedDay:
+        """Return what a day says of them: nothing of a bias, nor of a lower side."""
+        return ClosedDay(day, held.rows, 0.0, self.rules(level).tail, held.above)
+
 
 def measure_days(
     labelled: WindowRows,
-    watched: WatchedIntervals,
+    watched: WatchedIntervals | WatchedSets,
     recorded: Collection[str] = (),
     *,
     now: dt.datetime,
     learns: bool = True,
     level: float = DEFAULT_LEVEL,
 ) -> tuple[list[IntervalDay], Correction]:
-    """Measure the closed days of a window in their order, and correct the intervals by each.
+    """Measure the closed days of a window in their order, and correct limits or sets by each.
 
     Parameters
     ----------
@@ -83,28 +149,19 @@ def measure_days(
     list of IntervalDay, Correction
         Further days, and the correction after the last of them.
     """
-    intervals, correction, found = watched.intervals, watched.correction, []
-    rules = CorrectionRules(tail=tail_of(level))
-    # Where the rows were too few for a limit, no bias is bounded by it.
-    bound = intervals.spread(level) if np.isfinite(intervals.spread(level)) else 0.0
+    correction, rules, found = watched.correction, watched.rules(level), []
     days = labelled.days()
     for number in _closed(labelled, days, now):
         rows, day = labelled.where(days == number), str(np.datetime64(int(number), "D"))
         if len(rows) < LEAST_ROWS:
             continue
-        times = _times(rows)
-        limits = intervals.at(level, correction).limits_of(rows.predicted, times)
-        held = measure_intervals(*limits, rows.actual, level)
-        before = intervals.at(level, watched.widening).limits_of(rows.predicted, times)
-        bias = float(np.median(intervals.scores(rows.actual, rows.predicted)))
+        held, inside = watched.hold(rows, level, correction)
+        calibrated, _ = watched.hold(rows, level, watched.widening)
         if learns:
-            closed = ClosedDay(
-                day, held.rows, min(max(bias, -bound), bound), held.below, held.above
-            )
-            correction = corrected(correction, closed, rules)
+            correction = corrected(correction, watched.closed(day, rows, held, level), rules)
         if day in recorded:
             continue
-        worst, worst_coverage = _worst(rows, limits, watched.cuts)
+        worst, worst_coverage = _worst(rows, inside, watched.cuts)
         found.append(
             IntervalDay(
                 day=day,
@@ -112,7 +169,7 @@ def measure_days(
                 coverage=held.coverage,
                 below=held.below,
                 above=held.above,
-                calibrated=measure_intervals(*before, rows.actual, level).coverage,
+                calibrated=calibrated.coverage,
                 width=held.width if np.isfinite(held.width) else None,
                 score=held.score if np.isfinite(held.score) else None,
                 worst=worst,
@@ -127,12 +184,21 @@ def measure_days(
 
 
 def judge_days(
-    days: Sequence[IntervalDay], thresholds: Thresholds, level: float = DEFAULT_LEVEL
+    days: Sequence[IntervalDay],
+    thresholds: Thresholds,
+    level: float = DEFAULT_LEVEL,
+    *,
+    of_sets: bool = False,
 ) -> WindowFinding:
     """Judge the coverage of all closed days of a version, as it was registered.
 
     The correction would hide that the model no longer knows how sure it is. Evidence is a warning
     at most: what errors have grown is another finding.
+
+    Parameters
+    ----------
+    of_sets
+        Whether they are days of sets of classes.
     """
     if not days:
         why = f"no closed day has {LEAST_ROWS} labelled rows"
@@ -144,11 +210,16 @@ def judge_days(
         float(np.average([getattr(day, name) for day in latest], weights=weights))
         for name in ("calibrated", "coverage")
     )
+    values, kind = ("classes", "sets") if of_sets else ("values", "intervals")
+    moved = (
+        f"misses allowed times {last.upper:.2g}"
+        if of_sets
+        else f"bias {last.bias:+.3g}, tails times {last.lower:.2g} below and {last.upper:.2g} above"
+    )
     note = (
-        f"of the true values of the last {len(latest)} closed days, up to {last.day}, "
-        f"{calibrated:.1%} lie within intervals of {level:g} % as registered, {coverage:.1%} "
-        f"within the corrected ones (correction {last.correction}: bias {last.bias:+.3g}, tails "
-        f"times {last.lower:.2g} below and {last.upper:.2g} above)"
+        f"of the true {values} of the last {len(latest)} closed days, up to {last.day}, "
+        f"{calibrated:.1%} lie within {kind} of {level:g} % as registered, {coverage:.1%} "
+        f"within the corrected ones (correction {last.correction}: {moved})"
     )
     (enough,) = np.nonzero(evidence >= ENOUGH)
     if len(enough):
@@ -186,13 +257,9 @@ def _times(rows: WindowRows) -> npt.NDArray[np.float64] | None:
     return as_numbers(rows.rows[time]) if time is not None and time in rows.rows else None
 
 
-def _worst(
-    rows: WindowRows,
-    limits: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
-    cuts: tuple[Cut, ...],
-) -> tuple[str, float | None]:
+def _worst(rows: WindowRows, within: Inside, cuts: tuple[Cut, ...]) -> tuple[str, float | None]:
     """Return the slice of a day that is covered least, with its coverage."""
-    inside = pd.Series((limits[0] <= rows.actual) & (rows.actual <= limits[1]))
+    inside = pd.Series(within)
     least: tuple[str, float | None] = ("", None)
     for name, values in Slicing(rows.dataset, cuts).slices(rows.rows).items():
         by_value = inside.groupby(pd.Series(values), observed=True).agg(["size", "mean"])

@@ -18,7 +18,9 @@ _FORMAT = "interval_days/1"
 
 @dataclass(frozen=True)
 class IntervalDay:
-    """Intervals on a closed day: one whose true values are there.
+    """Intervals, or sets of classes, on a closed day: one whose true values are there.
+
+    Sets have one side, which is `above` and `upper`, a width in classes, and no score and no bias.
 
     Parameters
     ----------

@@ -78,7 +78,9 @@ class Deciding:
         """Return whether there are sets of classes."""
         return self.decision is not None and bool(self.decision.set_scores)
 
-    def outcomes(self, predicted: Targets, level: float) -> list[Outcome]:
+    def outcomes(
+        self, predicted: Targets, level: float, correction: Correction = NO_CORRECTION
+    ) -> list[Outcome]:
         """Return the outcomes of rows.
 
         Parameters
@@ -87,6 +89,8 @@ class Deciding:
             Probabilities as `models.outcomes` describes them.
         level
             Percentage of rows whose true class their sets are to hold.
+        correction
+            Correction of the sets; see `tracking.corrections`.
         """
         classes, texts = self.classes, self.classes.texts
         if classes.is_binary:
@@ -102,7 +106,7 @@ class Deciding:
             ]
         sets: list[list[Label]] | list[None] = [None] * len(predicted)
         if self.decision is not None and self.has_sets and len(predicted):
-            sets = self.decision.classes_at(level, predicted)
+            sets = self.decision.classes_at(level, predicted, correction.upper)
         best = predicted.argmax(axis=1) if len(predicted) else np.empty(0, dtype=np.int64)
         return [
             Outcome(classes.labels[code], dict(zip(texts, row, strict=True)), row[code], None, held)
@@ -141,7 +145,7 @@ def answers_of_rows(
         If the level is not from 50 to 99.
     """
     if deciding is not None:
-        outcomes = deciding.outcomes(predicted, level)
+        outcomes = deciding.outcomes(predicted, level, correction)
         return outcomes, [deciding.limits(level)] * len(outcomes)
     numbers: list[float] = predicted.tolist()
     return numbers, limits_of_rows(intervals, dataset, level, numbers, rows, correction)

@@ -123,7 +123,7 @@ class Predictor:
     intervals
         Intervals around its predictions; None where they were not stored.
     correction
-        Correction of the intervals when the version was loaded.
+        Correction of the intervals, or of the sets of classes, when the version was loaded.
     deciding
         Rules by which it answers with classes; None where it answers with numbers.
     """
@@ -332,7 +332,7 @@ def load_predictor(
         columns = version.dataset.recipe(loaded.model.named_steps["encode"].recipe).columns
     watch = watch_of(version.dataset, version.number, loaded.learned)
     correction = NO_CORRECTION
-    if loaded.intervals is not None:
+    if loaded.intervals is not None or loaded.decision is not None:
         tags = versions.tracker.client.get_registered_model(versions.name).tags
         correction = correction_of(tags, version.number)
     deciding = deciding_of(version.dataset.target, _threshold(loaded.model), loaded.decision)

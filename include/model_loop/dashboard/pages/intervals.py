@@ -1,4 +1,4 @@
-"""Intervals by day: coverage, misses, scores, and the correction that closed days make."""
+"""Intervals, or sets of classes, by day: coverage, scores, and the correction by closed days."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from model_loop.monitoring.interval_days import DAYS, IntervalDay, days_of
 
 _NOTHING = Empty(
     "No day with true values is closed yet, or the version has no intervals.", "monitoring"
+)
+_NO_SETS = Empty(
+    "No day with true classes is closed yet, or the version has no sets.", "monitoring"
 )
 _Of = Callable[[IntervalDay], float | None]
 
@@ -68,6 +71,47 @@ def interval_charts(window: WindowRun, known: Known) -> list[Chart]:
     ]
 
 
+def set_charts(window: WindowRun, known: Known) -> list[Chart]:
+    """Return the charts of the sets of classes of all days up to a window of a version."""
+    stored = known.numbers(window.run_id, f"intervals/{DAYS}")
+    days = days_of(stored) if stored else []
+    return [
+        _by_day(
+            "interval_coverage",
+            "Coverage of sets by day",
+            "share within",
+            {
+                "corrected": lambda day: day.coverage,
+                "as registered": lambda day: day.calibrated,
+                "worst slice": lambda day: day.worst_coverage,
+            },
+            days,
+            "Share of the true classes within sets of 90 %, as answers have them and as they "
+            f"were registered.{_worst(days)}",
+            limits={"level": 0.9},
+            none=_NO_SETS,
+        ),
+        _by_day(
+            "interval_score",
+            "Size of sets by day",
+            "classes",
+            {"mean number of classes": lambda day: day.width},
+            days,
+            "Sets that say most hold one class.",
+            none=_NO_SETS,
+        ),
+        _by_day(
+            "interval_correction",
+            "Correction of sets",
+            "factor of the misses allowed",
+            {"misses allowed": lambda day: day.upper},
+            days,
+            f"A factor below 1 makes sets larger.{_state(days)}",
+            none=_NO_SETS,
+        ),
+    ]
+
+
 def _by_day(
     name: str,
     title: str,
@@ -76,6 +120,7 @@ def _by_day(
     days: Sequence[IntervalDay],
     about: str,
     limits: dict[str, float] | None = None,
+    none: Empty = _NOTHING,
 ) -> Chart:
     columns = ("day", "rows", *series, "worst slice of the day", "correction")
     rows = [
@@ -92,7 +137,7 @@ def _by_day(
         unit,
         about,
         ChartTable(columns, rows),
-        _NOTHING,
+        none,
         figures.lines(drawn, title=unit, dates=True, limits=limits or {}),
     )
 

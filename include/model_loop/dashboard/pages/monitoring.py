@@ -11,7 +11,7 @@ from model_loop.dashboard.known import Known, PageSources
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
 from model_loop.dashboard.pages.ab import ab_charts
 from model_loop.dashboard.pages.health import health_charts
-from model_loop.dashboard.pages.intervals import interval_charts
+from model_loop.dashboard.pages.intervals import interval_charts, set_charts
 from model_loop.dashboard.pages.overview import asked_at, live_error
 from model_loop.dashboard.types import WindowRun
 from model_loop.monitoring.interval_days import INTERVAL_EVIDENCE
@@ -169,9 +169,10 @@ def monitoring_page(sources: PageSources, query: Mapping[str, str]) -> Page:
         sections=[
             ChartGroup("Windows", known.charts(["windows"], [_levels(windows)])),
             *(_of_windows(windows, known) if windows else ()),
+            # Two classes have neither limits nor sets.
             *(
                 _intervals(window, windows, known)
-                if window and not sources.words.is_classified
+                if window and sources.dataset.target.kind != "binary"
                 else ()
             ),
             ChartGroup(
@@ -222,15 +223,18 @@ def _of_windows(windows: Sequence[WindowRun], known: Known) -> list[ChartGroup]:
 
 
 def _intervals(window: WindowRun, windows: Sequence[WindowRun], known: Known) -> list[ChartGroup]:
-    """Return intervals by day, and the evidence that they do not hold, window by window."""
+    """Return intervals, or sets, by day, and the evidence that they do not hold, by window."""
+    classified = known.sources.words.is_classified
+    kind = "sets" if classified else "intervals"
     about = (
-        "Evidence that intervals as registered cover less than their level by more than two "
+        f"Evidence that {kind} as registered cover less than their level by more than two "
         "points; it may be read every day."
     )
     evidence = _over_time(
-        windows, INTERVAL_EVIDENCE, "Evidence against intervals", "e-value", about, known
+        windows, INTERVAL_EVIDENCE, f"Evidence against {kind}", "e-value", about, known
     )
-    return [ChartGroup("Intervals", [*interval_charts(window, known), evidence])]
+    charts = set_charts(window, known) if classified else interval_charts(window, known)
+    return [ChartGroup("Sets of classes" if classified else "Intervals", [*charts, evidence])]
 
 
 def _no_window(known: Known) -> Card:

@@ -5,7 +5,8 @@ Ambiguous Set-Valued Classifiers with Bounded Error Levels", 2019): the score of
 probability of its true class, and a set holds each class whose score is not above the order
 statistic of the calibrating rows. Of all sets that hold their level these are the smallest on
 average. Adaptive prediction sets, which are larger, hold it more evenly across easy and hard rows;
-they are not made. The most probable class is always in the set, so that none is empty.
+they are not made. The most probable class is always in the set, so that none is empty. Closed days
+correct the share of misses that sets allow; see `intervals.adaptive`.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ def set_scores(actual: Numbers, predicted: Numbers) -> tuple[float, ...]:
     return tuple(float(scores[rank - 1]) if rank <= len(scores) else 1.0 for rank in ranks)
 
 
-def sets_at(level: float, scores: Sequence[float], predicted: Numbers) -> Inside:
+def sets_at(
+    level: float, scores: Sequence[float], predicted: Numbers, allowed: float = 1.0
+) -> Inside:
     """Return which classes lie in the set of each row, shape (rows, classes).
 
     Parameters
@@ -71,9 +74,13 @@ def sets_at(level: float, scores: Sequence[float], predicted: Numbers) -> Inside
         Scores by level; see `set_scores`.
     predicted
         Probabilities, shape (rows, classes).
+    allowed
+        Factor of the share of misses that a level allows: 0.5 makes sets of 90 % those of 95 %.
+        Below all of `LEVELS` no miss is allowed, and a set holds every class.
     """
-    step = math.ceil((level - LEVELS[0]) * 2 - _ROUNDING)
-    inside: Inside = 1 - predicted <= scores[min(max(step, 0), len(scores) - 1)]
+    step = math.ceil((100 - (100 - level) * allowed - LEVELS[0]) * 2 - _ROUNDING)
+    most = scores[max(step, 0)] if step < len(scores) else 1.0
+    inside: Inside = 1 - predicted <= most
     inside[np.arange(len(predicted)), predicted.argmax(axis=1)] = True
     return inside
 

@@ -68,7 +68,9 @@ class Decision:
         """Probability from which on a row is called positive: a half where none was chosen."""
         return HALF if self.threshold is None else self.threshold
 
-    def classes_at(self, level: float, predicted: Numbers) -> list[list[str | int]]:
+    def classes_at(
+        self, level: float, predicted: Numbers, allowed: float = 1.0
+    ) -> list[list[str | int]]:
         """Return the conformal set of each row, the most probable class first.
 
         Parameters
@@ -77,8 +79,10 @@ class Decision:
             Percentage from 50 to 99.5.
         predicted
             Probabilities, shape (rows, classes), by the order of the labels.
+        allowed
+            Factor of the share of misses; see `sets_at`.
         """
-        inside = sets_at(level, self.set_scores, predicted)
+        inside = sets_at(level, self.set_scores, predicted, allowed)
         order = np.argsort(-predicted, axis=1, kind="stable")
         return [
             [self.labels[code] for code in codes if held[code]]

@@ -166,17 +166,20 @@ def score_rows(
     predicted, lower, upper = np.full((3, len(reasons)), np.nan)
     found = predictor.predict(good)
     outcomes, deciding = np.full(len(reasons), None, dtype=object), predictor.deciding
+    correction = predictor.correction
     intervals = predictor.intervals if deciding is None else None
     if deciding is None:
         predicted[good.index] = found
     else:
-        for row, outcome in zip(good.index, deciding.outcomes(found, level), strict=True):
+        for row, outcome in zip(
+            good.index, deciding.outcomes(found, level, correction), strict=True
+        ):
             outcomes[row], predicted[row] = outcome, outcome.number
     if intervals is not None:
         time = dataset.time
         times = as_numbers(good[time]) if time is not None and time in good else None
         for side, limits in zip(
-            (lower, upper), intervals.at(level).limits_of(found, times), strict=True
+            (lower, upper), intervals.at(level, correction).limits_of(found, times), strict=True
         ):
             side[good.index] = np.where(np.isfinite(limits), limits, np.nan)
     explained = np.full(len(reasons), None, dtype=object)

@@ -178,6 +178,9 @@ def test_chunks_of_an_earlier_process_are_no_progress(tmp_path: Path) -> None:
     work._note_chunk(result, scored=True)
     assert batch.progress().attempts == 0
     assert not batch.cancelled
+    path = batch.folder / "batch.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "of_a_later_version": 1}))
+    assert store.listed()[0].record == record
     batch.remove()
     assert batch.cancelled, "what was removed is not gone on with"
 

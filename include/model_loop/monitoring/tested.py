@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -14,7 +16,7 @@ from model_loop.models.gate_rules import GateRules
 from model_loop.models.slices import Cut
 from model_loop.monitoring.performance import ReferenceErrors
 from model_loop.monitoring.profile import VersionProfile, find_profile
-from model_loop.objects.documents import UNREADABLE
+from model_loop.objects.documents import UNREADABLE, record_of
 from model_loop.tracking.downloads import read_artifact
 from model_loop.tracking.intervals import find_decision
 from model_loop.tracking.names import CUTS
@@ -77,13 +79,16 @@ def _cuts(tracker: Tracker, run_id: str, profile: VersionProfile | None) -> tupl
     if content is None:
         return profile.cuts if profile else ()
     try:
-        return tuple(
-            Cut(**{**each, "values": tuple(each["values"]), "edges": tuple(each["edges"])})
-            for each in json.loads(content)
-        )
+        return tuple(map(_cut_of, json.loads(content)))
     except UNREADABLE as error:
         logger.warning("%s of run %s cannot be read: %s", CUTS, run_id, error)
         return ()
+
+
+def _cut_of(stored: Mapping[str, Any]) -> Cut:
+    """Return a rule of slices; earlier versions have written lists, and no format."""
+    lists = {name: {"$tuple": value} for name, value in stored.items() if isinstance(value, list)}
+    return record_of(Cut, {**stored, **lists})
 
 
 def _reference_slices(tracker: Tracker, run_id: str) -> dict[tuple[str, str], float]:

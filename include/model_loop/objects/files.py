@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import posixpath
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -45,6 +46,18 @@ def atomic_write(target: UPath, named: Callable[[UPath], UPath] | None = None) -
             for path in Path(target.path).parent.iterdir()
             if path.name.startswith(beginning) and path.name.endswith(_SUFFIX)
         )
+
+
+def is_below(path: UPath, root: UPath) -> bool:
+    """Return whether a path is a folder or lies in it; links must have been followed before."""
+    if path.protocol in LOCAL_PROTOCOLS:
+        return root.protocol in LOCAL_PROTOCOLS and Path(path.path).is_relative_to(Path(root.path))
+    # A ".." that is left would be taken for a name by one storage, and for a step up by another.
+    return (
+        path.protocol == root.protocol
+        and posixpath.normpath(path.path) == path.path.rstrip("/")
+        and f"{path.path}/".startswith(f"{root.path.rstrip('/')}/")
+    )
 
 
 def create_file(target: UPath, data: bytes) -> None:

@@ -25,6 +25,7 @@ from airflow.sdk.bases.xcom import BaseXCom
 from upath import UPath
 
 from model_loop.errors import StoredObjectError
+from model_loop.objects.files import LOCAL_PROTOCOLS, is_below
 from model_loop.objects.reference import ObjectReference
 from model_loop.objects.store import read_object, remove_object, write_object
 from model_loop.objects.tree import needs_tree
@@ -144,7 +145,7 @@ def _checked(value: dict[str, Any]) -> ObjectReference:
     """The reference, if it points below the configured path."""
     reference, root = ObjectReference.from_json(value), results_root()
     try:
-        below = _is_below(UPath(reference.uri), root)
+        below = is_below(_without_links(UPath(reference.uri)), _without_links(root))
     except (OSError, RuntimeError, ValueError):
         # An unknown kind of storage, links in a circle, a name that no file can have.
         below = False
@@ -157,14 +158,9 @@ def _checked(value: dict[str, Any]) -> ObjectReference:
     return reference
 
 
-def _is_below(path: UPath, root: UPath) -> bool:
-    named = ".." not in path.parts and path.protocol == root.protocol and path.is_relative_to(root)
-    return named and _really(path).is_relative_to(_really(root))
-
-
-def _really(path: UPath) -> UPath:
+def _without_links(path: UPath) -> UPath:
     """Follow the links of a folder; other stores have none."""
-    return UPath(Path(path.path).resolve()) if path.protocol == "file" else path
+    return UPath(Path(path.path).resolve()) if path.protocol in LOCAL_PROTOCOLS else path
 
 
 def _is_large_json(value: object) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +10,7 @@ from types import MappingProxyType
 from upath import UPath
 
 from model_loop.errors import InvalidInputError
-from model_loop.objects.files import LOCAL_PROTOCOLS
+from model_loop.objects.files import LOCAL_PROTOCOLS, is_below
 from model_loop.scoring.opening import without_links
 from model_loop.tables.opening import FileKind
 
@@ -82,23 +81,12 @@ def require_allowed(path: UPath, roots: Iterable[str]) -> UPath:
         If it does not.
     """
     allowed, real = [root for root in roots if root], without_links(path)
-    if any(_is_below(real, without_links(place(root))) for root in allowed):
+    if any(is_below(real, without_links(place(root))) for root in allowed):
         return real
     raise InvalidInputError(
         f"Path {path}",
         f"lies outside of the folders that may be scored ({', '.join(allowed)})",
         "Put the file there, or let the operator add its folder to MODEL_LOOP_SCORING_FOLDERS.",
-    )
-
-
-def _is_below(path: UPath, root: UPath) -> bool:
-    if path.protocol in LOCAL_PROTOCOLS:
-        return root.protocol in LOCAL_PROTOCOLS and Path(path.path).is_relative_to(Path(root.path))
-    # A ".." that is left would be taken for a name by one storage, and for a step up by another.
-    return (
-        path.protocol == root.protocol
-        and posixpath.normpath(path.path) == path.path.rstrip("/")
-        and f"{path.path}/".startswith(f"{root.path.rstrip('/')}/")
     )
 
 

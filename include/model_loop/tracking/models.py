@@ -23,6 +23,7 @@ from model_loop.models.explanation import Explanation
 from model_loop.models.outcomes import predict_outcomes
 from model_loop.models.search import Metrics
 from model_loop.models.training import TrainedModel
+from model_loop.objects.tree import to_tree
 from model_loop.sources.origin import is_generated, source_label
 from model_loop.tracking.card import model_card
 from model_loop.tracking.intervals import write_record
@@ -84,7 +85,7 @@ def write_model_report(
     if trained.evaluation is not None:
         evaluation = trained.evaluation
         evaluation.slices.to_csv(folder / "errors_by_slice.csv", index=False)
-        cuts = [asdict(cut) for cut in evaluation.cuts]
+        cuts = [to_tree(cut)[0] for cut in evaluation.cuts]
         (folder / CUTS).write_text(json.dumps(cuts, indent=1), encoding="utf-8")
         evaluation.predictions.to_parquet(folder / "test_predictions.parquet", index=False)
         content = {"test": asdict(evaluation.metrics), "naive": asdict(evaluation.naive)}

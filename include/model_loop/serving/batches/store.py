@@ -50,7 +50,7 @@ _CALLER_LENGTH = 32
 logger = logging.getLogger(__name__)
 
 
-class BatchRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BatchRecord(msgspec.Struct, frozen=True):
     """A request as it was accepted.
 
     Parameters

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from tests.commands import COMMAND, run_command
 from tests.drafting.tables import make_case
@@ -112,6 +113,11 @@ def test_a_refusal_says_what_is_wrong_to_programs_too(tmp_path: Path, name: str)
     assert (finding["code"], finding["level"], set(finding)) == (code, "refused", FINDING)
     assert "Error:" in done.stderr
     assert not list(tmp_path.glob("*.toml"))
+    if code != "target_absent":
+        declared = f'name = "t"\nsource = "table.csv"\ntarget = "{target}"\n'
+        (tmp_path / "t.toml").write_text(declared)
+        done = run("check", "t.toml", "--json", folder=tmp_path)
+        assert code in {each["code"] for each in json.loads(done.stdout)["findings"]}
 
 
 def test_files_of_other_columns_are_refused(tmp_path: Path) -> None:
@@ -206,6 +212,25 @@ def test_questions_are_asked_on_a_terminal(tmp_path: Path) -> None:
     declaration = read_declaration(tmp_path / "sales.toml")
     assert declaration.task.unit == "EUR"
     assert declaration.columns["cents"].known == "later"
+
+
+def test_the_order_of_dates_is_asked_on_a_terminal(tmp_path: Path) -> None:
+    """An answer that is none comes again; without one, the last screen says that it is open."""
+    draw = np.random.default_rng(1)
+    days = [f"{draw.integers(1, 13):02}/{draw.integers(1, 13):02}/2023" for _ in range(200)]
+    frame = pd.DataFrame({"day": days, "x": draw.normal(size=200), "y": draw.normal(size=200)})
+    frame.to_csv(tmp_path / "sales.csv", index=False)
+    init = ("init", "sales.csv", "--target", "y")
+    done = run(*init, folder=tmp_path)
+    assert "Open: how the values of day are read" in done.stdout
+    assert "The draft takes all columns for known at the request" in done.stdout
+    code, said = on_terminal(
+        *init, "--force", folder=tmp_path, answers="\nsometimes\nmonth_first\n" + "\n" * 8
+    )
+    assert code == 0, said
+    assert "is no order of day and month: give day_first or month_first" in said
+    declaration = read_declaration(tmp_path / "sales.toml")
+    assert (declaration.columns["day"].format, declaration.status) == ("%m/%d/%Y", "ready")
 
 
 def test_a_terminal_is_not_asked_with_no_input(tmp_path: Path) -> None:

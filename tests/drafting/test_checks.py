@@ -56,8 +56,10 @@ def test_entities_that_come_several_times_are_asked_for(tmp_path: Path) -> None:
         assert (column, declaration.split.group_on) == (name, name)
         # No value of it is in two parts: as a feature it would be noise.
         assert declaration.columns[name].type == "id"
-    column, declaration = repeated(tmp_path, {"Filialnr": words})
-    assert (column, declaration.split.group_on) == ("Filialnr", None)
+    for sites in (words, codes_of + 700_000):
+        column, declaration = repeated(tmp_path, {"Filialnr.": sites})
+        assert (column, declaration.split.group_on) == ("Filialnr.", None)
+        assert declaration.columns["Filialnr."].type == "category", "a number measures something"
     settled = np.random.default_rng(0).integers(0, 9, N // 8)[codes_of]
     assert repeated(tmp_path, {"who": words, "age": settled})[0] == "who"
     assert repeated(tmp_path, {"color": words})[0] is None
@@ -179,6 +181,28 @@ def test_a_far_date_stands_for_a_missing_one(tmp_path: Path) -> None:
     assert "01.01.1900" in (declaration.columns["day"].missing_values or ())
     read = read_table(declaration, [str(tmp_path / "table.csv")]).frame["day"]
     assert (int(read.isna().sum()), read.min().year) == (10, 2023)
+
+
+def test_a_sentinel_hides_no_copy_of_the_target(tmp_path: Path) -> None:
+    """Near as it is to the values, or in nearly all rows: below zero, it is none of them."""
+    frame = table()
+    frame["y"] = (frame.y - frame.y.min() + 1).round(3)
+    rows = np.random.default_rng(3).random(N)
+    frame["gas"] = (frame.y * 1_000).round().where(rows > 0.05, -200)
+    frame["old"] = frame.x.abs().mul(100).round().where(rows > 0.93, -200)
+    frame["below"] = (frame.x * 1_000).round().where(rows > 0.05, -200)
+    made, declaration = drafted(frame, tmp_path)
+    assert {("sentinel", "gas"), ("sentinel", "old"), ("target_copy", "gas")} <= codes(made)
+    assert ("sentinel", "below") not in codes(made), "-200 lies among its values"
+    assert "gas" in made.open_columns
+    assert declaration.status == "draft"
+
+
+def test_a_column_that_varies_by_its_gaps_alone_is_said(tmp_path: Path) -> None:
+    """They may say something, or be an accident."""
+    made, declaration = drafted(table(seven=np.where(np.arange(N) % 50, 7.0, np.nan)), tmp_path)
+    assert ("constant", "seven") in codes(made)
+    assert declaration.columns["seven"].type == "number"
 
 
 @pytest.mark.parametrize("order", ["day_first", "month_first"])

@@ -41,6 +41,8 @@ Storage = Annotated[str, Parameter(show_default=False)]
 _ANSWERS = DraftAnswers()
 #: Rows of a database that a draft looks at.
 _SAMPLE = 200_000
+#: JSON of files that were refused while they were read.
+_NOTHING_READ = {"rows": 0, "columns": 0, "file": None}
 _STORAGE = get_settings().storage_root
 
 
@@ -101,20 +103,21 @@ def init(  # noqa: PLR0913 - one for each option
     from model_loop.drafting.draft import draft
     from model_loop.tables.refused import TableFileError
 
-    try:
+    def looked_at(answers: DraftAnswers) -> tuple[DraftedFiles, Analysis]:
         with _busy("Reading the files whole") as report:
             if source:
-                read, analysis = _analyse_sample(source, target, sample, answers, report)
-            else:
-                read, analysis = analyse(
-                    files, target, folder=output, date_order=answers.date_order, report=report
-                )
+                return _analyse_sample(source, target, sample, answers, report)
+            order = answers.date_order
+            return analyse(files, target, folder=output, date_order=order, report=report)
+
+    try:
+        read, analysis = looked_at(answers)
         if sys.stdin.isatty() and not no_input and not as_json:
-            answers = _ask(read, analysis, answers)
+            read, analysis, answers = _ask(read, analysis, answers, looked_at)
         drafted = draft(read, analysis, answers)
     except (RefusedTableError, TableFileError) as error:
         if as_json:
-            _print_json({"rows": 0, "columns": 0, "file": None, "findings": [_refusal(error)]})
+            _print_json({**_NOTHING_READ, "findings": [_refusal(error)]})
         raise
     path = output / f"{drafted.name}.toml"
     _write(path, drafted.text, force=force)
@@ -199,9 +202,11 @@ def check(dataset: str, *, storage: Storage = _STORAGE, as_json: AsJson = False)
     from model_loop.datasets.declaration_file import read_declaration
     from model_loop.datasets.holidays import holidays_of
     from model_loop.datasets.registration import changes_since_added
+    from model_loop.drafting.analysis import RefusedTableError
     from model_loop.drafting.checking import check_dataset
     from model_loop.partitions.source import find_files, resolved_source
     from model_loop.sources.copies import copies_in
+    from model_loop.tables.refused import TableFileError
     from model_loop.tables.table import source_files
 
     path = _path_of(dataset)
@@ -215,7 +220,13 @@ def check(dataset: str, *, storage: Storage = _STORAGE, as_json: AsJson = False)
             copies = copies_in(UPath(storage), get_settings().request_timeout_seconds)
             variant = ".".join([located.name, *[*located.variants][:1]])
             files = [file.path for file in find_files(located, variant, copies=copies)]
-        checked = check_dataset(declaration, files)
+        try:
+            checked = check_dataset(declaration, files)
+        except (RefusedTableError, TableFileError) as error:
+            if as_json:
+                refused = {**_NOTHING_READ, "file": str(path), "findings": [_refusal(error)]}
+                _print_json({**refused, "status": declaration.status})
+            raise
     changes = changes_since_added(declaration, storage)
     effect = effect_of(changes or ())
     if as_json:
@@ -437,8 +448,19 @@ def _listed(name: str) -> dict[str, str]:
     return {"name": name, "title": title, "target": target, "status": status, "home": home}
 
 
-def _ask(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) -> DraftAnswers:
-    """Ask the open questions on the terminal; a question whose answer does not fit comes again."""
+def _ask(
+    files: DraftedFiles,
+    analysis: Analysis,
+    answers: DraftAnswers,
+    look: Callable[[DraftAnswers], tuple[DraftedFiles, Analysis]],
+) -> tuple[DraftedFiles, Analysis, DraftAnswers]:
+    """Ask the open questions on the terminal; a question whose answer does not fit comes again.
+
+    Parameters
+    ----------
+    look
+        Reads and analyses the files by the order of day and month that was answered.
+    """
     from model_loop.drafting.analysis import with_answers
     from model_loop.drafting.draft import require_fitting
     from model_loop.drafting.questions import MOST_QUESTIONS, questions
@@ -462,8 +484,10 @@ def _ask(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) -> Draf
             print_error(error)
             continue
         asked.add(question.field)
+        if given.date_order != answers.date_order:
+            files, analysis = look(given)
         answers, analysis = given, with_answers(analysis, given)
-    return answers
+    return files, analysis, answers
 
 
 @contextlib.contextmanager

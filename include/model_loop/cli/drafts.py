@@ -52,11 +52,27 @@ def print_draft(drafted: Draft, path: Path, target: str, command: Sequence[str])
     out.print(Text(f"Which columns are known only after {target} is to be predicted?", "bold"))
     _print_scores(out, drafted.ranked, drafted.scores, drafted.open_columns)
     out.print()
+    if drafted.ambiguous:
+        out.print(Text.assemble(("Open: ", "bold yellow"), _reading_of(drafted, path)))
     if drafted.open_columns:
         _print_open(drafted, path, command)
         return
-    out.print(Text("No question is open.", "bold green"))
+    if not drafted.ambiguous:
+        out.print(Text("No column is an open question.", "bold green"))
+    if drafted.ranked and not drafted.is_asked:
+        out.print(
+            "The draft takes all columns for known at the request. Draft it again with "
+            "--known-later COLUMN for each that is not: no statistic tells them apart."
+        )
     out.print(Text(f"Next: model-loop datasets check {shlex.quote(str(path))}"))
+
+
+def _reading_of(drafted: Draft, path: Path) -> str:
+    """Return the question about columns whose values can be read in several ways."""
+    return (
+        f"how the values of {', '.join(drafted.ambiguous)} are read. See the findings; correct "
+        f"{path} or confirm it (status), or, for dates, draft it again with --date-order."
+    )
 
 
 def _task_of(drafted: Draft) -> str:

@@ -323,7 +323,7 @@ def _require_learnable(target: ColumnValues, task: TaskKind) -> None:
 
 
 def _refined(table: TableValues) -> TableValues:
-    """Return a table without sentinels, and with codes where numbers have no order."""
+    """Return a table without sentinels; whole numbers that measure nothing become codes."""
     columns = {name: without_sentinels(column) for name, column in table.columns.items()}
     target = columns[table.target]
     for name, column in columns.items():
@@ -331,4 +331,9 @@ def _refined(table: TableValues) -> TableValues:
             reason = without_order(column, target)
             if reason:
                 columns[name] = as_codes(column, reason)
-    return dataclasses.replace(table, columns=columns)
+    refined = dataclasses.replace(table, columns=columns)
+    entity = structure.entity_of(refined, ())
+    if entity is None or entity.column.kind != "number":
+        return refined
+    coded = as_codes(entity.column, "whole numbers that name an entity of several rows each")
+    return dataclasses.replace(refined, columns={**columns, coded.name: coded})

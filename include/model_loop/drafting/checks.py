@@ -62,8 +62,8 @@ def about_target(analysis: Analysis, answers: DraftAnswers | None = None) -> Ite
         needed = int(len(known) * (width / _WIDE) ** 2)
         yield _finding(
             "too_few_rows", None,
-            f"Errors will be known to ±{width:.1%} only, as {int(_JUDGED * len(known)):,} rows "
-            "judge.",
+            f"Errors will be known to ±{width:.1%} only, as about {int(_JUDGED * len(known)):,} "
+            "rows judge, or what whole partitions leave of them.",
             f"About {needed:,} rows would bring that to ±10%. Until then, read small "
             "differences between models as chance.",
         )  # fmt: skip
@@ -192,7 +192,7 @@ def about_rows(
             f"{entity.distinct:,} values of {name} have "
             f"{int(entity.present.sum()):,} rows: the same entity comes several times.",
             f"The draft keeps the rows of each together (group_on = {name!r})." if kept
-            else f"If new entities will be predicted, split by them: --group-on {name}.",
+            else f"Draft it with --group-on {shlex.quote(name)} if new entities will be predicted.",
         )  # fmt: skip
     parts = [each.name for each in analysis.table.features if _is_part_of_time(each)]
     if analysis.time is None and len(parts) > 1:
@@ -256,6 +256,11 @@ def _about_values(column: ColumnValues, target: str) -> Iterator[Finding]:
         yield _finding(
             code, name, f"{name} says nothing: {column.reason}.",
             "The draft ignores it. Remove it, or give it a type if it will vary.",
+        )  # fmt: skip
+    elif column.distinct == 1 and column.missing and name != target:
+        yield _finding(
+            "constant", name, f"{name} has one value in all rows that have one.",
+            "The draft learns from its gaps alone. If they say nothing, ignore it.",
         )  # fmt: skip
     if column.kind == "id" and name != target:
         yield _finding(

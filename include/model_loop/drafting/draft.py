@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from model_loop.datasets.times import is_clock
 from model_loop.datasets.words import MISSING_WORDS
 from model_loop.drafting import structure
 from model_loop.drafting.analysis import Analysis, DraftedFiles, with_answers
-from model_loop.drafting.answers import NONE, DraftAnswers
+from model_loop.drafting.answers import NONE, DateOrder, DraftAnswers
 from model_loop.drafting.checks import (
     about_clocks,
     about_columns,
@@ -64,6 +65,10 @@ class Draft:
         Type of each column, in the order of the file.
     open_columns
         Columns whose moment is an open question.
+    ambiguous
+        Columns whose values can be read in several ways.
+    is_asked
+        Whether it was said of any column from which moment it is known.
     rows, columns
         Numbers of rows and columns.
     task
@@ -81,6 +86,8 @@ class Draft:
     scores: Mapping[str, float]
     kinds: Mapping[str, Kind]
     open_columns: tuple[str, ...]
+    ambiguous: tuple[str, ...]
+    is_asked: bool
     rows: int
     columns: int
     task: TaskKind
@@ -115,6 +122,7 @@ def require_fitting(analysis: Analysis, answers: DraftAnswers) -> None:
     with_answers(analysis, answers)
     for given, require in (
         (answers.name, require_name),
+        (answers.date_order, _require_date_order),
         (answers.stored_in, require_time_zone),
         (answers.time_zone, require_time_zone),
     ):
@@ -122,6 +130,12 @@ def require_fitting(analysis: Analysis, answers: DraftAnswers) -> None:
             _ = given is None or require(given)
         except ValueError as error:
             raise InvalidInputError(f"The answer {given!r}", str(error), "Correct it.") from error
+
+
+def _require_date_order(given: str) -> None:
+    if given not in get_args(DateOrder):
+        message = f"is no order of day and month: give {' or '.join(get_args(DateOrder))}"
+        raise ValueError(message)
 
 
 def open_clocks(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) -> Clocks | None:
@@ -210,6 +224,8 @@ class _Drafting:
             {name: score.rank for name, score in self.suspicions.scores.items()},
             {name: column.kind for name, column in self.table.columns.items()},
             self.open_columns,
+            self.ambiguous,
+            bool(answers.known_later or answers.known_at_request),
             raw.rows,
             len(self.table.columns),
             self.analysis.task,
@@ -226,7 +242,10 @@ class _Drafting:
     def _text(self) -> DraftedText:
         target, questions = self.target, self.open_columns
         status = "draft" if questions or self.ambiguous else "ready"
-        asked = "No question is open. Read the comments before you train."
+        asked = (
+            f"No column is an open question: known = {REQUEST!r} is what the draft takes them for. "
+            "Read the comments before you train."
+        )
         if questions:
             asked = (
                 f"Open questions: known = {OPEN!r} of {', '.join(questions)}. Answer each by the "

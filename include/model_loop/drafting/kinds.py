@@ -110,16 +110,17 @@ def column_values(
     return dataclasses.replace(decided, reason=reason)
 
 
+def date_order_of(time_format: str) -> DateOrder:
+    """Return the order of day and month in a format of times that has both."""
+    return "day_first" if time_format.find("%d") < time_format.find("%m") else "month_first"
+
+
 def _ordered(inference: Inference, date_order: DateOrder | None) -> Inference:
     """Return an inference whose dates have the given order, where their values allow it."""
     if date_order is None or inference.format.kind != "time":
         return inference
-    first = "%d" if date_order == "day_first" else "%m"
-    chosen = [
-        each
-        for each in (inference.format, *inference.alternatives)
-        if each.time_format.startswith(first)
-    ]
+    formats = (inference.format, *inference.alternatives)
+    chosen = [each for each in formats if date_order_of(each.time_format) == date_order]
     return Inference(chosen[0]) if chosen else inference
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from model_loop.drafting.analysis import Analysis, DraftedFiles
-from model_loop.drafting.answers import NONE, DraftAnswers
+from model_loop.drafting.answers import NONE, DateOrder, DraftAnswers
 from model_loop.drafting.clocks import UTC, offsets_of
 from model_loop.drafting.draft import open_clocks
+from model_loop.drafting.kinds import date_order_of
 from model_loop.drafting.text import name_of
+from model_loop.drafting.values import ColumnValues
 
 #: Questions at most.
 MOST_QUESTIONS = 10
@@ -60,6 +62,12 @@ def questions(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) ->
     if answers.name is None:
         name = name_of(files.pattern.stem, "table")
         yield Question("name", "Name of the dataset, which never changes", name, "--name")
+    ambiguous = [each.name for each in analysis.table.columns.values() if _is_ambiguous_date(each)]
+    if ambiguous and answers.date_order is None:
+        listed, orders = ", ".join(ambiguous), " or ".join(get_args(DateOrder))
+        text = f"Order of day and month in the dates of {listed}: {orders}"
+        order = date_order_of(analysis.column(ambiguous[0]).read_as.time_format)
+        yield Question("date_order", text, order, "--date-order")
     yield from _about_target(analysis, answers)
     times = [each.name for each in analysis.table.features if each.is_dated]
     if answers.time_column is None and len(times) > 1:
@@ -84,6 +92,10 @@ def questions(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) ->
         yield from _moments(analysis)
     if answers.owner is None:
         yield Question("owner", "Who is mailed about failures", "", "--owner")
+
+
+def _is_ambiguous_date(column: ColumnValues) -> bool:
+    return column.kind == "time" and bool(column.alternatives)
 
 
 def _about_target(analysis: Analysis, answers: DraftAnswers) -> Iterator[Question]:

@@ -18,6 +18,8 @@ from model_loop.tables.values import is_text
 _SENTINEL = re.compile(r"-?9{2,}(?:\.9+)?|-200|-1|-32768|-2147483648|-?1e\+?\d\d")
 #: Rows that a sentinel fills at least, and different values that a column needs to have one.
 _LEAST, _LEAST_SHARE, _VALUES = 3, 0.001, 5
+#: Rows of a sentinel, and of -1, for each row that has a value, at most.
+_MOST, _MOST_ONES = 50, 4
 #: Rows of a date that stands for none, other dates beside it, and seconds to the next one.
 _LEAST_DATES, _FAR = 5, 5 * 365 * 86_400
 #: Different values of a code: fewer show no order, and more are no codes.
@@ -88,15 +90,17 @@ def _is_sentinel(value: float, known: Floats) -> bool:
         return False
     filled = known == value
     count, rest = int(filled.sum()), known[~filled]
-    if count < max(_LEAST, _LEAST_SHARE * len(known)) or len(rest) < count / 4:
+    if count < max(_LEAST, _LEAST_SHARE * len(known)) or len(rest) < max(_VALUES, count / _MOST):
         return False
     low, high = float(rest.min()), float(rest.max())
     if value == -1:
-        return low >= 0 and count >= 0.005 * len(known)
+        return low >= 0 and count >= 0.005 * len(known) and len(rest) >= count / _MOST_ONES
     gap, spread = max(low - value, value - high), high - low
     levels = max(len(np.unique(rest[:10_000])), 1)
     spike = count >= 5 * len(rest) / levels
-    return gap > spread / 2 or (spike and gap > spread / 10)
+    # A number below zero among others that are not stands apart, however near.
+    apart = value < 0 <= low or gap > spread / 10
+    return gap > spread / 2 or (spike and apart)
 
 
 def without_order(column: ColumnValues, target: ColumnValues) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -22,6 +23,7 @@ from model_loop.coded.registration import (
     build_environment,
     change_values,
     dataset_for_code,
+    environments_in_use,
     note_admission,
     register_code,
     rotate,
@@ -34,6 +36,8 @@ from model_loop.errors import InvalidInputError, ModelLoopError, StoredObjectErr
 from model_loop.models.gate_rules import GateRules
 from model_loop.monitoring.drift import shap_of_window
 from model_loop.monitoring.looking import known_profile, profile_version
+from model_loop.orchestration.steps import maintenance
+from model_loop.runner.environments import environment_path
 from model_loop.runner.errors import CodeFailedError
 from model_loop.scoring.predictor import RegisteredVersion, load_predictor
 from model_loop.scoring.rows import from_frame
@@ -360,6 +364,25 @@ def test_code_that_changed_is_another_package(loop: Loop) -> None:
     other = dataclasses.replace(found.description, title="Other")
     assert other.digest != found.description.digest
     assert other.package.digest == found.package.digest
+
+
+def test_environments_of_versions_are_kept_by_the_maintenance(loop: Loop, version: int) -> None:
+    """What no version has goes once it is old."""
+    name = loop.promoter.name
+    used = environments_in_use(loop.promoter.tracker.client, [name])
+    found = read_folder(loop.folder / "rules", loop.dataset)
+    assert (version > 1, used) == (True, {found.package.environment_digest})
+    kept = environment_path(loop.settings.environments_folder, found.package.environment_digest)
+    other = loop.settings.environments_folder / ("0" * 64)
+    other.mkdir()
+    for path in (kept, other):
+        os.utime(path, (0, 0))
+    looked = maintenance.remove_leftovers({"only_look": True, "days": 7})
+    assert other.exists()
+    done = maintenance.remove_leftovers({"only_look": False, "days": 7})
+    assert looked["environments"] == done["environments"] == 1
+    assert kept.exists()
+    assert not other.exists()
 
 
 def test_a_file_is_answered_by_a_function_of_its_own(loop: Loop, tmp_path: Path) -> None:

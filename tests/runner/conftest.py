@@ -82,23 +82,27 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *, prefix: Sequence[str] = (), **settings: str) -> Iterator[Runner]:
+def running(
+    folder: Path, *, prefix: Sequence[str] = (), port: str = "", **settings: str
+) -> Iterator[Runner]:
     """Run a runner with these settings, and with an empty environment for scripts.
 
     Parameters
     ----------
     prefix
         Beginning of its command, such as a program that drops rights.
+    port
+        Port that it listens on; any free one, if left out.
     """
     empty = environment_path(folder / "environments", environment_digest(PYTHON, ()))
     (empty / SITE).mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = port or str(free_port())
     environment = {
         **os.environ,
         "TMPDIR": str(folder),
         "SECRET_OF_THE_RUNNER": "secret-of-the-runner",
         "MODEL_LOOP_ENVIRONMENTS_FOLDER": str(folder / "environments"),
-        "MODEL_LOOP_RUNNER_PORT": str(port),
+        "MODEL_LOOP_RUNNER_PORT": port,
         "MODEL_LOOP_RUNNER_FIRST_USER": str(next(USERS)),
         "MODEL_LOOP_RUNNER_TOKEN_SHA256": hashlib.sha256(TOKEN.encode()).hexdigest(),
         **{f"MODEL_LOOP_RUNNER_{name.upper()}": value for name, value in settings.items()},

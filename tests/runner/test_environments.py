@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import tarfile
+import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +15,12 @@ import pytest
 from tests.runner.conftest import PYTHON
 
 from model_loop.errors import InvalidInputError
-from model_loop.runner.environments import SITE, EnvironmentBuildError, ensure_environment
+from model_loop.runner.environments import (
+    SITE,
+    EnvironmentBuildError,
+    ensure_environment,
+    remove_unused,
+)
 from model_loop.runner.pythons import find_python
 
 METADATA = "Metadata-Version: 2.1\nName: sample-rules\nVersion: 1.0\n"
@@ -84,3 +91,27 @@ def test_options_and_unknown_pythons_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=f"Choose one of: .*{PYTHON}"):
         ensure_environment([], "3.2", tmp_path / "environments")
     assert not (tmp_path / "environments").exists()
+
+
+def test_environments_that_no_version_uses_go_by_their_age(index: Path, tmp_path: Path) -> None:
+    """Those that are used or were asked for lately stay, and so does uv's cache."""
+    add_wheel(index, tmp_path / "marker")
+    folder = tmp_path / "environments"
+    kept = ensure_environment(["sample-rules==1.0"], PYTHON, folder)
+    lately = ensure_environment([], PYTHON, folder)
+    old = folder / ("0" * 64)
+    half = folder / f".{'1' * 64}-killed"
+    for path in (old, half):
+        (path / SITE).mkdir(parents=True)
+    long_ago = time.time() - 10 * 86_400
+    for path in (kept, lately, old, half, folder / ".cache"):
+        path.mkdir(exist_ok=True)
+        os.utime(path, (long_ago, long_ago))
+    assert ensure_environment([], PYTHON, folder) == lately
+    wanted = [half.name, old.name]
+    assert remove_unused(folder, {kept.name}, 7, only_look=True) == wanted
+    assert remove_unused(folder, {kept.name}, 30) == []
+    assert remove_unused(folder, {kept.name}, 7) == wanted
+    there = {path.name for path in folder.iterdir() if path.is_dir()}
+    assert there == {kept.name, lately.name, ".cache"}
+    assert remove_unused(tmp_path / "none", set(), 0) == []

@@ -19,13 +19,13 @@ import pytest
 import urllib3
 from starlette.requests import Request
 from starlette.responses import Response
-from tests.runner.conftest import TOKEN, Runner, running
+from tests.runner.conftest import TIGHT, TOKEN, USERS, Runner, running
 
 from model_loop.errors import InvalidInputError
 from model_loop.runner.client import RunnerClient
 from model_loop.runner.errors import CodeFailedError, RunnerUnavailableError
 from model_loop.runner.package import CodeColumn
-from model_loop.runner.separation import Bubblewrap, read_statuses
+from model_loop.runner.separation import Separation, read_statuses
 from model_loop.runner.service import RunnerRoutes, make_runner
 from model_loop.runner.supervisor import Supervisor
 from model_loop.settings import Settings
@@ -500,7 +500,7 @@ def test_the_watch_outlives_a_look_that_fails(
             raise ValueError("no such status")
 
     async def watch() -> int:
-        made = Failing(tmp_path, Bubblewrap(), Settings())
+        made = Failing(tmp_path, cast("Separation", None), Settings())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(made.watch(), 2)
         return made.looks
@@ -568,3 +568,51 @@ def test_a_runner_that_is_started_again_gets_its_versions_again(folder: Path) ->
     assert [path.name for path in (folder / "again").iterdir()] == ["environments"]
     with pytest.raises(RunnerUnavailableError, match="does not answer"):
         first.client.predict(digest, [{"x": 4}], 10)
+
+
+def test_nothing_of_a_version_outlives_a_runner_that_is_killed(
+    runner: Runner, folder: Path
+) -> None:
+    """The kernel ends what computes, and the next runner what that has started."""
+    del runner  # Skips where code cannot be kept apart.
+    first_user = str(next(USERS))
+    # The first one is tried at every start.
+    user = str(int(first_user) + 1)
+    code = script("""
+if x < 0: return {"y": os.getpid()}
+if os.fork() == 0:
+    os.setsid()
+    time.sleep(600)
+while True: pass""")
+
+    def wait_for(holds: Callable[[], bool]) -> None:
+        end = time.monotonic() + 30
+        while not holds():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+    def left() -> set[int]:
+        told = read_statuses().items()
+        return {
+            pid for pid, one in told if one["Uid"].split()[0] == user and one["State"][0] != "Z"
+        }
+
+    with running(folder, **TIGHT, first_user=first_user) as first:
+        first.deploy(DOUBLE)
+        digest = first.deploy(code)
+        root = int(first.client.predict(digest, [{"x": -1}], 10)[0]["y"])
+
+        def ask() -> None:
+            with contextlib.suppress(RunnerUnavailableError):
+                first.client.predict(digest, [{"x": 1}], 10)
+
+        busy = threading.Thread(target=ask)
+        busy.start()
+        wait_for(lambda: len(left()) == 2)
+        first.process.kill()
+        wait_for(lambda: root not in left())
+        assert len(left()) == 1
+        busy.join()
+    with running(folder, **TIGHT, first_user=first_user) as second:
+        assert second.client.states() == {}
+        assert left() == set()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import AnyType, ColSpec, Schema
 from upath import UPath
@@ -55,7 +56,7 @@ from model_loop.tracking.versions import ModelVersions
 if TYPE_CHECKING:
     from model_loop.coded.answers import CodeModel
 
-#: Versions of a model that are looked at when keys are rotated.
+#: Versions of a model that are looked at.
 _MOST_VERSIONS = 10_000
 
 logger = logging.getLogger(__name__)
@@ -312,6 +313,33 @@ def change_values(
     return changed
 
 
+def environments_in_use(client: MlflowClient, names: Iterable[str]) -> set[str]:
+    """Return the digests of the environments of all versions that are code.
+
+    Parameters
+    ----------
+    names
+        Names of registered models.
+
+    Raises
+    ------
+    InvalidInputError
+        If the description of one cannot be read.
+    """
+    used = set()
+    for name in names:
+        for found in _coded_versions(client, name):
+            what = f"Version {found.version} of {name}"
+            stored = read_artifact(client, found.run_id or "", f"model/{DESCRIPTION}")
+            used.add(read_description(stored or b"", what).package.environment_digest)
+    return used
+
+
+def _coded_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
+    found = client.search_model_versions(f"name = '{name}'", max_results=_MOST_VERSIONS)
+    return [one for one in found if CODE_TAG in one.tags]
+
+
 def rotate(client: MlflowClient, names: Iterable[str], keys: str) -> list[tuple[str, int]]:
     """Seal every admission by the newest key; return the versions, by name and number.
 
@@ -327,9 +355,9 @@ def rotate(client: MlflowClient, names: Iterable[str], keys: str) -> list[tuple[
     """
     seal, done = Seal(keys), []
     for name in names:
-        for found in client.search_model_versions(f"name = '{name}'", max_results=_MOST_VERSIONS):
+        for found in _coded_versions(client, name):
             run_id = found.run_id or ""
-            sealed = read_artifact(client, run_id, ADMISSION) if CODE_TAG in found.tags else None
+            sealed = read_artifact(client, run_id, ADMISSION)
             if sealed is not None:
                 client.log_text(run_id, seal.rotate(sealed.decode()), ADMISSION)
                 done.append((name, int(found.version)))

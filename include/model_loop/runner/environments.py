@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +27,8 @@ _BUILD_SECONDS = 1_800
 _LONGEST_LOG = 3_000
 #: Folders of packages that no model imports: tests take nearly as long to compile as all else.
 _UNUSED = r"/(tests|testing)/"
+#: Name of an environment, and of one that was not built to its end.
+_FOLDER = re.compile(r"\.?([0-9a-f]{64})(?:-[^/]*)?")
 #: Folder of the packages in an environment.
 SITE = "site"
 
@@ -62,13 +66,47 @@ def ensure_environment(requirements: Sequence[str], python: str, folder: Path) -
     interpreter = find_python(python)
     digest = environment_digest(python, tuple(requirements))
     target = environment_path(folder, digest)
-    if target.is_dir():
-        return target
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / f".{digest}.lock"):
         if not target.is_dir():
             _build(requirements, interpreter, target)
+        # It was asked for now, and is registered a moment later: see `remove_unused`.
+        os.utime(target)
     return target
+
+
+def remove_unused(
+    folder: Path, used: Collection[str], days: float, *, only_look: bool = False
+) -> list[str]:
+    """Remove environments that no version uses, and what a build that was killed has left.
+
+    Parameters
+    ----------
+    folder
+        Folder of all environments, which may not be there.
+    used
+        Digests of those that versions use.
+    days
+        Time since it was built or asked for last, after which one goes.
+    only_look
+        Whether to leave all of it.
+
+    Returns
+    -------
+    list
+        Names of the folders.
+    """
+    horizon, removed = time.time() - 86_400 * days, []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        named = _FOLDER.fullmatch(path.name)
+        if named is None or path.name in used:
+            continue
+        with _locked(folder / f".{named[1]}.lock"):
+            if path.is_dir() and path.stat().st_mtime < horizon:
+                removed.append(path.name)
+                if not only_look:
+                    shutil.rmtree(path)
+    return removed
 
 
 @contextmanager

@@ -65,6 +65,9 @@ class Separation(Protocol):
     def written(self, slot: int, scratch: Path) -> int:
         """Return the bytes that a version has written."""
 
+    def end_left(self, slots: int) -> None:
+        """End what versions have left of a runner before that was killed."""
+
 
 class UserIds:
     """A user id for each version.
@@ -122,6 +125,14 @@ class UserIds:
         """Let a process of the same user look."""
         return _measure(scratch, self.options(slot))
 
+    def end_left(self, slots: int) -> None:
+        """End all processes of the users: no other runner has them."""
+        statuses = read_statuses()
+        with tempfile.TemporaryDirectory() as nothing:
+            for slot in range(slots):
+                if self.processes(slot, 0, statuses):
+                    self.end(slot, Path(nothing, "none"))
+
     def processes(self, slot: int, root: int, statuses: Statuses) -> set[int]:
         """Return all processes of the user."""
         del root
@@ -171,6 +182,9 @@ class Bubblewrap:
     def written(self, slot: int, scratch: Path) -> int:
         """Look at the files."""
         return _measure(scratch, self.options(slot))
+
+    def end_left(self, slots: int) -> None:
+        """Do nothing: all processes of a version end with the runner."""
 
     def processes(self, slot: int, root: int, statuses: Statuses) -> set[int]:
         """Return the first process and all that come of it."""

@@ -190,6 +190,7 @@ def make_runner(settings: Settings) -> Starlette:
         with tempfile.TemporaryDirectory(prefix="model-loop-runner-") as name:
             # Versions have to pass it, and cannot read it.
             os.chmod(name, 0o711)  # noqa: PTH101, S103 - a path would block, for ruff
+            await asyncio.to_thread(separation.end_left, settings.runner_versions)
             supervisor = Supervisor(Path(name), separation, settings)
             app.router.routes.extend(RunnerRoutes(supervisor, settings).routes())
             watch = asyncio.create_task(supervisor.watch())

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.configuration import conf
+from mlflow import MlflowClient
 from upath import UPath
 
+from model_loop.coded.registration import environments_in_use
+from model_loop.datasets.registry import variants
 from model_loop.objects.documents import moved_aside
 from model_loop.objects.files import remove_leftovers as remove
 from model_loop.objects.reference import ObjectReference
@@ -20,6 +23,7 @@ from model_loop.orchestration.alerts.notifications import announce
 from model_loop.orchestration.steps.old_logs import old_logs, remove_log
 from model_loop.orchestration.steps.orphans import orphaned_objects, remove_empty_folders
 from model_loop.orchestration.xcom import results_root
+from model_loop.runner.environments import remove_unused
 from model_loop.serving.batches.store import BatchStore
 from model_loop.settings import get_settings
 from model_loop.sources.eviction import CacheRules
@@ -84,7 +88,7 @@ def remove_orphaned_results(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def remove_leftovers(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove what killed writers have left, and batches that are too old; say what."""
+    """Remove what killed writers have left, old batches, and environments without a version."""
     settings = get_settings()
     removed = [] if params["only_look"] else remove(UPath(settings.storage_root))
     for path in removed:
@@ -93,7 +97,23 @@ def remove_leftovers(params: Mapping[str, Any]) -> dict[str, Any]:
     if not params["only_look"] and settings.batches_folder.exists():
         batches = BatchStore(settings.batches_folder).remove_expired(settings.batches_days)
         logger.info("%d batches were older than they are kept", batches)
-    return {"files": len(removed), "batches": batches}
+    environments = _remove_environments(params)
+    return {"files": len(removed), "batches": batches, "environments": len(environments)}
+
+
+def _remove_environments(params: Mapping[str, Any]) -> list[str]:
+    """Remove environments of code that no version has any more."""
+    settings = get_settings()
+    if not settings.environments_folder.is_dir():
+        return []
+    names = [variant.model_name for variant in variants().values()]
+    used = environments_in_use(MlflowClient(settings.tracking_uri), names)
+    removed = remove_unused(
+        settings.environments_folder, used, params["days"], only_look=params["only_look"]
+    )
+    for name in removed:
+        logger.info("No version has the environment %s", name)
+    return removed
 
 
 def tell_of_unreadable(params: Mapping[str, Any]) -> dict[str, Any]:

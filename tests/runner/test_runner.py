@@ -582,8 +582,11 @@ def test_nothing_of_a_version_outlives_a_runner_that_is_killed(
 if x < 0: return {"y": os.getpid()}
 if os.fork() == 0:
     os.setsid()
-    time.sleep(600)
-while True: pass""")
+    time.sleep(120)
+    os._exit(0)
+end = time.monotonic() + 120
+while time.monotonic() < end: pass
+os._exit(0)""")
 
     def wait_for(holds: Callable[[], bool]) -> None:
         end = time.monotonic() + 30

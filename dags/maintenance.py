@@ -15,8 +15,8 @@ DOC = """
 Every day: training sets beyond the newest of their kind that nobody has used lately, partitions
 that no training set is made of, fetched files beyond the size of the cache, results of tasks whose
 runs were deleted, chunks of batches that nobody went on with, what killed writers have left,
-environments of code that no version has, and old logs of tasks. How much is kept are settings, and fields of the form; with *only look* nothing
-is removed, and the log lists what would be.
+environments of code that no version has, and old logs of tasks. How much is kept are settings, and
+fields of the form; with *only look* nothing is removed, and the log lists what would be.
 
 Files that could not be read, and were moved aside for inspection, are told by mail, and kept as
 long as logs.

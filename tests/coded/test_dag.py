@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from airflow.providers.standard.operators import hitl
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import TaskAwaitingInput
-from tests.coded.conftest import NAME, Loop, lay
+from tests.coded.conftest import MANIFEST, NAME, Loop, lay
+from tests.runner.conftest import add_wheel
 
 from model_loop.errors import InvalidInputError
 from model_loop.orchestration import factory
@@ -35,7 +37,7 @@ def form(**fields: Any) -> dict[str, Any]:
 
 def given(answer: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
     """An answer to an approval that has shown a folder."""
-    return {**answer, "digest": shown["digest"]}
+    return {**answer, "digest": shown["digest"], "locked": shown["locked"]}
 
 
 def run(number: str) -> Any:
@@ -136,6 +138,26 @@ def test_what_is_approved_comes_in_once(code_of: dict[str, Any]) -> None:
     )
 
 
+def test_packages_of_the_environment_are_shown_and_are_what_is_built(
+    loop: Loop, code_of: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A requirement names no version; the approval does, and its digest covers the wheel's."""
+    add_wheel(tmp_path, tmp_path / "marker")
+    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    place = Path(loop.settings.storage_root) / "incoming" / "fixed"
+    lay(place, f'requirements = ["sample-rules"]\n{MANIFEST}')
+    params = {**code_of, "code": "fixed"}
+    shown = code.inspect(params)
+    assert "`sample-rules==1.0`" in shown["markdown"]
+    assert Path(code.build(given(APPROVED, shown), params)).is_dir()
+    other = ["sample-rules==1.0 --hash=sha256:" + "0" * 64]
+    for locked in ([], other):
+        with pytest.raises(InvalidInputError, match="has changed since it was shown"):
+            code.build(given(APPROVED, {**shown, "locked": locked}), params)
+    shutil.rmtree(place)
+
+
 def test_a_run_that_is_cleared_brings_in_what_is_approved_now(
     loop: Loop, code_of: dict[str, Any]
 ) -> None:
@@ -160,7 +182,7 @@ def test_an_approval_gives_the_digest_that_it_has_shown(
     approval: Any = declared.get_task("approval")
     approval.notifiers, asked = [], {}
     monkeypatch.setattr(hitl, "upsert_hitl_detail", lambda **detail: asked.update(detail))
-    stored = {"inspect": {"markdown": "first", "digest": "d1"}}
+    stored = {"inspect": {"markdown": "first", "digest": "d1", "locked": ["l1"]}}
     ti = SimpleNamespace(
         id="1",
         xcom_push=stored.__setitem__,
@@ -170,10 +192,11 @@ def test_an_approval_gives_the_digest_that_it_has_shown(
     with pytest.raises(TaskAwaitingInput):
         approval.execute(context)
     assert asked["body"] == "first"
-    stored["inspect"] = {"markdown": "second", "digest": "d2"}
+    stored["inspect"] = {"markdown": "second", "digest": "d2", "locked": ["l2"]}
     event = {**APPROVED, "params_input": {}, "responded_at": dt.datetime.now(dt.UTC)}
     answered = approval.execute_complete(context, event)
-    assert (answered["digest"], answered["chosen_options"]) == ("d1", ["Approve"])
+    assert (answered["digest"], answered["locked"]) == ("d1", ["l1"])
+    assert answered["chosen_options"] == ["Approve"]
 
 
 def test_a_refusal_is_in_the_history(code_of: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,19 @@ _RUN = (
     "from model_loop.settings import get_settings; run_runner(get_settings())"
 )
 NUMBER = CodeColumn("x", "number")
+METADATA = "Metadata-Version: 2.1\nName: sample-rules\nVersion: 1.0\n"
+WHEEL = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+
+
+def add_wheel(index: Path, marker: Path) -> None:
+    """Add a wheel that would run code if Python or uv looked at it."""
+    info = "sample_rules-1.0.dist-info"
+    with zipfile.ZipFile(index / "sample_rules-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("sample_rules.py", "RULES = 3\n")
+        wheel.writestr("sample_rules.pth", f"import pathlib; pathlib.Path({str(marker)!r}).touch()")
+        wheel.writestr(f"{info}/METADATA", METADATA)
+        wheel.writestr(f"{info}/WHEEL", WHEEL)
+        wheel.writestr(f"{info}/RECORD", "sample_rules.py,,\nsample_rules.pth,,\n")
 
 
 @dataclass(frozen=True)

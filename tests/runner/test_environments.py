@@ -7,24 +7,21 @@ import stat
 import subprocess
 import tarfile
 import time
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.runner.conftest import PYTHON
+from tests.runner.conftest import PYTHON, add_wheel
 
 from model_loop.errors import InvalidInputError
 from model_loop.runner.environments import (
     SITE,
     EnvironmentBuildError,
     ensure_environment,
+    lock_requirements,
     remove_unused,
 )
 from model_loop.runner.pythons import find_python
-
-METADATA = "Metadata-Version: 2.1\nName: sample-rules\nVersion: 1.0\n"
-WHEEL = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
 @pytest.fixture
@@ -35,17 +32,6 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("UV_FIND_LINKS", str(folder))
     monkeypatch.setenv("UV_NO_INDEX", "1")
     return folder
-
-
-def add_wheel(index: Path, marker: Path) -> None:
-    """Add a wheel that would run code if Python or uv looked at it."""
-    info = "sample_rules-1.0.dist-info"
-    with zipfile.ZipFile(index / "sample_rules-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("sample_rules.py", "RULES = 3\n")
-        wheel.writestr("sample_rules.pth", f"import pathlib; pathlib.Path({str(marker)!r}).touch()")
-        wheel.writestr(f"{info}/METADATA", METADATA)
-        wheel.writestr(f"{info}/WHEEL", WHEEL)
-        wheel.writestr(f"{info}/RECORD", "sample_rules.py,,\nsample_rules.pth,,\n")
 
 
 def test_wheels_are_unpacked_and_no_code_of_theirs_runs(index: Path, tmp_path: Path) -> None:
@@ -115,3 +101,23 @@ def test_environments_that_no_version_uses_go_by_their_age(index: Path, tmp_path
     there = {path.name for path in folder.iterdir() if path.is_dir()}
     assert there == {kept.name, lately.name, ".cache"}
     assert remove_unused(tmp_path / "none", set(), 0) == []
+
+
+def test_what_was_fixed_is_installed_and_nothing_else(index: Path, tmp_path: Path) -> None:
+    """A wheel of the same name and version with another content is refused."""
+    add_wheel(index, tmp_path / "marker")
+    folder = tmp_path / "environments"
+    (line,) = locked = lock_requirements(["sample-rules"], PYTHON, folder)
+    assert line.startswith("sample-rules==1.0 --hash=sha256:")
+    assert lock_requirements([], PYTHON, folder) == ()
+    made = ensure_environment(["sample-rules"], PYTHON, folder, locked)
+    assert (made / SITE / "sample_rules.py").exists()
+    assert made != ensure_environment(["sample-rules"], PYTHON, folder)
+    add_wheel(index, tmp_path / "another marker")
+    other = tmp_path / "other environments"
+    with pytest.raises(EnvironmentBuildError, match=r"(?i)hash"):
+        ensure_environment(["sample-rules"], PYTHON, other, locked)
+    assert lock_requirements(["sample-rules"], PYTHON, other) != locked
+    for wrong in ("sample-rules==1.0", f"-r {line}", "sample-rules @ file:///x --hash=sha256:0"):
+        with pytest.raises(InvalidInputError, match="has no version with digests"):
+            ensure_environment(["sample-rules"], PYTHON, other, (wrong,))

@@ -158,6 +158,8 @@ def add(
     Seal(settings.code_keys)
     table = registration.dataset_for_code(versions)
     found = read_folder(folder.resolve(), table)
+    if yes:
+        found = registration.fix_environment(found, settings)
     contents = contents_of(found)
     if not as_json:
         _print(contents, table.name)

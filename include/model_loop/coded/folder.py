@@ -6,10 +6,11 @@ Nothing of the code is imported or run here.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import hashlib
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +71,13 @@ class CodeFolder:
     def package(self) -> CodePackage:
         """The code that the runner runs."""
         return self.description.package
+
+    def fixed(self, locked: Sequence[str]) -> CodeFolder:
+        """Return the same with the packages of its environment fixed to versions and digests."""
+        package = dataclasses.replace(self.package, locked=tuple(locked))
+        return dataclasses.replace(
+            self, description=dataclasses.replace(self.description, package=package)
+        )
 
     def read(self, name: str) -> bytes:
         """Return the content of a file, which is still what was digested.

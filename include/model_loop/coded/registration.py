@@ -31,7 +31,8 @@ from model_loop.datasets.stored import digest_of_text, text_of_dataset
 from model_loop.errors import InvalidInputError
 from model_loop.objects.documents import text_of
 from model_loop.objects.files import LOCAL_PROTOCOLS
-from model_loop.runner.environments import ensure_environment
+from model_loop.runner.environments import ensure_environment, lock_requirements
+from model_loop.runner.package import CodePackage
 from model_loop.runner.pythons import pythons
 from model_loop.settings import Settings
 from model_loop.tracking.challengers import standard_version
@@ -101,6 +102,21 @@ def open_folder(versions: ModelVersions, code: str, storage_root: str) -> Iterat
         yield folder
 
 
+def fix_environment(folder: CodeFolder, settings: Settings) -> CodeFolder:
+    """Return code whose environment is fixed: all packages with versions and digests of wheels.
+
+    Raises
+    ------
+    InvalidInputError
+        If a requirement has no wheel, or its Python is not there; the error holds the end of uv's
+        log.
+    """
+    package = folder.package
+    _require_python(package)
+    locked = lock_requirements(package.requirements, package.python, settings.environments_folder)
+    return folder.fixed(locked)
+
+
 def build_environment(folder: CodeFolder, settings: Settings) -> Path:
     """Build the environment of code from its requirements, if it is not there yet.
 
@@ -111,13 +127,19 @@ def build_environment(folder: CodeFolder, settings: Settings) -> Path:
         log.
     """
     package = folder.package
+    _require_python(package)
+    return ensure_environment(
+        package.requirements, package.python, settings.environments_folder, package.locked
+    )
+
+
+def _require_python(package: CodePackage) -> None:
     if package.python not in pythons():
         raise InvalidInputError(
             f'python = "{package.python}"',
             "is not on this machine, or not readable by other users",
             f"Install it, or name one of: {', '.join(pythons())}.",
         )
-    return ensure_environment(package.requirements, package.python, settings.environments_folder)
 
 
 def try_code(

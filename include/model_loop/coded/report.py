@@ -28,6 +28,7 @@ def contents_of(folder: CodeFolder) -> dict[str, Any]:
         ],
         "python": package.python,
         "requirements": list(package.requirements),
+        "locked": list(package.locked),
         "variables": list(package.variables),
         "inputs": _columns(package.inputs),
         "outputs": _columns(package.outputs),
@@ -56,7 +57,11 @@ def in_markdown(contents: Mapping[str, Any], variable: str = "") -> str:
     """
     source = f", given by the variable {_quoted(variable)} of Airflow" if variable else ""
     names = ("functions", "requirements", "variables", "inputs", "outputs", "left_out")
-    listed = {name: ", ".join(map(_quoted, contents[name])) or "none" for name in names}
+    packages = [line.partition(" ")[0] for line in contents["locked"]]
+    listed = {
+        name: ", ".join(map(_quoted, found)) or "none"
+        for name, found in {**{it: contents[it] for it in names}, "locked": packages}.items()
+    }
     files = [
         f"| {_quoted(it['file'])} | {it['bytes']:,} | `{it['sha256']}` |"
         for it in contents["files"]
@@ -68,6 +73,7 @@ every row that it is asked about.
 - Digest of all of it: `{contents["digest"]}`
 - Form: {contents["form"]}, entry {_quoted(contents["entry"])}, functions: {listed["functions"]}
 - Python {contents["python"]}, requirements: {listed["requirements"]}
+- All packages of its environment, whose wheels the digest fixes: {listed["locked"]}
 - Environment values that it reads: {listed["variables"]}{source}
 - Inputs: {listed["inputs"]}
 - Outputs: {listed["outputs"]}

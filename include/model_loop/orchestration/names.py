@@ -54,8 +54,9 @@ VALUES_PREFIX = "code_values_"
 ASK, MOVE, REJECT = "approval", "move", "reject"
 #: Answers to the request for an approval.
 CHOICES = (APPROVED, REJECTED) = ("Approve", "Reject")
-#: Key of an answer that lets code in: the digest of what the approval has shown.
-SHOWN = "digest"
+#: Keys of an answer that lets code in: the digest of what the approval has shown, and the packages
+#: of its environment.
+SHOWN, LOCKED = "digest", "locked"
 
 #: Between the name of a dataset and the job, in the id of a DAG.
 _BETWEEN = "__"

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from model_loop.errors import InvalidInputError, ModelLoopError
-from model_loop.runner.package import environment_digest, require_requirement
+from model_loop.runner.package import environment_digest, require_locked, require_requirement
 from model_loop.runner.pythons import find_python
 
 _BUILD_SECONDS = 1_800
@@ -42,7 +42,39 @@ def environment_path(folder: Path, digest: str) -> Path:
     return folder / digest
 
 
-def ensure_environment(requirements: Sequence[str], python: str, folder: Path) -> Path:
+def lock_requirements(requirements: Sequence[str], python: str, folder: Path) -> tuple[str, ...]:
+    """Return all packages that requirements need, each with its version and its wheels' digests.
+
+    Parameters
+    ----------
+    folder
+        Folder of all environments, with uv's cache.
+
+    Raises
+    ------
+    InvalidInputError, EnvironmentBuildError
+        As `ensure_environment`.
+    """
+    for line in requirements:
+        require_requirement(line)
+    if not requirements:
+        return ()
+    interpreter = find_python(python)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        lines, locked = Path(name, "requirements.in"), Path(name, "requirements.txt")
+        lines.write_text("".join(f"{line}\n" for line in requirements))
+        command = [_uv(), "pip", "compile", "--quiet", "--python", interpreter, "--generate-hashes"]
+        command += ["--only-binary", ":all:", "--no-header", "--no-annotate"]
+        command += ["--output-file", str(locked), "--cache-dir", str(folder / ".cache"), str(lines)]
+        _run(command, Path(name))
+        text = locked.read_text().replace("\\\n", " ")
+    return tuple(" ".join(line.split()) for line in text.splitlines() if line[:1].isalnum())
+
+
+def ensure_environment(
+    requirements: Sequence[str], python: str, folder: Path, locked: Sequence[str] = ()
+) -> Path:
     """Return the folder of an environment; build it if it is not there.
 
     Parameters
@@ -53,6 +85,8 @@ def ensure_environment(requirements: Sequence[str], python: str, folder: Path) -
         Version of Python, such as 3.11.
     folder
         Folder of all environments; one process builds, others that need the same wait.
+    locked
+        What `lock_requirements` has fixed them to; nothing else is installed then.
 
     Raises
     ------
@@ -63,13 +97,14 @@ def ensure_environment(requirements: Sequence[str], python: str, folder: Path) -
     """
     for line in requirements:
         require_requirement(line)
+    require_locked(tuple(locked))
     interpreter = find_python(python)
-    digest = environment_digest(python, tuple(requirements))
+    digest = environment_digest(python, tuple(requirements), tuple(locked))
     target = environment_path(folder, digest)
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / f".{digest}.lock"):
         if not target.is_dir():
-            _build(requirements, interpreter, target)
+            _build(locked or requirements, interpreter, target, fixed=bool(locked))
         # It was asked for now, and is registered a moment later: see `remove_unused`.
         os.utime(target)
     return target
@@ -116,7 +151,7 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _build(requirements: Sequence[str], interpreter: str, target: Path) -> None:
+def _build(requirements: Sequence[str], interpreter: str, target: Path, *, fixed: bool) -> None:
     fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         lines = fresh / "requirements.txt"
@@ -128,6 +163,7 @@ def _build(requirements: Sequence[str], interpreter: str, target: Path) -> None:
                     *(_uv(), "pip", "install", "--python", interpreter, "--only-binary", ":all:"),
                     *("--target", str(fresh / SITE), "--requirements", str(lines)),
                     *("--cache-dir", str(target.parent / ".cache")),
+                    *(("--require-hashes", "--no-deps") if fixed else ()),
                 ],
                 fresh,
             )

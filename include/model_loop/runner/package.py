@@ -19,7 +19,7 @@ ColumnType = Literal["number", "text", "yes/no", "time"]
 #: Bounds of a package.
 MOST_FILES, MOST_BYTES = 2_000, 2**30
 _LONGEST_PATH, _MOST_LEVELS = 400, 20
-_MOST_COLUMNS, _MOST_REQUIREMENTS, _MOST_VARIABLES = 2_000, 500, 100
+_MOST_COLUMNS, _MOST_REQUIREMENTS, _MOST_VARIABLES, _MOST_LOCKED = 2_000, 500, 100, 1_000
 _LONGEST_NAME = 200
 
 _PYTHON = re.compile(r"3\.[0-9]{1,2}")
@@ -35,6 +35,10 @@ _VERSIONS = r"(===?|[<>!~]=|[<>]) *[A-Za-z0-9.*+!_-]+"
 _REQUIREMENT = re.compile(
     r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(\[[A-Za-z0-9._, -]*\])? *"
     rf"({_VERSIONS}( *, *{_VERSIONS})*)?( *; *[A-Za-z0-9_.<>=!~'\"() ]+)?"
+)
+#: As uv writes it in one line.
+_LOCKED = re.compile(
+    r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?==[A-Za-z0-9.!+_-]+( --hash=sha256:[0-9a-f]{64})+"
 )
 
 
@@ -77,6 +81,24 @@ def require_requirement(line: str) -> None:
         "is no package with its version",
         "Write it as name==1.2.3; options, addresses, paths and -e are not allowed.",
     )
+
+
+def require_locked(lines: tuple[str, ...]) -> None:
+    """Check lines that fix packages to versions and digests.
+
+    Raises
+    ------
+    InvalidInputError
+        If one does not, or there are too many.
+    """
+    _require_few("fixed packages", len(lines), _MOST_LOCKED)
+    for line in lines:
+        require(
+            _LOCKED.fullmatch(line),
+            f"The fixed package {line[:_LONGEST_NAME]!r}",
+            "has no version with digests",
+            "Write it as name==1.2.3 --hash=sha256:…, as uv does.",
+        )
 
 
 @dataclass(frozen=True)
@@ -135,6 +157,9 @@ class CodePackage:
         SHA-256 of each file by its path.
     variables
         Names of the values that the code reads from its environment.
+    locked
+        Every package of its environment with its version and the digests of its wheels, a line
+        each; empty where they were not fixed.
 
     Raises
     ------
@@ -151,6 +176,7 @@ class CodePackage:
     outputs: tuple[CodeColumn, ...]
     files: Mapping[str, str]
     variables: tuple[str, ...] = ()
+    locked: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check it."""
@@ -177,6 +203,7 @@ class CodePackage:
         _require_few("requirements", len(self.requirements), _MOST_REQUIREMENTS)
         for line in self.requirements:
             require_requirement(line)
+        require_locked(self.locked)
         for noun, columns in (("inputs", self.inputs), ("outputs", self.outputs)):
             _require_few(noun, len(columns), _MOST_COLUMNS)
             _require_distinct(noun, [column.name for column in columns])
@@ -219,12 +246,16 @@ class CodePackage:
     @property
     def digest(self) -> str:
         """SHA-256 of all of it, and so of every file."""
-        return _digest(asdict(self) | {"files": dict(self.files)})
+        fields = asdict(self) | {"files": dict(self.files)}
+        if not self.locked:
+            # Packages had no such field, and their digests stay as they were.
+            del fields["locked"]
+        return _digest(fields)
 
     @property
     def environment_digest(self) -> str:
-        """SHA-256 of the Python version and the requirements."""
-        return environment_digest(self.python, self.requirements)
+        """SHA-256 of the Python version, the requirements, and what they were fixed to."""
+        return environment_digest(self.python, self.requirements, self.locked)
 
 
 def version_digest(token: str, package: CodePackage, values: Mapping[str, str]) -> str:
@@ -236,9 +267,12 @@ def version_digest(token: str, package: CodePackage, values: Mapping[str, str]) 
     return hmac.digest(token.strip().encode(), content.encode(), "sha256").hex()
 
 
-def environment_digest(python: str, requirements: tuple[str, ...]) -> str:
+def environment_digest(
+    python: str, requirements: tuple[str, ...], locked: tuple[str, ...] = ()
+) -> str:
     """Return the SHA-256 of a Python version and requirements, in any order."""
-    return _digest({"python": python, "requirements": sorted({*requirements})})
+    fixed = {"locked": sorted({*locked})} if locked else {}
+    return _digest({"python": python, "requirements": sorted({*requirements}), **fixed})
 
 
 def _digest(value: object) -> str:

@@ -53,7 +53,8 @@ def dataset_of_version(name: str, version: int, declaration: str) -> Dataset:
     if dataset.declaration is not None:
         log_once(
             f"Version {version} of {name} was registered without the declaration that it was "
-            "trained on: rows are read by the present one. Train a new version to change that."
+            "trained on: rows are read by the present one. Train a new version, or bring code in "
+            "anew, to change that."
         )
     return dataset
 

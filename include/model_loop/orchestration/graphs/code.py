@@ -18,6 +18,7 @@ from model_loop.orchestration.names import (
     BRING_IN_CODE,
     CHOICES,
     INSPECT,
+    LOCKED,
     PROMOTION,
     REJECTED,
     RESULTS,
@@ -39,12 +40,15 @@ class CodeApproval(HITLOperator):
         self.body = contents["markdown"]
         # The folder may have been inspected anew before the answer comes.
         context["ti"].xcom_push(SHOWN, contents["digest"])
+        context["ti"].xcom_push(LOCKED, contents["locked"])
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Return the answer with the digest that was shown."""
-        shown = context["ti"].xcom_pull(task_ids=self.task_id, key=SHOWN)
-        return {**super().execute_complete(context, event), SHOWN: shown}
+        shown = {
+            key: context["ti"].xcom_pull(task_ids=self.task_id, key=key) for key in (SHOWN, LOCKED)
+        }
+        return {**super().execute_complete(context, event), **shown}
 
 
 def declare_code(dataset: Dataset) -> None:
@@ -62,7 +66,8 @@ def declare_code(dataset: Dataset) -> None:
 **It is code**: whoever may start this DAG and approve its runs may run what they like, within the
 bounds of the runner. Roles that may start it are those of the setting `MODEL_LOOP_CODE_ROLES`.
 
-Reads the folder, and runs nothing of it. An approval then shows the digest and size of every file,
+Reads the folder, and runs nothing of it; fixes all packages of its environment to versions and
+digests. An approval then shows the digest and size of every file,
 the requirements, and the names of the environment values. After a yes, the environment is built
 from wheels alone, the code predicts a few {dataset.rows[0]} in the runner, and becomes a version in
 the registry with the digest of all of it; the history holds every digest, who has asked, and who

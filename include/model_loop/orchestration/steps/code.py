@@ -15,6 +15,7 @@ from model_loop.coded.registration import (
     Approval,
     build_environment,
     dataset_for_code,
+    fix_environment,
     note_admission,
     open_folder,
     register_code,
@@ -24,7 +25,7 @@ from model_loop.coded.report import contents_of, in_markdown
 from model_loop.coded.sealing import Seal, parse_values
 from model_loop.coded.stored import require_allowed
 from model_loop.errors import InvalidInputError
-from model_loop.orchestration.names import APPROVED, SHOWN, VALUES_PREFIX
+from model_loop.orchestration.names import APPROVED, LOCKED, SHOWN, VALUES_PREFIX
 from model_loop.orchestration.registry import versions_of
 from model_loop.orchestration.steps.promotion import approver_of
 from model_loop.orchestration.steps.requests import who_asked
@@ -41,13 +42,13 @@ logger = logging.getLogger(__name__)
 
 
 def inspect(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the folder; nothing of it is run."""
+    """Read the folder, and fix the packages of its environment; nothing of it is run."""
     settings = get_settings()
     require_allowed(settings, f"The code {params['code']!r}")
     Seal(settings.code_keys)
     with _opened(params) as (_, dataset, folder):
         _values(params, folder)
-        contents = contents_of(folder)
+        contents = contents_of(fix_environment(folder, settings))
         logger.info("%s answers for %s: %s", params["code"], dataset.name, contents["digest"])
         return {**contents, "markdown": in_markdown(contents, params["values"] or "")}
 
@@ -59,7 +60,7 @@ def after_the_answer(answer: Mapping[str, Any]) -> str:
 
 def build(answer: Mapping[str, Any] | None, params: Mapping[str, Any]) -> str:
     """Build the environment, from wheels alone; return its folder."""
-    with _opened(params) as (_, _, folder):
+    with _opened(params, answer) as (_, _, folder):
         _require_approved(folder, answer)
         return str(build_environment(folder, get_settings()))
 
@@ -71,7 +72,7 @@ def register(
 ) -> dict[str, Any]:
     """Let the code predict a few rows, and register it."""
     settings = get_settings()
-    with _opened(params) as (versions, dataset, folder):
+    with _opened(params, answer) as (versions, dataset, folder):
         approval = _require_approved(folder, answer, params, dag_run)
         values = _values(params, folder)
         example = example_rows(
@@ -107,7 +108,7 @@ def refuse(
     dag_run: DagRunProtocol,
 ) -> dict[str, Any]:
     """Write into the history that nobody has let the code in."""
-    with _opened(params) as (versions, dataset, folder):
+    with _opened(params, answer) as (versions, dataset, folder):
         _require_shown(folder, answer or {})
         approval = Approval(who_asked(dag_run), approver_of(answer or {}), params["why"] or "")
         identity = f"{dag_run.dag_id}/{dag_run.run_id}"
@@ -116,15 +117,22 @@ def refuse(
 
 @contextlib.contextmanager
 def _opened(
-    params: Mapping[str, Any],
+    params: Mapping[str, Any], answer: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[ModelVersions, Dataset, CodeFolder]]:
-    """Yield the versions and the dataset of a form, and the folder that it names."""
+    """Yield the versions and the dataset of a form, and the folder that it names.
+
+    Parameters
+    ----------
+    answer
+        Answer to the approval, with the packages that it has shown; None before it.
+    """
     if not params["code"]:
         raise InvalidInputError("The form", "names no code", "Fill in the field code.")
     versions = versions_of(params["service"])
     dataset = dataset_for_code(versions)
     with open_folder(versions, params["code"], get_settings().storage_root) as path:
-        yield versions, dataset, read_folder(path, dataset)
+        locked = (answer or {}).get(LOCKED) or ()
+        yield versions, dataset, read_folder(path, dataset).fixed(locked)
 
 
 def _values(params: Mapping[str, Any], folder: CodeFolder) -> dict[str, str]:

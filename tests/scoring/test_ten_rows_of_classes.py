@@ -52,7 +52,6 @@ from model_loop.settings import get_settings
 from model_loop.tracking.actions import Action
 from model_loop.tracking.beside import Beside
 from model_loop.tracking.corrections import keep_correction
-from model_loop.tracking.intervals import find_decision
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.registry import register_model
 from model_loop.tracking.runs import Tracker
@@ -162,6 +161,7 @@ class Loop:
     pages: TestClient
     rows: dict[str, pd.DataFrame]
     uris: dict[str, str]
+    decisions: dict[str, Decision]
 
 
 async def _anybody(_scope: Any) -> Caller:
@@ -184,10 +184,12 @@ def loop(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         patch.setenv("MODEL_LOOP_SERVING_VARIANTS", "bookings, grades")
         get_settings.cache_clear()
         tracker, uris, rows = Tracker(tracking_uri, "classes-promotion"), {}, {}
+        decisions = {}
         for key in NAMES:
             dataset, table = get_dataset(key), rows_of(key)
             recipe = dataset.recipe(dataset.default_recipe)
             model = learned(dataset, table)
+            decisions[key] = decision_for(dataset, model, table)
             uris[key] = register_model(
                 tracker,
                 tracker.open_run(f"classes/{key}", "model", {}),
@@ -196,7 +198,7 @@ def loop(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
                 example=table.head(3)[list(recipe.columns)],
                 tags={},
                 dataset=dataset,
-                beside=Beside(decision=decision_for(dataset, model, table)),
+                beside=Beside(decision=decisions[key]),
             ).uri
             # Sets of 80 % are those of 90 % then, whatever asks.
             correction = Correction(upper=0.5, version=3, day="2024-03-01")
@@ -215,7 +217,7 @@ def loop(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         questions = Questions()
         health = health_parts(services.default, questions)
         pages = make_dashboard(services, get_settings(), health, questions, _all_of_them)
-        yield Loop(folder, app, TestClient(pages), rows, uris)
+        yield Loop(folder, app, TestClient(pages), rows, uris, decisions)
         questions.stop()
         services.stop()
     get_settings.cache_clear()
@@ -376,13 +378,11 @@ def test_several_classes_have_a_set_of_the_level(loop: Loop) -> None:
     assert sets[50] != sets[99]
 
 
-def test_sets_are_corrected_as_closed_days_say(loop: Loop, tracking_uri: str) -> None:
+def test_sets_are_corrected_as_closed_days_say(loop: Loop) -> None:
     """All entrances answer alike; the server's sets of 80 % allow half of the misses."""
     inputs = objects_of(loop, "grades")
     answers = send(loop, "POST", "/grades/predict", {"inputs": inputs, "level": 80}).json()
-    tracker = Tracker(tracking_uri, "classes-promotion")
-    decision = find_decision(tracker, get_dataset("grades").variants["grades"].model_name, 1)
-    assert decision is not None
+    decision = loop.decisions["grades"]
     told = np.array([[*one["probabilities"].values()] for one in answers])
     assert [one["classes"] for one in answers] == decision.classes_at(90, told)
     assert decision.classes_at(90, told) != decision.classes_at(80, told)

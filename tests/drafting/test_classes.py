@@ -155,7 +155,7 @@ def test_rare_classes_are_named(tmp_path: Path) -> None:
     assert said.message == "1 of 3 classes of y have fewer than 30 rows: c (20)."
     made, _ = drafted(of_target(np.where(rare(), "fraud", "ok"), N), tmp_path)
     (said,) = (each for each in made.findings if each.code == "too_few_rows")
-    assert "About 40 rows of the class fraud (1.00% of all) will judge" in said.message
+    assert "About 30 rows of the class fraud (1.00% of all) will judge" in said.message
     assert "±15%" in said.message
     assert "480 rows of that class" in said.remedy
     made, _ = drafted(of_target(np.arange(N) % 2 == 0, N), tmp_path)

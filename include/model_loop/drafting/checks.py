@@ -21,9 +21,8 @@ from model_loop.drafting.words import names
 from model_loop.findings import Finding
 from model_loop.tables.raw import RawTable
 from model_loop.tables.values import is_text
+from model_loop.training_set.split import shares_of
 
-#: Share of the rows that judge.
-_JUDGED = 0.2
 #: Half-width of an error's interval, share of rare categories and their number, skewness, and share
 #: of missing values from which a finding is made.
 _WIDE, _RARE, _MANY, _SKEWED, _MISSING = 0.1, 0.5, 1_000, 3.0, 0.95
@@ -57,12 +56,13 @@ def about_target(analysis: Analysis, answers: DraftAnswers | None = None) -> Ite
     if analysis.classes:
         yield from _about_classes(analysis)
         return
-    width = structure.half_width(known, max(int(_JUDGED * len(known)), 2))
+    judged = int(shares_of(len(known))[-1] * len(known))
+    width = structure.half_width(known, max(judged, 2))
     if width > _WIDE:
         needed = int(len(known) * (width / _WIDE) ** 2)
         yield _finding(
             "too_few_rows", None,
-            f"Errors will be known to ±{width:.1%} only, as about {int(_JUDGED * len(known)):,} "
+            f"Errors will be known to ±{width:.1%} only, as about {judged:,} "
             "rows judge, or what whole partitions leave of them.",
             f"About {needed:,} rows would bring that to ±10%. Until then, read small "
             "differences between models as chance.",
@@ -134,7 +134,8 @@ def _about_classes(analysis: Analysis) -> Iterator[Finding]:
             "validation and test needs some.",
         )  # fmt: skip
         return
-    judged = int(_JUDGED * rare.rows)
+    share = shares_of(sum(each.rows for each in analysis.shares))[-1]
+    judged = int(share * rare.rows)
     # Half the interval of a share near one half, from so many rows of the class.
     width = 0.98 / np.sqrt(max(judged, 1))
     if width > _WIDE:
@@ -142,7 +143,7 @@ def _about_classes(analysis: Analysis) -> Iterator[Finding]:
             "too_few_rows", name,
             f"About {judged:,} rows of the class {rare.label} ({rare.share:.2%} of all) will "
             f"judge: the share of them that is found will be known to ±{width:.0%} only.",
-            f"About {int(0.98**2 / _WIDE**2 / _JUDGED):,} rows of that class would bring it to "
+            f"About {int(0.98**2 / _WIDE**2 / share):,} rows of that class would bring it to "
             "±10%. Until then, read small differences between models as chance.",
         )  # fmt: skip
 

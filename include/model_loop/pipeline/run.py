@@ -456,8 +456,13 @@ def _example(training_set: TrainingSet) -> dict[str, Any]:
         elif column.kind == "category":
             found[column.field] = str(value)
         else:
-            found[column.field] = bool(value) if column.kind == "yes_no" else float(value)
+            found[column.field] = bool(value) if column.kind == "yes_no" else _plain(float(value))
     return found
+
+
+def _plain(number: float) -> float:
+    """Return a number as people write it: a whole one without a point."""
+    return int(number) if number.is_integer() else number
 
 
 def _as_stored(dataset: Dataset, name: str, times: pd.Series[Any]) -> pd.Series[Any]:

@@ -218,8 +218,7 @@ def resolved(split: TableSplit, places: Places, cuts: Places | None = None) -> T
     if split.starts:
         return split
     order = np.sort(places)
-    few = split.shares == SHARES and len(order) < _FEW_ROWS
-    shares = _shares_of(len(order)) if few else split.shares
+    shares = shares_of(len(order)) if split.shares == SHARES else split.shares
     wanted = np.cumsum(shares)[:-1]
     starts = []
     for share in wanted:
@@ -231,11 +230,14 @@ def resolved(split: TableSplit, places: Places, cuts: Places | None = None) -> T
     return dataclasses.replace(split, shares=tuple(shares), starts=tuple(starts))
 
 
-def _shares_of(rows: int) -> tuple[float, ...]:
-    """Return the shares of few rows: so many judge that something can be said, two fifths at most.
+def shares_of(rows: int) -> tuple[float, ...]:
+    """Return the shares of a table where nothing else is asked for, by the order of `PARTS`.
 
-    What so few rows leave open is said by the finding `too_few_rows`.
+    Of few rows, so many judge that something can be said, two fifths at most. What they leave open
+    is said by the finding `too_few_rows`.
     """
+    if rows >= _FEW_ROWS:
+        return SHARES
     train, validation, calibration, test = _SHARES_OF_FEW
     judged = min(max(test, FEWEST_JUDGED / max(rows, 1)), _MOST_JUDGED)
     return (train + test - judged, validation, calibration, judged)

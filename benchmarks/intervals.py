@@ -1,4 +1,4 @@
-"""Coverage of intervals on months that the model did not know, and of two sharper ways.
+"""Coverage of intervals on months that the model did not know, and of sharper ways.
 
 XGBoost with the settings of `benchmarks.estimate` (trips of green) and `benchmarks.calibration`
 (declared tables) is fitted on train alone for the residuals on validation, and on both for the
@@ -7,10 +7,10 @@ answers. Its intervals, as every trained model gets them, are measured on later 
 shown (the worst of them with 200 rows and more), and with the correction that each closed day
 makes (`intervals.adaptive`).
 
-With `sharper`, another way is compared by the interval score at 90 %: scores divided by a second
-model of their size, which learns from the residuals of every other day and is calibrated on the
-days between. With `sharper quantiles` conformalized quantile regression (Romano et al., 2019) is
-compared as well, which takes many minutes.
+With `sharper`, plain intervals are compared with those in sizes of errors (`intervals.scaling`) by
+the interval score at 90 %, whether a version would keep these or not. With `sharper quantiles`
+conformalized quantile regression (Romano et al., 2019) is compared as well, which takes many
+minutes.
 
 With `alarms`, days are generated, 300 rows each, whose errors share a day effect (of 0.3 of the
 deviation of rows) that follows the day before or not. How often a year of daily reading says that
@@ -23,6 +23,7 @@ Months come from MODEL_LOOP_TLC_FOLDER; without it, nothing is recorded.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import tempfile
@@ -49,9 +50,10 @@ from model_loop.intervals.evidence import ENOUGH, coverage_evidence
 from model_loop.intervals.grid import STEPS, outer_step, tail_of
 from model_loop.intervals.measures import Held, measure_intervals
 from model_loop.intervals.residuals import Residuals, digest_of
-from model_loop.intervals.scores import Numbers, scores_of
+from model_loop.intervals.scaling import calibrate_scaled, scale_gains
+from model_loop.intervals.scores import Numbers
 from model_loop.models.boosting import BoosterRegressor
-from model_loop.models.calibrating import intervals_of
+from model_loop.models.calibrating import intervals_of, kinds_of, settings_of, sizing_rows
 from model_loop.models.slices import slicing_of
 from model_loop.training_set.frames import as_numbers
 from model_loop.training_set.matrices import Matrix, Targets
@@ -75,13 +77,19 @@ Make = Callable[[], BoosterRegressor]
 
 @dataclass(frozen=True)
 class Later:
-    """Rows that no model knew: inputs, predictions, true values, times and slices."""
+    """Rows that no model knew: as they are, inputs, predictions, true values, times and slices."""
 
+    raw: pd.DataFrame
     inputs: Matrix
     predicted: Numbers
     actual: Numbers
     times: Numbers
     slices: Mapping[str, Any]
+
+    def limits(self, intervals: Intervals, level: float) -> tuple[Numbers, Numbers]:
+        """Return the limits of the rows."""
+        sizes = intervals.sizes(self.predicted, self.times, self.raw)
+        return intervals.at(level).limits_of(self.predicted, self.times, sizes)
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,19 @@ class Fits:
     training_set: TrainingSet
     residuals: Residuals
     later: Mapping[str, Later]
+
+    @functools.cached_property
+    def ways(self) -> tuple[Intervals, Intervals, bool]:
+        """Plain intervals, those in sizes of errors, and whether a version keeps the latter."""
+        training_set = self.training_set
+        settings = settings_of(training_set)
+        given = sizing_rows(self.residuals, training_set)
+        assert given is not None
+        known, rows = given
+        scaled = calibrate_scaled(known, rows, kinds_of(training_set), settings)
+        assert scaled is not None
+        kept = scale_gains(known, rows, kinds_of(training_set), settings).kept
+        return settings.calibrate(self.residuals), scaled, kept
 
 
 def main() -> None:
@@ -105,7 +126,7 @@ def main() -> None:
         intervals = intervals_of(fits.residuals, fits.training_set)
         for part, rows in fits.later.items():
             if sharper:
-                found = scores(fits, intervals, rows)
+                found = scores(fits, rows)
                 record(
                     "intervals sharper", f"{name}: {part}", dict(zip(names, found, strict=False))
                 )
@@ -167,7 +188,7 @@ def fitted(
         inputs = splits.encoder.transform(rows[list(training_set.recipe.columns)])
         predicted = np.asarray(final.predict(inputs), dtype=np.float64)
         actual, times = rows[target].to_numpy(np.float64), as_numbers(rows[time])
-        return Later(inputs, predicted, actual, times, slices(rows))
+        return Later(rows, inputs, predicted, actual, times, slices(rows))
 
     residuals = Residuals(
         "validation",
@@ -196,7 +217,7 @@ HELD = (
 def coverage(intervals: Intervals, rows: Later) -> tuple[float, ...]:
     """Measure intervals on later rows: by level, by group, and with the correction of each day."""
     held = {level: held_by(intervals, rows, level) for level in (80.0, LEVEL)}
-    low, high = intervals.at(LEVEL).limits_of(rows.predicted, rows.times)
+    low, high = rows.limits(intervals, LEVEL)
     inside = (rows.actual >= low) & (rows.actual <= high)
     edges = np.quantile(rows.predicted, np.arange(1, BANDS) / BANDS)
     hours, bands = hours_of(rows.times) // HOURS, np.searchsorted(edges, rows.predicted)
@@ -216,20 +237,24 @@ def worst(inside: npt.NDArray[np.bool_], groups: Any) -> float:  # noqa: ANN401 
 
 def held_by(intervals: Intervals, rows: Later, level: float) -> Held:
     """Measure intervals of a level."""
-    limits = intervals.at(level).limits_of(rows.predicted, rows.times)
-    return measure_intervals(*limits, rows.actual, level)
+    return measure_intervals(*rows.limits(intervals, level), rows.actual, level)
 
 
 def corrected_by_day(intervals: Intervals, rows: Later) -> tuple[Held, Held]:
     """Measure intervals that each closed day corrects: in the first week, and after it."""
     state, rules = NO_CORRECTION, CorrectionRules(tail=tail_of(LEVEL))
     days = (rows.times // SECONDS_PER_DAY).astype(np.int64)
-    scored = intervals.scores(rows.actual, rows.predicted)
+    sizes = intervals.sizes(rows.predicted, rows.times, rows.raw)
+    scored = intervals.scores(rows.actual, rows.predicted, sizes)
     low, high = np.empty(len(days)), np.empty(len(days))
     for day in np.unique(days):
         of_day = days == day
         band = intervals.at(LEVEL, state)
-        low[of_day], high[of_day] = band.limits_of(rows.predicted[of_day], rows.times[of_day])
+        low[of_day], high[of_day] = band.limits_of(
+            rows.predicted[of_day],
+            rows.times[of_day],
+            None if sizes is None else sizes[of_day],
+        )
         held = measure_intervals(low[of_day], high[of_day], rows.actual[of_day], LEVEL)
         name = str(np.datetime64(int(day), "D"))
         bias = float(np.median(scored[of_day]))
@@ -329,41 +354,29 @@ def _days_needed(seed: int, bias: float, noise: float) -> tuple[float, float, fl
 
 SHARPER = (
     "as it is, in its unit",
-    "scale model, in its unit",
-    "gain by scale model, %",
+    "in sizes of errors, in its unit",
+    "gain by sizes, %",
+    "kept for this version (1 is yes)",
     "quantile regression, in its unit",
 )
-_SCALE = {"max_depth": 5, "learning_rate": 0.05, "min_child_weight": 50.0, "subsample": 0.8}
-_SCALE_ROUNDS = 150
+_QUANTILE = {"max_depth": 8, "learning_rate": 0.05, "min_child_weight": 50.0, "subsample": 0.8}
 
 
-def scores(fits: Fits, intervals: Intervals, rows: Later) -> tuple[float, ...]:
-    """Compute interval scores at 90 % of the intervals as they are, and of sharper ways."""
-    ways = [by_scale, by_quantiles] if "quantiles" in sys.argv else [by_scale]
-    limits = (way(fits, intervals, rows) for way in ways)
-    scale, *others = (measure_intervals(*pair, rows.actual, LEVEL).score for pair in limits)
-    now = held_by(intervals, rows, LEVEL).score
-    return (now, scale, 100 * (1 - scale / now), *others)
-
-
-def by_scale(fits: Fits, intervals: Intervals, rows: Later) -> tuple[Numbers, Numbers]:
-    """Return limits by scores that are divided by their expected size."""
-    known, floor = fits.residuals, -np.inf if intervals.floor is None else intervals.floor
-    assert known.times is not None
-    inputs = np.column_stack([fits.training_set.layout_for("dense").validation, known.predicted])
-    scored = scores_of(known.actual, known.predicted, intervals.shape, floor)
-    learned = (known.times // SECONDS_PER_DAY) % 2 == 0
-    size = BoosterRegressor(_SCALE, rounds=_SCALE_ROUNDS, random_state=1)
-    size.fit(inputs[learned], np.log(np.abs(scored[learned]) + 1e-3))
-    ratios = scored[~learned] / np.exp(size.predict(inputs[~learned]))
-    table = order_statistics(ratios, np.ones(len(ratios)))
-    step = outer_step(tail_of(LEVEL))
-    expected = np.exp(size.predict(np.column_stack([rows.inputs, rows.predicted])))
-    low, high = (expected * table[place - 1] for place in (step, STEPS - step))
-    if intervals.shape == "difference":
-        return rows.predicted + low, rows.predicted + high
-    base = np.maximum(rows.predicted, floor)
-    return base * np.exp(low), base * np.exp(high)
+def scores(fits: Fits, rows: Later) -> tuple[float, ...]:
+    """Compute interval scores at 90 % of plain intervals, and of sharper ways."""
+    plain, scaled, kept = fits.ways
+    limits = [(plain, None), (scaled, scaled.sizes(rows.predicted, rows.times, rows.raw))]
+    now, new = (
+        measure_intervals(
+            *one.at(LEVEL).limits_of(rows.predicted, rows.times, sizes), rows.actual, LEVEL
+        ).score
+        for one, sizes in limits
+    )
+    found = (now, new, 100 * (1 - new / now), float(kept))
+    if "quantiles" not in sys.argv:
+        return found
+    regressed = measure_intervals(*by_quantiles(fits, plain, rows), rows.actual, LEVEL)
+    return (*found, regressed.score)
 
 
 def by_quantiles(fits: Fits, intervals: Intervals, rows: Later) -> tuple[Numbers, Numbers]:
@@ -371,7 +384,7 @@ def by_quantiles(fits: Fits, intervals: Intervals, rows: Later) -> tuple[Numbers
     ratio, splits = intervals.shape == "log ratio", fits.training_set.layout_for("dense")
     there, back = (np.log, np.exp) if ratio else (np.asarray, np.asarray)
     tail = tail_of(LEVEL)
-    settings = {**_SCALE, "max_depth": 8, "objective": "reg:quantileerror"}
+    settings = {**_QUANTILE, "objective": "reg:quantileerror"}
     settings |= {"quantile_alpha": [tail, 1 - tail], "tree_method": "hist", "seed": 1}
 
     def learned(inputs: Matrix, actual: Targets) -> xgb.Booster:

@@ -14,6 +14,7 @@ from model_loop.intervals.calibrated import Intervals
 from model_loop.intervals.calibration import calibrate
 from model_loop.intervals.measures import measure_intervals
 from model_loop.intervals.residuals import Residuals
+from model_loop.intervals.scale import Scale, ScaleBins, ScaleFactors
 from model_loop.models import gate_intervals
 from model_loop.models.gate import Check, Contender, GateVerdict
 from model_loop.models.gate_intervals import JudgedIntervals, holm
@@ -80,6 +81,23 @@ def coverage(judged: JudgedIntervals, of: Rows) -> float:
     assert judged.widening is not None
     limits = INTERVALS.at(90, judged.widening).limits_of(of.predicted)
     return measure_intervals(*limits, of.data.duration.to_numpy(), 90).coverage
+
+
+def test_intervals_are_judged_by_the_sizes_of_errors() -> None:
+    """Those that are three times as wide in one place hold too much there, and score worse."""
+    bins = ScaleBins("category", "PULocationID", values=(132.0,))
+    scale = Scale(0.0, (bins,), (ScaleFactors(0, -1, (1_099, 0)),))
+    scaled = dataclasses.replace(INTERVALS, scale=scale)
+    found = rows()
+    held, *_ = found.judged(scaled).checks
+    wide = (found.data.PULocationID == 132).to_numpy()
+    low, high = scaled.at(90).limits_of(found.predicted, None, np.exp(1.099 * wide))
+    inside = (low <= found.data.duration) & (found.data.duration <= high)
+    assert held.found.startswith(f"{inside.mean():.1%} ")
+    assert not held.passed
+    champion = found.contender(1)
+    judged = judge_intervals(found.contender(2, scaled), champion, found.data, GateRules())
+    assert "interval score against version 1" in failed(judged)
 
 
 def test_intervals_that_hold_are_left_as_they_are() -> None:

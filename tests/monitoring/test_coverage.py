@@ -20,6 +20,7 @@ from model_loop.intervals.calibrated import Intervals
 from model_loop.intervals.calibration import calibrate
 from model_loop.intervals.measures import measure_intervals
 from model_loop.intervals.residuals import Residuals
+from model_loop.intervals.scale import Scale, ScaleBins, ScaleFactors
 from model_loop.models.classification.class_sets import measure_sets, set_scores, sets_at
 from model_loop.models.classification.decision import Decision
 from model_loop.models.slices import Cut
@@ -83,6 +84,25 @@ def labelled(
 def watched(intervals: Intervals, correction: Correction = NO_CORRECTION) -> WatchedIntervals:
     """Intervals without a widening."""
     return WatchedIntervals(intervals, NO_CORRECTION, correction)
+
+
+def test_a_day_is_measured_by_the_sizes_of_its_errors(
+    dataset: Dataset, intervals: Intervals
+) -> None:
+    """Limits of rows whose errors are expected to be larger lie further apart; so does the bias."""
+    bins = ScaleBins("category", "weathersit", values=("2",))
+    scale = Scale(0.0, (bins,), (ScaleFactors(0, -1, (1_000, 0)),))
+    scaled = dataclasses.replace(intervals, scale=scale)
+    rows = labelled(dataset, np.full(2, 2.0))
+    (first, *_), moved = measure_days(rows, watched(scaled), now=LATER)
+    part = rows.where(np.arange(len(rows)) < ROWS)
+    sizes = np.where(part.rows.weathersit == "2", np.e, 1.0)
+    limits = scaled.at(90).limits_of(part.predicted, None, sizes)
+    held = measure_intervals(*limits, part.actual, 90)
+    assert (first.coverage, first.calibrated) == (held.coverage, held.coverage)
+    assert first.width == pytest.approx(held.width)
+    plain = measure_days(rows, watched(intervals), now=LATER)[1]
+    assert 0 < moved.bias < plain.bias
 
 
 def test_a_day_is_measured_as_by_hand(dataset: Dataset, intervals: Intervals) -> None:

@@ -15,6 +15,7 @@ from tests.scoring.test_batch import run
 from model_loop.errors import InvalidInputError
 from model_loop.intervals.calibration import calibrate
 from model_loop.intervals.residuals import Residuals
+from model_loop.intervals.scale import Scale, ScaleBins, ScaleFactors
 from model_loop.scoring.batch.planning import plan
 from model_loop.scoring.predictor import Predictor
 
@@ -28,7 +29,11 @@ def sure(predictor: Predictor) -> Predictor:
     predicted = np.linspace(1, 50, 150)
     actual = predicted + np.random.default_rng(0).normal(0, 3, 150)
     residuals = Residuals("validation", actual, predicted, ("a",), "b")
-    return dataclasses.replace(predictor, intervals=calibrate(residuals))
+    bins = ScaleBins("number", "trip_distance", edges=(2.0,))
+    scale = Scale(0.0, (bins,), (ScaleFactors(0, -1, (0, 693, 0)),))
+    return dataclasses.replace(
+        predictor, intervals=dataclasses.replace(calibrate(residuals), scale=scale)
+    )
 
 
 def written(predictor: Predictor, source: Path, level: float = 90.0) -> Path:
@@ -50,13 +55,18 @@ def read(path: Path) -> pd.DataFrame:
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_files_have_limits_of_the_level(sure: Predictor, tmp_path: Path, suffix: str) -> None:
-    """Those of the band; NaN and null where the rows of the calibration do not suffice."""
+    """Those of the band; NaN and null where the rows of the calibration do not suffice.
+
+    They are twice as wide for a row whose errors are twice as large.
+    """
     source = tmp_path / f"rows{suffix}"
-    _write(source, pd.DataFrame([dict(zip(HEADER.split(","), ROW.split(","), strict=True))] * 3))
+    rows = pd.DataFrame([dict(zip(HEADER.split(","), ROW.split(","), strict=True))] * 3)
+    _write(source, rows.assign(trip_distance=["1.2", "1.2", "3.2"]))
+    sizes = np.exp([0.0, 0.0, 0.693])
     assert sure.intervals is not None
     for level in (80.5, 99.0):
         rows = read(written(sure, source, level))
-        low, high = sure.intervals.at(level).limits_of(rows["prediction"].to_numpy())
+        low, high = sure.intervals.at(level).limits_of(rows["prediction"].to_numpy(), None, sizes)
         for name, limits in (("lower", low), ("upper", high)):
             finite = np.where(np.isfinite(limits), limits, np.nan)
             np.testing.assert_array_equal(rows[name].to_numpy(dtype=np.float64), finite)

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 from sqlalchemy import create_engine, inspect
 from tests.serving.conftest import TRIP, Server
@@ -23,6 +24,7 @@ from model_loop.intervals.adaptive import Correction
 from model_loop.intervals.calibrated import Intervals
 from model_loop.intervals.calibration import calibrate
 from model_loop.intervals.residuals import Residuals
+from model_loop.intervals.scale import Scale, ScaleBins, ScaleFactors
 from model_loop.models.calibrating import bounds_of
 from model_loop.scoring.limits import NO_LIMITS, limit_names, limits_in_words, limits_of_rows
 from model_loop.serving.http.requests import open_request
@@ -237,6 +239,39 @@ def test_one_row_and_many_have_the_same_limits(intervals: Intervals) -> None:
     inside = (predictions > 0) & (predictions <= 60)
     assert ((lower <= predictions) & (predictions <= upper))[inside].all()
     assert ((lower >= 0) & (upper <= 60)).all()
+
+
+def test_answers_are_as_wide_as_the_errors_of_their_rows(
+    server: Server, predictors: dict[int, ServedVersion], intervals: Intervals
+) -> None:
+    """One row and many: by its place, its way and its hour, on the clocks of the table."""
+    bins = (
+        ScaleBins("category", "PULocationID", values=(float(TRIP["pickup_zone"]),)),
+        ScaleBins("number", "trip_distance", edges=(1.0, 5.0)),
+        ScaleBins("hour"),
+    )
+    factors = (
+        ScaleFactors(0, -1, (400, 0)),
+        ScaleFactors(1, 2, tuple(range(-50, 50))),
+    )
+    scaled = replace(intervals, scale=Scale(0.1, bins, factors))
+    server.registry.predictors[9] = replace(predictors[1], version=9, intervals=scaled)
+    server.registry.now = Deployment(champion=9)
+    server.live.refresh()
+    elsewhere = {**TRIP, "pickup_zone": 1, "pickup_at": "2024-03-01T23:59:59.9"}
+    found = server.predict([TRIP, elsewhere])
+    places = TRIPS.columns.places
+    frame = pd.DataFrame({name: [math.nan, math.nan] for name in places})
+    frame["PULocationID"] = [TRIP["pickup_zone"], 1]
+    frame["trip_distance"] = [TRIP["trip_distance"]] * 2
+    times = np.array([8.5, 23.99]) * 3_600
+    predicted = np.array([answer["prediction"] for answer in found])
+    sizes = scaled.sizes(predicted, times, frame)
+    assert sizes is not None
+    low, high = scaled.at(90.0).limits_of(predicted, times, sizes)
+    assert [answer["lower"] for answer in found] == pytest.approx(low.tolist())
+    assert [answer["upper"] for answer in found] == pytest.approx(high.tolist())
+    assert sizes[0] > 1.3 * sizes[1]
 
 
 def test_what_is_not_finite_is_no_limit() -> None:

@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline
 from model_loop.errors import InvalidInputError
 from model_loop.intervals.calibration import calibrate
 from model_loop.intervals.residuals import Residuals
+from model_loop.intervals.scale import Scale, ScaleBins, ScaleFactors
 from model_loop.models.evaluation import measure
 from model_loop.models.search import ErrorMetrics, SearchRequest, Trial
 from model_loop.models.training import train
@@ -244,7 +245,11 @@ def test_limits_are_asked_of_the_registered_model(
         for cell in intervals.cells[:: len(intervals.cells) // (len(intervals.edges) + 1)]
         for group in range(3)
     )
-    intervals = dataclasses.replace(intervals, groups=groups, cells=cells)
+    # By the place, too, twice as far.
+    place = rows.PULocationID.mode()[0].item()
+    bins = ScaleBins("category", "PULocationID", values=(float(place),))
+    scale = Scale(0.0, (bins,), (ScaleFactors(0, -1, (693, 0)),))
+    intervals = dataclasses.replace(intervals, groups=groups, cells=cells, scale=scale)
     registered = register_model(
         tracker,
         tracker.open_run("with limits", "with limits", {}),
@@ -260,8 +265,12 @@ def test_limits_are_asked_of_the_registered_model(
     )
     loaded = mlflow.pyfunc.load_model(folder)
     np.testing.assert_array_equal(loaded.predict(rows), predicted)
-    lower, upper = intervals.at(80.0).limits_of(predicted, as_numbers(rows.pickup_datetime))
-    plain = intervals.at(80.0).limits_of(predicted)
+    seconds = as_numbers(rows.pickup_datetime)
+    sizes = intervals.sizes(predicted, seconds, rows)
+    assert sizes is not None
+    assert len(set(sizes)) == 2
+    lower, upper = intervals.at(80.0).limits_of(predicted, seconds, sizes)
+    plain = intervals.at(80.0).limits_of(predicted, None, sizes)
     assert (lower != plain[0]).any()
     text = rows.pickup_datetime.dt.strftime("%Y-%m-%dT%H:%M:%S")
     aware = rows.pickup_datetime.dt.tz_localize(TRIPS.time_zone).dt.tz_convert("UTC")

@@ -11,6 +11,7 @@ import math
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +19,18 @@ import numpy.typing as npt
 from model_loop.days import HOURS_PER_DAY
 from model_loop.intervals.adaptive import NO_CORRECTION, Correction
 from model_loop.intervals.grid import MIDDLE, STEPS, outer_step, tail_of
+from model_loop.intervals.scale import Scale
 from model_loop.intervals.scores import Numbers, Shape, scores_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SECONDS_PER_HOUR = 3_600
 #: Steps of the tail from which scores beyond the grid go on.
 _TEN = 10
 _ROUNDING = 1e-9
+#: Exponent beyond which a limit is infinite.
+_MOST_EXPONENT = 700.0
 #: Lookups that are kept.
 _MOST_BANDS = 64
 
@@ -72,6 +79,8 @@ class Intervals:
         Days that they are of, as ISO 8601; empty if there is no time.
     half_life
         Days in which the weight of a row falls by half; None if all weigh the same.
+    scale
+        Expected sizes of errors, by which scores are divided; None if scores stand as they are.
     """
 
     shape: Shape
@@ -88,6 +97,7 @@ class Intervals:
     digest: str
     days: tuple[str, ...] = ()
     half_life: float | None = None
+    scale: Scale | None = None
 
     def at(self, level: float, correction: Correction = NO_CORRECTION) -> Band:
         """Return the lookup of a level; those that were asked before are kept.
@@ -118,17 +128,38 @@ class Intervals:
         bias = correction.bias
         return Band(self, tuple(low + bias for low in lower), tuple(high + bias for high in upper))
 
+    def sizes(
+        self, predictions: Numbers, times: Numbers | None, rows: pd.DataFrame
+    ) -> Numbers | None:
+        """Return the expected sizes of the scores of rows, shape (rows,); None without a scale.
+
+        Parameters
+        ----------
+        times
+            Seconds since 1970 on the clocks of the table, NaN where missing.
+        rows
+            Raw columns of the rows.
+        """
+        return None if self.scale is None else self.scale.sizes(predictions, times, rows)
+
     def exceedance(
-        self, prediction: float, hour: int | None, threshold: float, bias: float = 0.0
+        self,
+        prediction: float,
+        hour: int | None,
+        threshold: float,
+        bias: float = 0.0,
+        size: float = 1.0,
     ) -> Exceedance:
         """Bound the probability that the true value lies above a threshold.
+
+        The size is the expected one of the score; see `sizes`.
 
         A score below the lower order statistic of step i has at most i / 200 of all below it; one
         that reaches the upper one of step i, at least as many. Between them lies the weight of one
         row, which is at most that of `first` steps.
         """
         values = (np.array([threshold]), np.array([prediction]))
-        (score,) = (self.scores(*values) - bias).tolist()
+        (score,) = (self.scores(*values, np.array([size])) - bias).tolist()
         steps = self._tables[self.cell(prediction, hour)]
         reached = self.first + bisect_right(steps, score)
         below, above = reached - 1, reached
@@ -141,9 +172,33 @@ class Intervals:
             least = STEPS
         return Exceedance(max(1 - least / STEPS, 0.0), min(1 - max(most, 0) / STEPS, 1.0))
 
-    def scores(self, actual: Numbers, predicted: Numbers) -> Numbers:
-        """Return the signed scores of true values, shape (rows,); see `scores.scores_of`."""
-        return scores_of(actual, predicted, self.shape, self._floor)
+    def scores(self, actual: Numbers, predicted: Numbers, sizes: Numbers | None = None) -> Numbers:
+        """Return the signed scores of true values, shape (rows,); see `scores.scores_of`.
+
+        Parameters
+        ----------
+        sizes
+            Expected sizes of the scores, by which they are divided; see `sizes`.
+
+        Raises
+        ------
+        TypeError
+            If the intervals have a scale, and no sizes are given.
+        """
+        self.require_sizes(sizes)
+        found = scores_of(actual, predicted, self.shape, self._floor)
+        return found if sizes is None else found / sizes
+
+    def require_sizes(self, sizes: Numbers | None) -> None:
+        """Refuse to answer without the sizes of errors where limits are given in them.
+
+        Raises
+        ------
+        TypeError
+            If the intervals have a scale, and no sizes are given.
+        """
+        if self.scale is not None and sizes is None:
+            raise TypeError("these limits are multiples of sizes of errors, and none are given")
 
     def spread(self, level: float) -> float:
         """Return how far apart the limits of a level are at most, in the unit of scores."""
@@ -221,7 +276,8 @@ class Band:
     ) -> None:
         self._intervals = intervals
         self._ratio = intervals.shape == "log ratio"
-        if self._ratio:
+        self._sized = intervals.scale is not None
+        if self._ratio and not self._sized:
             lower, upper = (tuple(map(_exp, scores)) for scores in (lower, upper))
         self._lower, self._upper = lower, upper
         self._floor = -math.inf if intervals.floor is None else intervals.floor
@@ -230,16 +286,24 @@ class Band:
         self._lowest = -math.inf if intervals.lowest is None else intervals.lowest
         self._highest = math.inf if intervals.highest is None else intervals.highest
 
-    def limits(self, prediction: float, hour: int | None = None) -> tuple[float, float]:
+    def limits(
+        self, prediction: float, hour: int | None = None, size: float = 1.0
+    ) -> tuple[float, float]:
         """Return the lower and the upper limit for a row: around its prediction, within the bounds.
 
         Parameters
         ----------
         hour
             Hour of its time, from 0 to 23, on the clocks of the table.
+        size
+            Expected size of its score, where the intervals have a scale.
         """
         cell = self._intervals.cell(prediction, hour)
         low, high = self._lower[cell], self._upper[cell]
+        if self._sized:
+            low, high = size * low, size * high
+            if self._ratio:
+                low, high = _exp(low), _exp(high)
         if self._ratio:
             base = max(prediction, self._floor)
             low, high = base * low, base * high
@@ -255,7 +319,7 @@ class Band:
         )
 
     def limits_of(
-        self, predictions: Numbers, times: Numbers | None = None
+        self, predictions: Numbers, times: Numbers | None = None, sizes: Numbers | None = None
     ) -> tuple[Numbers, Numbers]:
         """Return the lower and the upper limits of rows, each of shape (rows,).
 
@@ -263,9 +327,21 @@ class Band:
         ----------
         times
             Seconds since 1970 on the clocks of the table, NaN where missing.
+        sizes
+            Expected sizes of the scores; see `Intervals.sizes`.
+
+        Raises
+        ------
+        TypeError
+            If the intervals have a scale, and no sizes are given.
         """
+        self._intervals.require_sizes(sizes)
         cells = self._intervals.cells_of(predictions, times)
         low, high = np.array(self._lower)[cells], np.array(self._upper)[cells]
+        if sizes is not None:
+            low, high = sizes * low, sizes * high
+            if self._ratio:
+                low, high = np.exp(low), np.exp(high)
         if self._ratio:
             base = np.maximum(predictions, self._floor)
             low, high = base * low, base * high
@@ -285,4 +361,4 @@ def hours_of(times: Numbers) -> npt.NDArray[np.int64]:
 
 
 def _exp(score: float) -> float:
-    return math.inf if score == math.inf else math.exp(score)
+    return math.inf if score > _MOST_EXPONENT else math.exp(score)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from model_loop.days import HOURS_PER_DAY, SECONDS_PER_DAY
 from model_loop.intervals.calibrated import Intervals, hours_of
 from model_loop.intervals.grid import MIDDLE, STEPS
 from model_loop.intervals.residuals import Residuals
+from model_loop.intervals.scale import Scale
 from model_loop.intervals.scores import Numbers, floor_of, scores_of, shape_of
 
 #: Most bins of the prediction, and rows (by weight) that each holds at least.
@@ -38,8 +40,25 @@ _DIGITS = 3
 _ROUNDING = 1e-9
 
 
+@dataclass(frozen=True)
+class Sized:
+    """Expected sizes of the scores that calibrate.
+
+    Parameters
+    ----------
+    scale
+        The scale that answers.
+    sizes
+        Size of each score, shape (rows,), by a scale that has not learned from its row.
+    """
+
+    scale: Scale
+    sizes: Numbers
+
+
 def calibrate(
     residuals: Residuals,
+    sized: Sized | None = None,
     *,
     half_life: float | None = None,
     by_hour: bool = False,
@@ -50,6 +69,8 @@ def calibrate(
 
     Parameters
     ----------
+    sized
+        Sizes by which scores are divided; None if they stand as they are.
     half_life
         Days in which the weight of a row falls by half, where rows have times; None weighs all the
         same.
@@ -62,6 +83,8 @@ def calibrate(
     shape = shape_of(actual)
     floor = floor_of(actual, shape)
     scores = scores_of(actual, predicted, shape, floor)
+    if sized is not None:
+        scores = scores / sized.sizes
     if times is None:
         half_life = None
     weights = weights_by_age(times, half_life, len(scores))
@@ -96,6 +119,7 @@ def calibrate(
         digest=residuals.rows,
         days=_days(times),
         half_life=half_life,
+        scale=None if sized is None else sized.scale,
     )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from model_loop.errors import InvalidInputError
 from model_loop.intervals.scores import Numbers
@@ -75,3 +77,13 @@ class Residuals:
     def rows(self) -> str:
         """Digest of the rows."""
         return digest_of(self.actual)
+
+
+def part_of(residuals: Residuals, rows: npt.NDArray[Any]) -> Residuals:
+    """Return the residuals of some rows, given by a mask or by their positions."""
+    return replace(
+        residuals,
+        actual=residuals.actual[rows],
+        predicted=residuals.predicted[rows],
+        times=None if residuals.times is None else residuals.times[rows],
+    )

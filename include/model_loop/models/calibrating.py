@@ -9,7 +9,7 @@ the final model predicts it. The test rows are measured, and nothing is learned 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,10 +17,11 @@ import pandas as pd
 
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.intervals.calibrated import Intervals
-from model_loop.intervals.calibration import ROWS_OF_GRID, calibrate
+from model_loop.intervals.calibration import ROWS_OF_GRID
 from model_loop.intervals.grid import DEFAULT_LEVEL
 from model_loop.intervals.measures import measure_intervals
-from model_loop.intervals.residuals import Residuals, digest_of
+from model_loop.intervals.residuals import Residuals, digest_of, part_of
+from model_loop.intervals.scaling import CalibrationSettings, ScaledKind, sharper_intervals
 from model_loop.intervals.scores import Numbers
 from model_loop.models.evaluation import measure_outcomes
 from model_loop.models.fitting import Fit, FitData, prepare
@@ -78,7 +79,9 @@ def calibrate_model(
     if len(training_set.test_rows):
         predicted = predict_outcomes(model, training_set.test_inputs, training_set.target)
         times = _times(training_set.test_rows, training_set)
-        metrics |= _measured(intervals, predicted, times, training_set.test_target, "test")
+        actual = training_set.test_target
+        sizes = intervals.sizes(predicted, times, training_set.test_rows)
+        metrics |= _measured(intervals, (predicted, times, sizes), actual, "test")
     return Calibration(intervals, metrics)
 
 
@@ -147,16 +150,53 @@ def _of_the_search(tuned: TuningResult, actual: Targets, target: Target) -> Targ
 
 
 def intervals_of(residuals: Residuals, training_set: TrainingSet) -> Intervals:
-    """Return intervals as they suit the dataset: its bounds, and the hours that requests bring."""
+    """Return intervals as they suit the dataset: its bounds, and the columns that requests bring.
+
+    In sizes of errors, where the rows of the residuals are kept and that makes them sharper.
+    """
+    settings = settings_of(training_set)
+    if (given := sizing_rows(residuals, training_set)) is None:
+        return settings.calibrate(residuals)
+    known, rows = given
+    scaled = sharper_intervals(known, rows, kinds_of(training_set), settings)
+    return scaled or settings.calibrate(residuals)
+
+
+def settings_of(training_set: TrainingSet) -> CalibrationSettings:
+    """Return what the intervals of a dataset are made with."""
     dataset = training_set.dataset
-    lowest, highest = bounds_of(dataset)
-    return calibrate(
-        residuals,
-        half_life=HALF_LIFE,
-        by_hour=dataset.time in training_set.recipe.columns,
-        lowest=lowest,
-        highest=highest,
+    return CalibrationSettings(
+        HALF_LIFE, dataset.time in training_set.recipe.columns, *bounds_of(dataset)
     )
+
+
+def kinds_of(training_set: TrainingSet) -> dict[str, ScaledKind]:
+    """Return how the sizes of errors read each column of the recipe but for times."""
+    return {
+        column.name: "category" if column.kind == "category" else "number"
+        for column in training_set.dataset.columns
+        if column.name in training_set.recipe.columns and column.kind != "time"
+    }
+
+
+def sizing_rows(
+    residuals: Residuals, training_set: TrainingSet
+) -> tuple[Residuals, pd.DataFrame] | None:
+    """Return the residuals whose rows are kept, and these rows; None where there are none.
+
+    Of folds there are none: their rows come in no order of time.
+    """
+    calibrating = residuals.part == "calibration"
+    rows = training_set.calibration_rows if calibrating else training_set.validation_rows
+    places = None if calibrating else training_set.validation_places
+    if rows is None or residuals.times is None:
+        return None
+    if places is not None:
+        residuals = part_of(residuals, places)
+    # Training sets of earlier versions have samples without their places.
+    if len(rows) != len(residuals.actual):
+        return None
+    return residuals, rows
 
 
 def bounds_of(dataset: Dataset) -> tuple[float, float]:
@@ -179,25 +219,21 @@ def _of_later_days(residuals: Residuals, training_set: TrainingSet) -> dict[str,
     earlier = days < days.min() + _EARLIER * (days.max() + 1 - days.min())
     if earlier.sum() < ROWS_OF_GRID or (~earlier).sum() < _LATER_ROWS:
         return {}
-    first, later = (
-        replace(
-            residuals,
-            actual=residuals.actual[rows],
-            predicted=residuals.predicted[rows],
-            times=residuals.times[rows],
-        )
-        for rows in (earlier, ~earlier)
-    )
-    intervals = intervals_of(first, training_set)
-    return _measured(intervals, later.predicted, later.times, later.actual, "validation")
+    first, later = (part_of(residuals, rows) for rows in (earlier, ~earlier))
+    intervals = settings_of(training_set).calibrate(first)
+    return _measured(intervals, (later.predicted, later.times, None), later.actual, "validation")
 
 
 def _measured(
-    intervals: Intervals, predicted: Numbers, times: Numbers | None, actual: Targets, part: str
+    intervals: Intervals,
+    asked: tuple[Numbers, Numbers | None, Numbers | None],
+    actual: Targets,
+    part: str,
 ) -> dict[str, float]:
+    """Measure intervals of rows, given their predictions, times and sizes of errors."""
     found: dict[str, float] = {}
     for level in LEVELS:
-        low, high = intervals.at(level).limits_of(predicted, times)
+        low, high = intervals.at(level).limits_of(*asked)
         held = measure_intervals(low, high, actual, level)
         values = {"coverage": held.coverage, "width": held.width, "score": held.score}
         found |= {

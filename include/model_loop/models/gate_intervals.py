@@ -17,6 +17,7 @@ import pandas as pd
 from model_loop.datasets.dataset import Dataset
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.intervals.adaptive import NO_CORRECTION, Correction, CorrectionRules
+from model_loop.intervals.calibrated import Intervals
 from model_loop.intervals.evidence import TOLERANCE
 from model_loop.intervals.grid import DEFAULT_LEVEL, tail_of
 from model_loop.intervals.measures import Held, interval_scores, measure_intervals
@@ -65,10 +66,22 @@ class JudgedIntervals:
 class _Rows:
     """Rows by which intervals are judged: true values, times, units (days) and named groups."""
 
+    raw: pd.DataFrame
     actual: Numbers
     times: Numbers | None
     units: Codes
     groups: dict[str, npt.NDArray[np.bool_]]
+
+    def limits(
+        self,
+        intervals: Intervals,
+        predicted: Numbers,
+        level: float,
+        correction: Correction = NO_CORRECTION,
+    ) -> tuple[Numbers, Numbers]:
+        """Return the limits of all rows by intervals; see `Band.limits_of`."""
+        sizes = intervals.sizes(predicted, self.times, self.raw)
+        return intervals.at(level, correction).limits_of(predicted, self.times, sizes)
 
 
 def judge_intervals(
@@ -99,7 +112,7 @@ def judge_intervals(
     known = _rows(rows, challenger.predicted, rules, slicing)
 
     def judged(correction: Correction) -> tuple[Held, tuple[Check, ...]]:
-        low, high = intervals.at(level, correction).limits_of(challenger.predicted, known.times)
+        low, high = known.limits(intervals, challenger.predicted, level, correction)
         held = measure_intervals(low, high, known.actual, level)
         inside = (low <= known.actual) & (known.actual <= high)
         return held, (_coverage(held, level, dataset), *_worst_group(inside, known, level))
@@ -109,8 +122,8 @@ def judge_intervals(
     # Intervals that hold too much are not made narrower by the rows that judge them.
     widening = _widened(judged, level) if fails and held.coverage <= level / 100 + ABOVE else None
     if champion is not None and champion.intervals is not None:
-        theirs = champion.intervals.at(level).limits_of(champion.predicted, known.times)
-        ours = intervals.at(level).limits_of(challenger.predicted, known.times)
+        theirs = known.limits(champion.intervals, champion.predicted, level)
+        ours = known.limits(intervals, challenger.predicted, level)
         scores = [interval_scores(*limits, known.actual, level) for limits in (ours, theirs)]
         checks += (_score(scores, known, champion.version, dataset),)
     checks = tuple(replace(check, blocks=False) for check in checks)
@@ -133,7 +146,8 @@ def _rows(rows: pd.DataFrame, predicted: Numbers, rules: GateRules, slicing: Sli
         if (inside := np.asarray(values == value)).sum() >= rules.slice_rows
         and len(np.unique(units[inside])) >= WEEK
     }
-    return _Rows(rows[dataset.target.name].to_numpy(dtype=np.float64), times, units, groups)
+    actual = rows[dataset.target.name].to_numpy(dtype=np.float64)
+    return _Rows(rows, actual, times, units, groups)
 
 
 def _coverage(held: Held, level: float, dataset: Dataset) -> Check:

@@ -70,7 +70,9 @@ class WatchedIntervals:
 
     def hold(self, rows: WindowRows, level: float, correction: Correction) -> tuple[Held, Inside]:
         """Measure them on some rows, and return which true values lie within."""
-        limits = self.intervals.at(level, correction).limits_of(rows.predicted, _times(rows))
+        times = _times(rows)
+        sizes = self.intervals.sizes(rows.predicted, times, rows.rows)
+        limits = self.intervals.at(level, correction).limits_of(rows.predicted, times, sizes)
         inside = (limits[0] <= rows.actual) & (rows.actual <= limits[1])
         return measure_intervals(*limits, rows.actual, level), inside
 
@@ -79,7 +81,8 @@ class WatchedIntervals:
         # Where the rows were too few for a limit, no bias is bounded by it.
         spread = self.intervals.spread(level)
         bound = spread if np.isfinite(spread) else 0.0
-        bias = float(np.median(self.intervals.scores(rows.actual, rows.predicted)))
+        sizes = self.intervals.sizes(rows.predicted, _times(rows), rows.rows)
+        bias = float(np.median(self.intervals.scores(rows.actual, rows.predicted, sizes)))
         return ClosedDay(day, held.rows, min(max(bias, -bound), bound), held.below, held.above)
 
 

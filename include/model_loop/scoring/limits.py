@@ -101,15 +101,17 @@ def limits_of_rows(
     """
     if intervals is None:
         return [NO_LIMITS] * len(rows)
-    limits = intervals.at(level, correction).limits
-    place = dataset.columns.places.get(dataset.time or "") if intervals.groups else None
+    limits, scale = intervals.at(level, correction).limits, intervals.scale
+    places = dataset.columns.places
+    sized = None if scale is None else scale.of_row(places)
+    place = places.get(dataset.time or "") if intervals.groups or sized is not None else None
     found = []
     for prediction, cells in zip(predictions, rows, strict=True):
-        hour = None
+        at = math.nan if place is None else cells[place]
         # Only NaN differs from itself.
-        if place is not None and (at := cells[place]) == at:
-            hour = int(at % SECONDS_PER_DAY // _SECONDS_PER_HOUR)
-        lower, upper = limits(prediction, hour)
+        hour = int(at % SECONDS_PER_DAY // _SECONDS_PER_HOUR) if at == at else None  # noqa: PLR0124 - as above
+        size = 1.0 if sized is None else sized.size(prediction, at, cells)
+        lower, upper = limits(prediction, hour, size)
         found.append(
             Limits(
                 lower if math.isfinite(lower) else None,

@@ -112,7 +112,8 @@ class PredictorWithLimits:
         if band is None:
             return predicted
         times = _seconds(data[self._time], self._time_zone) if self._time in data else None
-        limits = band.limits_of(np.asarray(predicted, dtype=np.float64), times)
+        numbers = np.asarray(predicted, dtype=np.float64)
+        limits = band.limits_of(numbers, times, self._intervals.sizes(numbers, times, data))
         lower, upper = (np.where(np.isfinite(each), each, np.nan) for each in limits)
         answers = {PREDICTION: predicted, LOWER: lower, UPPER: upper, LEVEL: level}
         return pd.DataFrame(answers, index=data.index)

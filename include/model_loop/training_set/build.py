@@ -135,6 +135,7 @@ def encode_table(
         calibration_rows=parts["calibration"] if len(parts["calibration"]) else None,
         train_rows=sample_of(parts["train"], request.random_state),
         validation_rows=sample_of(parts["validation"], request.random_state),
+        validation_places=sample_places(len(parts["validation"]), request.random_state),
         parts=MappingProxyType(
             {name: tuple(dict.fromkeys(keys[mask].tolist())) for name, mask in masks.items()}
         ),
@@ -420,8 +421,13 @@ def reference_of(
 
 def sample_of(rows: pd.DataFrame, random_state: int) -> pd.DataFrame:
     """Draw some rows, in their order; all of them where they are few."""
-    if len(rows) <= REFERENCE_ROWS:
-        return rows
+    drawn = sample_places(len(rows), random_state)
+    return rows if drawn is None else rows.iloc[drawn].reset_index(drop=True)
+
+
+def sample_places(rows: int, random_state: int) -> npt.NDArray[np.int64] | None:
+    """Return the positions of the rows that `sample_of` draws; None where it takes all of them."""
+    if rows <= REFERENCE_ROWS:
+        return None
     generator = np.random.default_rng(random_state)
-    drawn = np.sort(generator.choice(len(rows), REFERENCE_ROWS, replace=False))
-    return rows.iloc[drawn].reset_index(drop=True)
+    return np.sort(generator.choice(rows, REFERENCE_ROWS, replace=False))

@@ -130,7 +130,8 @@ class TrainingSet:
         Doubtful findings about the partitions, compared with those before them.
     train_rows, validation_rows
         Train and validation rows as raw columns with their target, or a sample of each: baselines
-        and slices are learned from them. None of datasets whose own functions do without.
+        and slices are learned from them, and sizes of errors from the latter. None of datasets
+        whose own functions do without.
     calibration_rows
         Rows between validation and test that no model learns from, as raw columns with the target;
         None where there are none.
@@ -148,6 +149,9 @@ class TrainingSet:
     compared
         Positions of the validation rows that every layout has, by which settings and families are
         chosen; None where all layouts have all of them.
+    validation_places
+        Positions of `validation_rows` among the rows that settings are chosen by; None where they
+        are all of them, and in training sets of earlier versions.
     train_days
         Days of the train rows since 1970 on the clocks of the table, shape (rows,); None where
         some have none, and in training sets of earlier versions.
@@ -179,6 +183,7 @@ class TrainingSet:
     learned: LearnedValues | None = None
     train_days: npt.NDArray[np.int32] | None = None
     compared: npt.NDArray[np.int64] | None = None
+    validation_places: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         """Make the arrays read-only: many tasks and trials share them."""

@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 from model_loop.days import days_of
 from model_loop.errors import InvalidInputError
 from model_loop.findings import Finding
+from model_loop.training_set.build import sample_places
 from model_loop.training_set.encodings import Layout
 from model_loop.training_set.frames import as_numbers
 from model_loop.training_set.learned import learned_values
@@ -152,6 +153,9 @@ def _training_set(
     if PICKUP_TIME in columns:
         times = as_numbers(split.validation[PICKUP_TIME])
         days = days_of(as_numbers(split.train[PICKUP_TIME])).astype(np.int32)
+    places, judged = sample_places(len(split.validation), request.random_state), split.validation
+    judged = judged if places is None else judged.iloc[places]
+    judged = judged[[*columns, DURATION]].reset_index(drop=True)
     layouts = {layout: _encode(split, request, layout) for layout in _layouts(request)}
     return TrainingSet(
         request=request,
@@ -166,6 +170,8 @@ def _training_set(
         strays=split.strays,
         reference_rows=reference,
         findings=tuple(findings),
+        validation_rows=judged,
+        validation_places=places,
         validation_times=times,
         train_days=days,
         learned=learned,

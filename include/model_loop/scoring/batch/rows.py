@@ -178,9 +178,9 @@ def score_rows(
     if intervals is not None:
         time = dataset.time
         times = as_numbers(good[time]) if time is not None and time in good else None
-        for side, limits in zip(
-            (lower, upper), intervals.at(level, correction).limits_of(found, times), strict=True
-        ):
+        band, sizes = intervals.at(level, correction), intervals.sizes(found, times, good)
+        limits_of_rows = band.limits_of(found, times, sizes)
+        for side, limits in zip((lower, upper), limits_of_rows, strict=True):
             side[good.index] = np.where(np.isfinite(limits), limits, np.nan)
     explained = np.full(len(reasons), None, dtype=object)
     if explain is not None:

@@ -14,7 +14,7 @@ from model_loop.days import SECONDS_PER_DAY
 from model_loop.intervals.calibrated import Intervals
 from model_loop.intervals.measures import measure_intervals
 from model_loop.intervals.residuals import Residuals, part_of
-from model_loop.intervals.scale import Scale, ScaleBins, ScaleFactors
+from model_loop.intervals.scale import ErrorScale, ScaleBins, ScaleFactors
 from model_loop.intervals.scaling import (
     CalibrationSettings,
     ScaledKind,
@@ -174,7 +174,7 @@ def test_ratios_grow_with_their_size() -> None:
     predicted = random.lognormal(2.5, 0.7, 3_000)
     actual = predicted * np.exp(random.normal(0, 0.3, 3_000))
     plain = CalibrationSettings().calibrate(Residuals("validation", actual, predicted, (), ""))
-    scaled = dataclasses.replace(plain, scale=Scale(0.0, bins, factors))
+    scaled = dataclasses.replace(plain, scale=ErrorScale(0.0, bins, factors))
     once, twice = (np.array(scaled.at(90.0).limits(10.0, None, size)) / 10 for size in (1.0, 2.0))
     assert once * 10 == pytest.approx(plain.at(90.0).limits(10.0))
     assert twice == pytest.approx(once**2)

@@ -14,7 +14,7 @@ from model_loop.intervals.calibrated import Intervals
 from model_loop.intervals.calibration import calibrate
 from model_loop.intervals.measures import measure_intervals
 from model_loop.intervals.residuals import Residuals
-from model_loop.intervals.scale import Scale, ScaleBins, ScaleFactors
+from model_loop.intervals.scale import ErrorScale, ScaleBins, ScaleFactors
 from model_loop.models import gate_intervals
 from model_loop.models.gate import Check, Contender, GateVerdict
 from model_loop.models.gate_intervals import JudgedIntervals, holm
@@ -86,7 +86,7 @@ def coverage(judged: JudgedIntervals, of: Rows) -> float:
 def test_intervals_are_judged_by_the_sizes_of_errors() -> None:
     """Those that are three times as wide in one place hold too much there, and score worse."""
     bins = ScaleBins("category", "PULocationID", values=(132.0,))
-    scale = Scale(0.0, (bins,), (ScaleFactors(0, -1, (1_099, 0)),))
+    scale = ErrorScale(0.0, (bins,), (ScaleFactors(0, -1, (1_099, 0)),))
     scaled = dataclasses.replace(INTERVALS, scale=scale)
     found = rows()
     held, *_ = found.judged(scaled).checks

@@ -20,7 +20,7 @@ from model_loop.intervals.calibrated import Intervals
 from model_loop.intervals.calibration import calibrate
 from model_loop.intervals.measures import measure_intervals
 from model_loop.intervals.residuals import Residuals
-from model_loop.intervals.scale import Scale, ScaleBins, ScaleFactors
+from model_loop.intervals.scale import ErrorScale, ScaleBins, ScaleFactors
 from model_loop.models.classification.class_sets import measure_sets, set_scores, sets_at
 from model_loop.models.classification.decision import Decision
 from model_loop.models.slices import Cut
@@ -91,7 +91,7 @@ def test_a_day_is_measured_by_the_sizes_of_its_errors(
 ) -> None:
     """Limits of rows whose errors are expected to be larger lie further apart; so does the bias."""
     bins = ScaleBins("category", "weathersit", values=("2",))
-    scale = Scale(0.0, (bins,), (ScaleFactors(0, -1, (1_000, 0)),))
+    scale = ErrorScale(0.0, (bins,), (ScaleFactors(0, -1, (1_000, 0)),))
     scaled = dataclasses.replace(intervals, scale=scale)
     rows = labelled(dataset, np.full(2, 2.0))
     (first, *_), moved = measure_days(rows, watched(scaled), now=LATER)

@@ -15,7 +15,7 @@ from tests.scoring.test_batch import run
 from model_loop.errors import InvalidInputError
 from model_loop.intervals.calibration import calibrate
 from model_loop.intervals.residuals import Residuals
-from model_loop.intervals.scale import Scale, ScaleBins, ScaleFactors
+from model_loop.intervals.scale import ErrorScale, ScaleBins, ScaleFactors
 from model_loop.scoring.batch.planning import plan
 from model_loop.scoring.predictor import Predictor
 
@@ -30,7 +30,7 @@ def sure(predictor: Predictor) -> Predictor:
     actual = predicted + np.random.default_rng(0).normal(0, 3, 150)
     residuals = Residuals("validation", actual, predicted, ("a",), "b")
     bins = ScaleBins("number", "trip_distance", edges=(2.0,))
-    scale = Scale(0.0, (bins,), (ScaleFactors(0, -1, (0, 693, 0)),))
+    scale = ErrorScale(0.0, (bins,), (ScaleFactors(0, -1, (0, 693, 0)),))
     return dataclasses.replace(
         predictor, intervals=dataclasses.replace(calibrate(residuals), scale=scale)
     )

@@ -24,7 +24,7 @@ from model_loop.intervals.adaptive import Correction
 from model_loop.intervals.calibrated import Intervals
 from model_loop.intervals.calibration import calibrate
 from model_loop.intervals.residuals import Residuals
-from model_loop.intervals.scale import Scale, ScaleBins, ScaleFactors
+from model_loop.intervals.scale import ErrorScale, ScaleBins, ScaleFactors
 from model_loop.models.calibrating import bounds_of
 from model_loop.scoring.limits import NO_LIMITS, limit_names, limits_in_words, limits_of_rows
 from model_loop.serving.http.requests import open_request
@@ -254,12 +254,12 @@ def test_answers_are_as_wide_as_the_errors_of_their_rows(
         ScaleFactors(0, -1, (400, 0)),
         ScaleFactors(1, 2, tuple(range(-50, 50))),
     )
-    scaled = replace(intervals, scale=Scale(0.1, bins, factors))
+    scaled = replace(intervals, scale=ErrorScale(0.1, bins, factors))
     server.registry.predictors[9] = replace(predictors[1], version=9, intervals=scaled)
     server.registry.now = Deployment(champion=9)
     server.live.refresh()
     elsewhere = {**TRIP, "pickup_zone": 1, "pickup_at": "2024-03-01T23:59:59.9"}
-    found = server.predict([TRIP, elsewhere])
+    found = server.predict({"inputs": [TRIP, elsewhere]})
     places = TRIPS.columns.places
     frame = pd.DataFrame({name: [math.nan, math.nan] for name in places})
     frame["PULocationID"] = [TRIP["pickup_zone"], 1]

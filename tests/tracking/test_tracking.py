@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from model_loop.errors import InvalidInputError
 from model_loop.intervals.calibration import calibrate
 from model_loop.intervals.residuals import Residuals
-from model_loop.intervals.scale import Scale, ScaleBins, ScaleFactors
+from model_loop.intervals.scale import ErrorScale, ScaleBins, ScaleFactors
 from model_loop.models.evaluation import measure
 from model_loop.models.search import ErrorMetrics, SearchRequest, Trial
 from model_loop.models.training import train
@@ -248,7 +248,7 @@ def test_limits_are_asked_of_the_registered_model(
     # By the place, too, twice as far.
     place = rows.PULocationID.mode()[0].item()
     bins = ScaleBins("category", "PULocationID", values=(float(place),))
-    scale = Scale(0.0, (bins,), (ScaleFactors(0, -1, (693, 0)),))
+    scale = ErrorScale(0.0, (bins,), (ScaleFactors(0, -1, (693, 0)),))
     intervals = dataclasses.replace(intervals, groups=groups, cells=cells, scale=scale)
     registered = register_model(
         tracker,

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from model_loop.days import HOURS_PER_DAY
 from model_loop.intervals.adaptive import NO_CORRECTION, Correction
 from model_loop.intervals.grid import MIDDLE, STEPS, outer_step, tail_of
-from model_loop.intervals.scale import Scale
+from model_loop.intervals.scale import ErrorScale
 from model_loop.intervals.scores import Numbers, Shape, scores_of
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Intervals:
     digest: str
     days: tuple[str, ...] = ()
     half_life: float | None = None
-    scale: Scale | None = None
+    scale: ErrorScale | None = None
 
     def at(self, level: float, correction: Correction = NO_CORRECTION) -> Band:
         """Return the lookup of a level; those that were asked before are kept.

@@ -25,7 +25,7 @@ from model_loop.days import HOURS_PER_DAY, SECONDS_PER_DAY
 from model_loop.intervals.calibrated import Intervals, hours_of
 from model_loop.intervals.grid import MIDDLE, STEPS
 from model_loop.intervals.residuals import Residuals
-from model_loop.intervals.scale import Scale
+from model_loop.intervals.scale import ErrorScale
 from model_loop.intervals.scores import Numbers, floor_of, scores_of, shape_of
 
 #: Most bins of the prediction, and rows (by weight) that each holds at least.
@@ -52,7 +52,7 @@ class Sized:
         Size of each score, shape (rows,), by a scale that has not learned from its row.
     """
 
-    scale: Scale
+    scale: ErrorScale
     sizes: Numbers
 
 

@@ -73,7 +73,7 @@ class ScaleBins:
         return {value: place for place, value in enumerate(self.values)}
 
     def codes(self, predictions: Numbers, times: Numbers | None, rows: pd.DataFrame) -> Codes:
-        """Return the bin of each row, shape (rows,); see `Scale.sizes`."""
+        """Return the bin of each row, shape (rows,); see `ErrorScale.sizes`."""
         if self.feature == "category":
             code, found = rows[self.column].factorize()
             bins = [self.places.get(value, self.other) for value in found]
@@ -117,7 +117,7 @@ class ScaleFactors:
 
 
 @dataclass(frozen=True)
-class Scale:
+class ErrorScale:
     """Product of factors that is the expected size of a score.
 
     Parameters
@@ -184,7 +184,7 @@ class RowScale:
         Places in the cells of a row, one for each of its bins.
     """
 
-    def __init__(self, scale: Scale, places: Sequence[int]) -> None:
+    def __init__(self, scale: ErrorScale, places: Sequence[int]) -> None:
         self._mean = scale.mean
         self._bins = [
             (bins.feature, place, bins.edges, bins.places, bins.other)

@@ -24,7 +24,7 @@ from model_loop.intervals.calibration import Sized, calibrate
 from model_loop.intervals.grid import DEFAULT_LEVEL
 from model_loop.intervals.measures import measure_intervals
 from model_loop.intervals.residuals import Residuals, part_of
-from model_loop.intervals.scale import THOUSAND, Codes, Scale, ScaleBins, ScaleFactors
+from model_loop.intervals.scale import THOUSAND, Codes, ErrorScale, ScaleBins, ScaleFactors
 from model_loop.intervals.scores import Numbers, floor_of, scores_of, shape_of
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class _Learned:
 
 def learn_scale(
     residuals: Residuals, rows: pd.DataFrame, kinds: Mapping[str, ScaledKind], *, by_hour: bool
-) -> Scale | None:
+) -> ErrorScale | None:
     """Learn the sizes of errors; None where there are none, or nothing explains them.
 
     Parameters
@@ -130,7 +130,7 @@ def learn_scale(
         )
         for table, logarithms in zip(tables, fitted, strict=True)
     )
-    return Scale(float(np.log(mean)), tuple(bins[place] for place in kept), factors)
+    return ErrorScale(float(np.log(mean)), tuple(bins[place] for place in kept), factors)
 
 
 def _bins(
@@ -210,7 +210,7 @@ def _sizes(known: _Learned, tables: Sequence[Table], fitted: Sequence[Numbers]) 
 
 @dataclass(frozen=True)
 class CalibrationSettings:
-    """What intervals of a table are made with; see `calibration.calibrate`."""
+    """Options of the intervals of a table; see `calibration.calibrate`."""
 
     half_life: float | None = None
     by_hour: bool = False
@@ -288,7 +288,7 @@ class ScaleGains:
 
     @property
     def kept(self) -> bool:
-        """Whether they are worth it."""
+        """True if they are worth it."""
         return bool(self.shares) and min(self.shares) >= GAIN
 
 

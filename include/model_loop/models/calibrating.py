@@ -163,7 +163,7 @@ def intervals_of(residuals: Residuals, training_set: TrainingSet) -> Intervals:
 
 
 def settings_of(training_set: TrainingSet) -> CalibrationSettings:
-    """Return what the intervals of a dataset are made with."""
+    """Return the options of the intervals of a dataset."""
     dataset = training_set.dataset
     return CalibrationSettings(
         HALF_LIFE, dataset.time in training_set.recipe.columns, *bounds_of(dataset)

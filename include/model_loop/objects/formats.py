@@ -70,7 +70,7 @@ _OURS: Mapping[str, str] = MappingProxyType(
         "file_digest/1": "sources.cache:CachedDigest",
         "finding/1": "findings:Finding",
         "interval_correction/1": "intervals.adaptive:Correction",
-        "interval_scale/1": "intervals.scale:Scale",
+        "interval_scale/1": "intervals.scale:ErrorScale",
         "interval_scale_bins/1": "intervals.scale:ScaleBins",
         "interval_scale_factors/1": "intervals.scale:ScaleFactors",
         "intervals/1": "intervals.calibrated:Intervals",

@@ -77,7 +77,8 @@ class ScaleBins:
         if self.feature == "category":
             code, found = rows[self.column].factorize()
             bins = [self.places.get(value, self.other) for value in found]
-            return np.array([*bins, self.other])[code]
+            codes: Codes = np.array([*bins, self.other])[code]
+            return codes
         if self.feature == "prediction":
             numbers = predictions
         elif self.feature == "number":

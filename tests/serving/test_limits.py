@@ -246,7 +246,7 @@ def test_answers_are_as_wide_as_the_errors_of_their_rows(
 ) -> None:
     """One row and many: by its place, its way and its hour, on the clocks of the table."""
     bins = (
-        ScaleBins("category", "PULocationID", values=(float(TRIP["pickup_zone"]),)),
+        ScaleBins("category", "PULocationID", values=(74.0,)),
         ScaleBins("number", "trip_distance", edges=(1.0, 5.0)),
         ScaleBins("hour"),
     )
@@ -262,8 +262,8 @@ def test_answers_are_as_wide_as_the_errors_of_their_rows(
     found = server.predict({"inputs": [TRIP, elsewhere]})
     places = TRIPS.columns.places
     frame = pd.DataFrame({name: [math.nan, math.nan] for name in places})
-    frame["PULocationID"] = [TRIP["pickup_zone"], 1]
-    frame["trip_distance"] = [TRIP["trip_distance"]] * 2
+    frame["PULocationID"] = [74, 1]
+    frame["trip_distance"] = 1.5
     times = np.array([8.5, 23.99]) * 3_600
     predicted = np.array([answer["prediction"] for answer in found])
     sizes = scaled.sizes(predicted, times, frame)

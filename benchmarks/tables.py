@@ -146,6 +146,8 @@ KNOWN: Mapping[str, Table] = {
         _LATER,
         (
             "as it is, in its unit",
+            "scale model, in its unit",
+            "gain by scale model, %",
             "in sizes of errors, in its unit",
             "gain by sizes, %",
             "kept for this version (1 is yes)",

@@ -138,13 +138,13 @@ def _about_classes(analysis: Analysis) -> Iterator[Finding]:
     judged = int(share * rare.rows)
     # Half the interval of a share near one half, from so many rows of the class.
     width = 0.98 / np.sqrt(max(judged, 1))
-    if width > _WIDE:
+    if rare.rows < (needed := int(0.98**2 / _WIDE**2 / share)):
         yield _finding(
             "too_few_rows", name,
             f"About {judged:,} rows of the class {rare.label} ({rare.share:.2%} of all) will "
             f"judge: the share of them that is found will be known to ±{width:.0%} only.",
-            f"About {int(0.98**2 / _WIDE**2 / share):,} rows of that class would bring it to "
-            "±10%. Until then, read small differences between models as chance.",
+            f"About {needed:,} rows of that class in the table, {share:.0%} of which judge, would "
+            "bring it to ±10%. Until then, read small differences between models as chance.",
         )  # fmt: skip
 
 

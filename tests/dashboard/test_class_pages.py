@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import shutil
 from typing import Any
@@ -37,6 +38,12 @@ from model_loop.serving.comparison.report import AbReport, VersionComparison, Ve
 from model_loop.tracking.deployments import Deployment
 
 CHROMIUM = shutil.which("chromium")
+#: Folder for pictures of charts, and the charts that docs/how-to/classification.md shows.
+PICTURES = os.environ.get("CLASS_PICTURES", "")
+PICTURED = (
+    *("roc_curve", "precision_recall_curve", "confusion_by_threshold"),
+    *("reliability", "recall_by_age"),
+)
 TOML = """
 name = "tests_of_patients"
 title = "Patients"
@@ -286,6 +293,25 @@ def test_several_classes_have_a_share_each(make_sources: MakeSources) -> None:
     assert charts["classes_by_partition"].table.columns == ("table", "ill = no", "ill = yes")
     assert charts["partitions"].table.columns[5] == "most frequent class"
     assert charts["partitions"].table.rows[0][5] == "no"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_charts_of_classes_are_drawn(sources: PageSources) -> None:
+    """`CLASS_PICTURES` names the folder of the pictures in docs/how-to/classification.md."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 760, "height": 900}, color_scheme="light")
+        faults = shown(page, dashboard_of(sources))
+        page.goto(f"{HOST}/models")
+        for name in PICTURED:
+            # Charts of a group have the class behind their name.
+            figure = page.locator(f'[id^="{name}"]').first
+            figure.scroll_into_view_if_needed()
+            expect(figure.locator(".plot.drawn")).to_be_visible()
+            if PICTURES:
+                figure.screenshot(path=f"{PICTURES}/{name}.png")
+        browser.close()
+    assert faults == []
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")

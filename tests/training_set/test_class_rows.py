@@ -11,6 +11,9 @@ import pytest
 from tests.training_set.test_labels import BINARY, prepared
 
 from model_loop.errors import ContractError
+from model_loop.training_set.class_rows import require_classes
+from model_loop.training_set.matrices import Targets
+from model_loop.training_set.split import PartName
 
 
 def rows_of(labels: np.ndarray) -> pd.DataFrame:
@@ -35,6 +38,16 @@ def test_fewer_positives_than_can_be_judged_are_refused(rows: int, tmp_path: Pat
     assert rows < needed < 6_000
     training_set = prepared(tmp_path, rows_of(of_share(needed * 4 // 3, 100)), BINARY)
     assert training_set.test_target.sum() >= 5
+
+
+def test_a_class_that_has_ended_is_no_lack_of_rows(tmp_path: Path) -> None:
+    """Where the latest rows alone have none of it, more rows of the same kind would not help."""
+    training_set = prepared(tmp_path, rows_of(of_share(1_500, 3)), BINARY)
+    some = np.tile([0.0, 1.0], 300)
+    parts: dict[PartName, Targets] = {"train": some, "validation": some, "test": np.zeros(200)}
+    with pytest.raises(ContractError, match=r"test part of .* has 0 rows of the class yes") as told:
+        require_classes(training_set.dataset, parts)
+    assert told.value.remedy.startswith("The 600 rows of the class would suffice if they were")
 
 
 def test_the_rarest_of_several_classes_counts(tmp_path: Path) -> None:

@@ -41,13 +41,21 @@ def require_classes(dataset: Dataset, targets: Mapping[PartName, Targets]) -> No
     expected = np.outer(sizes / sizes.sum(), counts.sum(axis=0))
     part, label = np.unravel_index(int(np.argmin(counts)), counts.shape)
     needed = int(np.ceil(total * FEWEST_OF_CLASS / max(expected.min(), FEWEST_OF_CLASS / total)))
+    remedy = (
+        f"Give about {needed:,} {noun} or more in place of {total:,}, or put rare classes together."
+    )
+    if needed <= total:
+        remedy = (
+            f"The {counts[:, label].sum():,} {noun} of the class would suffice if they were spread "
+            f"evenly: see whether it is still recorded in the {parts[part]} part, or give more "
+            f"{noun} that have it there."
+        )
     raise ContractError(
         f"The {parts[part]} part of {dataset.name}",
         f"has {counts[part, label]:,} {noun} of the class {labels.texts[label]} of "
         f"{dataset.target.name} among {sizes[part]:,}, and with less than {FEWEST_OF_CLASS} "
         "nothing can be said of it",
-        f"Give about {max(needed, total + 1):,} {noun} or more in place of {total:,}, or put rare "
-        "classes together.",
+        remedy,
     )
 
 

@@ -156,8 +156,8 @@ def test_rare_classes_are_named(tmp_path: Path) -> None:
     made, _ = drafted(of_target(np.where(rare(), "fraud", "ok"), N), tmp_path)
     (said,) = (each for each in made.findings if each.code == "too_few_rows")
     assert "About 30 rows of the class fraud (1.00% of all) will judge" in said.message
-    assert "±15%" in said.message
-    assert "480 rows of that class" in said.remedy
+    assert "±18%" in said.message
+    assert "640 rows of that class in the table, 15% of which judge" in said.remedy
     made, _ = drafted(of_target(np.arange(N) % 2 == 0, N), tmp_path)
     assert not {"rare_class", "too_few_rows"} & {code for code, _ in codes(made)}
 

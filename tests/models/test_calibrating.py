@@ -16,7 +16,12 @@ from upath import UPath
 from model_loop.errors import InvalidInputError
 from model_loop.intervals.measures import measure_intervals
 from model_loop.intervals.residuals import Residuals, digest_of
-from model_loop.models.calibrating import Calibration, calibrate_model, residuals_of
+from model_loop.models.calibrating import (
+    Calibration,
+    calibrate_model,
+    residuals_of,
+    sizing_rows,
+)
 from model_loop.models.catalogue import FAMILIES, XGBOOST, get_family
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import TrainedModel, train
@@ -226,3 +231,20 @@ def test_the_test_rows_teach_nothing(many: TrainingSet) -> None:
     again = calibrate_model(trained.model, trained.tuned, changed, SEARCH, family)
     assert again.intervals == calibration_of(trained).intervals
     assert again.metrics["interval_coverage_90_test"] == 0.0
+
+
+def test_sizes_of_errors_are_learned_from_the_rows_of_the_residuals(many: TrainingSet) -> None:
+    """All of them, or a sample by its places; a sample of an earlier version has none."""
+    found, target = residuals(trained_on(many), many), many.target.name
+    assert many.validation_rows is not None
+    places = np.arange(3, len(many.validation_rows), 7)
+    sample = many.validation_rows.iloc[places].reset_index(drop=True)
+    drawn = dataclasses.replace(many, validation_rows=sample, validation_places=places)
+    for training_set, rows_of_it in ((many, len(many.validation_target)), (drawn, len(places))):
+        given = sizing_rows(found, training_set)
+        assert given is not None
+        known, rows = given
+        assert len(rows) == rows_of_it
+        np.testing.assert_array_equal(rows[target].to_numpy(np.float64), known.actual)
+    former = dataclasses.replace(many, validation_rows=sample, validation_places=None)
+    assert sizing_rows(found, former) is None

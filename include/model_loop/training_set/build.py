@@ -425,9 +425,11 @@ def sample_of(rows: pd.DataFrame, random_state: int) -> pd.DataFrame:
     return rows if drawn is None else rows.iloc[drawn].reset_index(drop=True)
 
 
-def sample_places(rows: int, random_state: int) -> npt.NDArray[np.int64] | None:
+def sample_places(
+    rows: int, random_state: int, most: int = REFERENCE_ROWS
+) -> npt.NDArray[np.int64] | None:
     """Return the positions of the rows that `sample_of` draws; None where it takes all of them."""
-    if rows <= REFERENCE_ROWS:
+    if rows <= most:
         return None
     generator = np.random.default_rng(random_state)
-    return np.sort(generator.choice(rows, REFERENCE_ROWS, replace=False))
+    return np.sort(generator.choice(rows, most, replace=False))

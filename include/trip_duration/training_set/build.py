@@ -41,6 +41,8 @@ CLIP_DISTANCE = 30.0
 
 EXAMPLE_TRIPS = 5
 
+#: Validation trips from which the sizes of errors are learned: all of them, up to so many.
+SIZED_TRIPS = 200_000
 #: Of so many learned trips, shares are known to a tenth of a percent.
 REFERENCE_TRIPS = 50_000
 
@@ -153,7 +155,8 @@ def _training_set(
     if PICKUP_TIME in columns:
         times = as_numbers(split.validation[PICKUP_TIME])
         days = days_of(as_numbers(split.train[PICKUP_TIME])).astype(np.int32)
-    places, judged = sample_places(len(split.validation), request.random_state), split.validation
+    judged = split.validation
+    places = sample_places(len(judged), request.random_state, SIZED_TRIPS)
     judged = judged if places is None else judged.iloc[places]
     judged = judged[[*columns, DURATION]].reset_index(drop=True)
     layouts = {layout: _encode(split, request, layout) for layout in _layouts(request)}

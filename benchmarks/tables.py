@@ -301,6 +301,18 @@ KNOWN: Mapping[str, Table] = {
         ("answers, requests/s", "p50, ms", "p99, ms", "/predict is faster, times"),
         published=False,
     ),
+    "own_code": Table(
+        ("/predict, by the runner", "mlflow models serve, from code", "a trained model"),
+        (
+            "answers, requests/s",
+            "/predict is faster, times",
+            "environment from a warm cache, s",
+            "promotion to first answer, s",
+            "change of requests by code beside it, %",
+            "change of processor time of an answer by code beside it, %",
+        ),
+        published=False,
+    ),
     "scale": Table(
         tuple(
             f"{millions} million rows, {step}"

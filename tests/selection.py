@@ -19,6 +19,7 @@ _LEFT: pytest.StashKey[Counter[str]] = pytest.StashKey()
 REST = {
     "tests/cli/test_bikes_commands.py": "every command of the loop, on bikes",
     "tests/cli/test_killed_runs.py": "runs that are killed at twelve moments",
+    "tests/coded/test_served.py": "a server, a runner and a registry, under load of bad versions",
     "tests/dags/test_policy.py::test_parsing_needs_neither_libraries_nor_network_nor_database": (
         "every DAG file once more, in a process of its own"
     ),

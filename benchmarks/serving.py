@@ -51,7 +51,7 @@ from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.intervals.calibrated import Intervals
 from model_loop.intervals.residuals import Residuals
-from model_loop.models.calibrating import intervals_of
+from model_loop.models.calibrating import intervals_of, kinds_of
 from model_loop.models.catalogue import get_family
 from model_loop.models.classification.decision import Decision
 from model_loop.models.classification.finishing import finish_classifier
@@ -413,12 +413,25 @@ def measure_limits(
 
 
 def noisy_intervals(training_set: TrainingSet) -> Intervals:
-    """Return intervals of validation rows whose predictions are off by chance."""
-    actual = training_set.validation_target
-    noise = np.random.default_rng(0).normal(0, 0.3, len(actual))
+    """Return intervals of validation rows whose predictions are off by chance.
+
+    By as much as two columns say, so that the intervals are in sizes of errors: the dearest kind.
+    """
+    actual, rows = training_set.validation_target, training_set.validation_rows
+    sizes = np.full(len(actual), 0.3)
+    if rows is not None and len(rows) == len(actual):
+        kinds = kinds_of(training_set)
+        for kind in ("number", "category"):
+            name = next(each for each, found in kinds.items() if found == kind)
+            codes, _ = rows[name].rank(pct=True).round(1).factorize()
+            sizes *= 0.5 + codes / max(codes.max(), 1)
+    noise = np.random.default_rng(0).normal(0, sizes)
     times = training_set.validation_times
     residuals = Residuals("validation", actual, actual * np.exp(noise), (), "", times)
-    return intervals_of(residuals, training_set)
+    found = intervals_of(residuals, training_set)
+    factors = 0 if found.scale is None else len(found.scale.factors)
+    print(f"intervals of {len(actual):,} rows, {factors} tables of sizes")
+    return found
 
 
 def processor_seconds(server: psutil.Process) -> float:

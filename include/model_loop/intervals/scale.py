@@ -135,6 +135,14 @@ class ErrorScale:
     bins: tuple[ScaleBins, ...]
     factors: tuple[ScaleFactors, ...]
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the features and columns that have a factor."""
+        used = {place for each in self.factors for place in (each.first, each.second)}
+        return tuple(
+            bins.column or bins.feature for place, bins in enumerate(self.bins) if place in used
+        )
+
     def sizes(self, predictions: Numbers, times: Numbers | None, rows: pd.DataFrame) -> Numbers:
         """Return the expected size of the score of each row, shape (rows,).
 

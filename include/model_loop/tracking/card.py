@@ -260,6 +260,12 @@ def _intervals(trained: TrainedModel, words: Words) -> Iterator[str]:
     }[intervals.part]
     days = f" ({' to '.join(intervals.days)})" if intervals.days else ""
     yield f"## Intervals\n\nFrom the residuals of {intervals.rows:,} {of}{days}."
+    if intervals.scale is not None:
+        yield (
+            "They are in expected sizes of errors, by "
+            f"{', '.join(intervals.scale.features)}: {words.rows} that are harder to predict "
+            "have wider ones."
+        )
     if trained.evaluation is None:
         return
     yield f"On the test {words.rows}, from which nothing was learned:"

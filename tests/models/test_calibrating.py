@@ -16,7 +16,7 @@ from upath import UPath
 from model_loop.errors import InvalidInputError
 from model_loop.intervals.measures import measure_intervals
 from model_loop.intervals.residuals import Residuals, digest_of
-from model_loop.intervals.scale import Scale, ScaleBins, ScaleFactors
+from model_loop.intervals.scale import ErrorScale, ScaleBins, ScaleFactors
 from model_loop.models.calibrating import (
     Calibration,
     calibrate_model,
@@ -212,7 +212,7 @@ def test_they_are_stored_and_said(many: TrainingSet, tmp_path: Path) -> None:
     assert "## Intervals" not in model_card(dataclasses.replace(trained, calibration=None), many)
     assert "in expected sizes of errors" not in card
     bins = (ScaleBins("prediction", edges=(1.0,)), ScaleBins("category", "place", values=("a",)))
-    scale = Scale(0.0, bins, (ScaleFactors(1, -1, (0, 0)),))
+    scale = ErrorScale(0.0, bins, (ScaleFactors(1, -1, (0, 0)),))
     calibration = calibration_of(trained)
     sized = dataclasses.replace(
         calibration, intervals=dataclasses.replace(calibration.intervals, scale=scale)

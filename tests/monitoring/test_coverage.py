@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import datetime as dt
 import json
 from pathlib import Path
@@ -96,7 +97,7 @@ def test_a_day_is_measured_by_the_sizes_of_its_errors(
     rows = labelled(dataset, np.full(2, 2.0))
     (first, *_), moved = measure_days(rows, watched(scaled), now=LATER)
     part = rows.where(np.arange(len(rows)) < ROWS)
-    sizes = np.where(part.rows.weathersit == "2", np.e, 1.0)
+    sizes = np.where(part.rows.weathersit == "2", math.e, 1.0)
     limits = scaled.at(90).limits_of(part.predicted, None, sizes)
     held = measure_intervals(*limits, part.actual, 90)
     assert (first.coverage, first.calibrated) == (held.coverage, held.coverage)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import datetime as dt
 import json
+import math
 from pathlib import Path
 
 import numpy as np

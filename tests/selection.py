@@ -24,6 +24,7 @@ REST = {
         "every DAG file once more, in a process of its own"
     ),
     "tests/docs/test_commands.py": "every command of the pages, as a reader runs it",
+    "tests/docs/test_own_code.py": "code of one's own, brought in by the page, in a runner",
     "tests/docs/test_examples.py": "trainings of the README and of the notebook",
     "tests/local/test_local.py::test_no_password_stands_in_a_log": "a second stack, started alone",
     "tests/models/test_resuming.py": "searches that are killed ten times",

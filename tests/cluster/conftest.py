@@ -8,7 +8,7 @@ import pytest
 from distributed import LocalCluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def workers() -> Iterator[LocalCluster]:
     """Run a scheduler and four workers."""
     with LocalCluster(

@@ -136,7 +136,7 @@ def champion(folder: Path) -> tuple[TrainingSet, Promoter]:
     return training_set, promoter
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def own_runner(folder: Path) -> Iterator[Runner]:
     """A runner that the tests of this room share."""
     try:

@@ -11,7 +11,7 @@ from tests.databases.tables import Runs, Storage
 from tests.servers import postgres_server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def postgres_port() -> Iterator[int]:
     """Port of a server that wants a password."""
     pytest.importorskip("adbc_driver_postgresql")

@@ -79,9 +79,9 @@ def make_stack(state: Path) -> LocalStack:
     return LocalStack(PROJECT, settings)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """One stack for all tests of the session; every process is stopped at the end."""
+    """One stack for all tests of this folder; every process is stopped after the last of them."""
     stack = make_stack(tmp_path_factory.mktemp("stack"))
     with running_stack(stack) as found:
         yield found
@@ -103,7 +103,7 @@ def running_stack(stack: LocalStack) -> Iterator[RunningStack]:
         Supervision(stack).stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def results(running: RunningStack) -> list[dict[str, Any]]:
     """What the main job came to."""
     return running.demo(SMALL)

@@ -165,7 +165,7 @@ TIGHT = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def runner(folder: Path) -> Iterator[Runner]:
     """Return a runner with tight bounds, which changes user ids."""
     if os.geteuid() != 0:
@@ -177,7 +177,7 @@ def runner(folder: Path) -> Iterator[Runner]:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bubblewrapped(folder: Path) -> Iterator[Runner]:
     """Return one that cannot change user ids."""
     if not (shutil.which("bwrap") and shutil.which("setpriv") and os.geteuid() == 0):

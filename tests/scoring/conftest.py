@@ -60,7 +60,7 @@ def request_for(
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An MLflow server."""
     with mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:

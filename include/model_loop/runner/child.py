@@ -241,6 +241,7 @@ _MLFLOW = {"double": "float64", "float": "float32", "long": "int64", "integer": 
 
 def _mlflow(folder: str, times: list[str]) -> Callable[[list[Any]], list[Any]]:
     import mlflow.pyfunc  # noqa: PLC0415 - of the version's own environment
+    import numpy as np  # noqa: PLC0415 - as above
     import pandas as pd  # noqa: PLC0415 - as above
 
     model = mlflow.pyfunc.load_model(folder)
@@ -249,19 +250,21 @@ def _mlflow(folder: str, times: list[str]) -> Callable[[list[Any]], list[Any]]:
     kinds = {each.name: _MLFLOW.get(getattr(each.type, "name", "")) for each in columns}
 
     def predict(rows: list[Any]) -> list[Any]:
-        frame = pd.DataFrame(rows)
+        names = dict.fromkeys(name for row in rows for name in row)
+        columns: dict[str, Any] = {name: [row.get(name) for row in rows] for name in names}
         # JSON has one kind of number, and MLflow takes no whole one for another.
         for name, kind in kinds.items():
-            if kind is None or name not in frame:
+            if kind is None or name not in columns:
                 continue
-            numbers = pd.to_numeric(frame[name])
-            if kind.startswith("float") or (numbers.notna().all() and (numbers % 1 == 0).all()):
-                frame[name] = numbers.astype(kind)
+            values = columns[name]
+            if kind.startswith("float") or all(one is not None and one % 1 == 0 for one in values):
+                columns[name] = np.array(values, kind)
         for name in times:
             # With and without fractions; before its second version, pandas reads both by itself.
             written = None if pd.__version__.startswith("1.") else "ISO8601"
-            frame[name] = pd.to_datetime(frame[name], format=written)
-        answer = model.predict(frame)
+            columns[name] = pd.to_datetime(pd.Series(columns[name]), format=written)
+        # For one row, several times as fast as by rows.
+        answer = model.predict(pd.DataFrame(columns))
         if isinstance(answer, pd.DataFrame):
             return answer.to_dict("records")
         return answer.tolist() if hasattr(answer, "tolist") else list(answer)

@@ -1,0 +1,1 @@
+"""Tests of whole stacks: a package, since fixtures of its scope end with its last test."""

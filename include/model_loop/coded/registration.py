@@ -338,22 +338,24 @@ def change_values(
 def environments_in_use(client: MlflowClient, names: Iterable[str]) -> set[str]:
     """Return the digests of the environments of all versions that are code.
 
+    A version whose description cannot be read has none: it does not start.
+
     Parameters
     ----------
     names
         Names of registered models.
-
-    Raises
-    ------
-    InvalidInputError
-        If the description of one cannot be read.
     """
     used = set()
     for name in names:
         for found in _coded_versions(client, name):
             what = f"Version {found.version} of {name}"
             stored = read_artifact(client, found.run_id or "", f"model/{DESCRIPTION}")
-            used.add(read_description(stored or b"", what).package.environment_digest)
+            try:
+                description = read_description(stored or b"", what)
+            except InvalidInputError as error:
+                logger.warning("It has no environment: %s", error)
+                continue
+            used.add(description.package.environment_digest)
     return used
 
 

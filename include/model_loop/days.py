@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 HOURS_PER_DAY = 24
-SECONDS_PER_DAY = HOURS_PER_DAY * 3_600
+SECONDS_PER_HOUR = 3_600
+SECONDS_PER_DAY = HOURS_PER_DAY * SECONDS_PER_HOUR
 DAYS_PER_WEEK = 7
 #: Names of what models are told of the time of a row.
 HOUR, WEEKDAY = "hour", "weekday"

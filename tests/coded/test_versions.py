@@ -367,7 +367,7 @@ def test_code_that_changed_is_another_package(loop: Loop) -> None:
 
 
 def test_environments_of_versions_are_kept_by_the_maintenance(loop: Loop, version: int) -> None:
-    """What no version has goes once it is old."""
+    """Others go once they are old."""
     name = loop.promoter.name
     used = environments_in_use(loop.promoter.tracker.client, [name])
     found = read_folder(loop.folder / "rules", loop.dataset)

@@ -255,7 +255,7 @@ def test_monitoring_shows_scores_of_classes(sources: PageSources) -> None:
 
 
 def test_versions_are_shown_with_their_cost(make_sources: MakeSources) -> None:
-    """Where the dataset declares one; each measure has a row with its name."""
+    """It is shown for a dataset that declares one; each measure has a row with its name."""
     pair = VersionComparison(
         4, 3, 0.21, (0.1, 0.32), 55.0, "2024-03-01", "version 3 costs less", 12, 900, 0, 0.1, 9
     )

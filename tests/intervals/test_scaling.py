@@ -129,7 +129,7 @@ def test_no_row_calibrates_by_a_size_that_was_learned_from_it() -> None:
 
 
 def test_one_row_has_the_size_that_it_has_among_many(scaled: Intervals) -> None:
-    """Whatever is missing, and for a place that is unknown."""
+    """Also with a missing value, and for a place that is unknown."""
     scale = scaled.scale
     assert scale is not None
     rows = pd.DataFrame(

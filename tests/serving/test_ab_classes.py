@@ -81,7 +81,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 
 @pytest.fixture
 def priced(engine: Engine) -> Iterator[Engine]:
-    """The same log, of a dataset that declares what mistakes cost."""
+    """Return the same log, of a dataset that declares what mistakes cost."""
     plain = get_dataset("late_parcels")
     classes = cast("Classes", plain.target.classes)
     priced = dataclasses.replace(classes, false_alarm=COST[0], miss=COST[1])

@@ -41,7 +41,7 @@ def test_fewer_positives_than_can_be_judged_are_refused(rows: int, tmp_path: Pat
 
 
 def test_a_class_that_has_ended_is_no_lack_of_rows(tmp_path: Path) -> None:
-    """Where the latest rows alone have none of it, more rows of the same kind would not help."""
+    """More rows of the same kind help nothing where the latest rows alone have none of it."""
     training_set = prepared(tmp_path, rows_of(of_share(1_500, 3)), BINARY)
     some = np.tile([0.0, 1.0], 300)
     parts: dict[PartName, Targets] = {"train": some, "validation": some, "test": np.zeros(200)}

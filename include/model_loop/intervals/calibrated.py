@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from model_loop.days import HOURS_PER_DAY
+from model_loop.days import HOURS_PER_DAY, SECONDS_PER_HOUR
 from model_loop.intervals.adaptive import NO_CORRECTION, Correction
 from model_loop.intervals.grid import MIDDLE, STEPS, outer_step, tail_of
 from model_loop.intervals.scale import ErrorScale
@@ -25,7 +25,6 @@ from model_loop.intervals.scores import Numbers, Shape, scores_of
 if TYPE_CHECKING:
     import pandas as pd
 
-_SECONDS_PER_HOUR = 3_600
 #: Steps of the tail from which scores beyond the grid go on.
 _TEN = 10
 _ROUNDING = 1e-9
@@ -356,7 +355,7 @@ class Band:
 
 def hours_of(times: Numbers) -> npt.NDArray[np.int64]:
     """Return the hours of the day of times in seconds since 1970, from 0 to 23."""
-    hours: npt.NDArray[np.int64] = (times // _SECONDS_PER_HOUR).astype(np.int64)
+    hours: npt.NDArray[np.int64] = (times // SECONDS_PER_HOUR).astype(np.int64)
     return hours % HOURS_PER_DAY
 
 

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from model_loop.days import HOURS_PER_DAY, SECONDS_PER_DAY
+from model_loop.days import (
+    DAYS_PER_WEEK,
+    HOURS_PER_DAY,
+    SECONDS_PER_DAY,
+    SECONDS_PER_HOUR,
+    days_of,
+    weekday_of,
+)
 from model_loop.intervals.scores import Numbers
 
 if TYPE_CHECKING:
@@ -29,12 +36,8 @@ Codes = npt.NDArray[np.int64]
 
 #: Factors are stored as thousandths of their logarithms.
 THOUSAND = 1_000
-DAYS_PER_WEEK = 7
 #: Bound of the logarithm of a size around the mean one, to both sides.
 MOST = 4.0
-_SECONDS_PER_HOUR = 3_600
-#: Weekday of the first day of 1970, counted from Monday.
-_FIRST_WEEKDAY = 3
 
 
 @dataclass(frozen=True)
@@ -91,11 +94,10 @@ class ScaleBins:
 
     def _codes(self, numbers: Numbers) -> Codes:
         if self.feature == "hour":
-            hours: Codes = (numbers // _SECONDS_PER_HOUR).astype(np.int64)
+            hours: Codes = (numbers // SECONDS_PER_HOUR).astype(np.int64)
             return hours % HOURS_PER_DAY
         if self.feature == "weekday":
-            days: Codes = (numbers // SECONDS_PER_DAY).astype(np.int64)
-            return (days + _FIRST_WEEKDAY) % DAYS_PER_WEEK
+            return weekday_of(days_of(numbers))
         return np.asarray(np.searchsorted(np.array(self.edges), numbers, side="right"))
 
 
@@ -232,9 +234,9 @@ class RowScale:
             if value != value:  # noqa: PLR0124 - as above
                 codes.append(other)
             elif feature == "hour":
-                codes.append(int(value // _SECONDS_PER_HOUR) % HOURS_PER_DAY)
+                codes.append(int(value // SECONDS_PER_HOUR) % HOURS_PER_DAY)
             elif feature == "weekday":
-                codes.append((int(value // SECONDS_PER_DAY) + _FIRST_WEEKDAY) % DAYS_PER_WEEK)
+                codes.append(weekday_of(int(value // SECONDS_PER_DAY)))
             else:
                 codes.append(bisect_right(edges, value))
         total = 0.0

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from model_loop.days import SECONDS_PER_DAY
+from model_loop.days import days_of
 from model_loop.intervals.calibrated import Intervals
 from model_loop.intervals.calibration import Sized, calibrate
 from model_loop.intervals.grid import DEFAULT_LEVEL
@@ -108,7 +108,7 @@ def learn_scale(
         return None
     bins = tuple(_bins(residuals, rows, kinds, by_hour=by_hour))
     codes = tuple(each.codes(residuals.predicted, residuals.times, rows) for each in bins)
-    days = (residuals.times // SECONDS_PER_DAY).astype(np.int64)
+    days = days_of(residuals.times)
     known = _Learned(absolute / mean, days, bins, codes)
     tables = _best(known, [(place,) for place in range(len(bins))], [], FEATURES)
     pairs = [
@@ -248,7 +248,7 @@ def calibrate_scaled(
     scale = learn_scale(residuals, rows, kinds, by_hour=by_hour)
     if scale is None:
         return None
-    fold, sizes = (times // SECONDS_PER_DAY).astype(np.int64) % FOLDS, np.empty(len(rows))
+    fold, sizes = days_of(times) % FOLDS, np.empty(len(rows))
     for number in range(FOLDS):
         held = fold == number
         if not held.any():
@@ -306,7 +306,7 @@ def scale_gains(
     times = residuals.times
     if times is None:
         return ScaleGains()
-    day = times // SECONDS_PER_DAY
+    day = days_of(times)
     parts = [np.isin(day, some) for some in np.array_split(np.unique(day), QUARTERS)]
     if len(np.unique(day)) < LEAST_DAYS or min(part.sum() for part in parts) < QUARTER_ROWS:
         return ScaleGains()

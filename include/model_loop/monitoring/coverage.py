@@ -78,7 +78,7 @@ class WatchedIntervals:
 
     def closed(self, day: str, rows: WindowRows, held: Held, level: float) -> ClosedDay:
         """Return what a day says of them."""
-        # Where the rows were too few for a limit, no bias is bounded by it.
+        # No bias is bounded by a limit for which the rows were too few.
         spread = self.intervals.spread(level)
         bound = spread if np.isfinite(spread) else 0.0
         sizes = self.intervals.sizes(rows.predicted, _times(rows), rows.rows)

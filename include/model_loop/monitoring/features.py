@@ -16,7 +16,7 @@ import pandas as pd
 
 from model_loop.datasets.columns import Column
 from model_loop.datasets.dataset import Dataset
-from model_loop.days import HOUR, SECONDS_PER_DAY, WEEKDAY, weekday_of
+from model_loop.days import HOUR, SECONDS_PER_DAY, SECONDS_PER_HOUR, WEEKDAY, weekday_of
 
 Kind = Literal["number", "category"]
 Floats = npt.NDArray[np.float64]
@@ -30,7 +30,6 @@ NUMBER_BINS = 10
 OWN_BIN_SHARE = 0.005
 
 _MISSING = -1
-_SECONDS_PER_HOUR = 3_600
 
 
 @dataclass(frozen=True)
@@ -168,7 +167,7 @@ def _parts_of_time(times: pd.Series[Any]) -> Mapping[str, Floats]:
     """Return the hour of the day and the weekday, Monday = 0; NaN where there is no time."""
     moments = times.to_numpy().astype("datetime64[s]")
     known, seconds = ~np.isnat(moments), moments.astype(np.int64)
-    hours = seconds % SECONDS_PER_DAY // _SECONDS_PER_HOUR
+    hours = seconds % SECONDS_PER_DAY // SECONDS_PER_HOUR
     weekdays = weekday_of(seconds // SECONDS_PER_DAY)
     return {
         HOUR: np.where(known, hours, np.nan),

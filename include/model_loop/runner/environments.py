@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import InvalidInputError, ModelLoopError
 from model_loop.runner.package import environment_digest, require_locked, require_requirement
 from model_loop.runner.pythons import find_python
@@ -131,7 +132,7 @@ def remove_unused(
     list
         Names of the folders.
     """
-    horizon, removed = time.time() - 86_400 * days, []
+    horizon, removed = time.time() - SECONDS_PER_DAY * days, []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         named = _FOLDER.fullmatch(path.name)
         if named is None or path.name in used:

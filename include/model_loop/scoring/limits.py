@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from model_loop.days import SECONDS_PER_DAY
+from model_loop.days import SECONDS_PER_DAY, SECONDS_PER_HOUR
 from model_loop.intervals.adaptive import NO_CORRECTION
 from model_loop.intervals.grid import DEFAULT_LEVEL, LEVEL, LOWER, UPPER, check_level
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 #: Names of what is said of classes: in answers, in the log and in scored files.
 LABEL, PROBABILITIES, THRESHOLD, CLASSES = "label", "probabilities", "threshold", "classes"
 
-_SECONDS_PER_HOUR = 3_600
 #: Significant digits in words.
 _DIGITS = 3
 
@@ -109,7 +108,7 @@ def limits_of_rows(
     for prediction, cells in zip(predictions, rows, strict=True):
         at = math.nan if place is None else cells[place]
         # Only NaN differs from itself.
-        hour = int(at % SECONDS_PER_DAY // _SECONDS_PER_HOUR) if at == at else None  # noqa: PLR0124 - as above
+        hour = int(at % SECONDS_PER_DAY // SECONDS_PER_HOUR) if at == at else None  # noqa: PLR0124 - as above
         size = 1.0 if sized is None else sized.size(prediction, at, cells)
         lower, upper = limits(prediction, hour, size)
         found.append(

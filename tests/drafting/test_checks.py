@@ -186,7 +186,7 @@ def test_a_far_date_stands_for_a_missing_one(tmp_path: Path) -> None:
 def test_a_sentinel_hides_no_copy_of_the_target(tmp_path: Path) -> None:
     """Near as it is to the values, or in nearly all rows: below zero, it is none of them."""
     frame = table()
-    frame["y"] = (frame.y - frame.y.min() + 1).round(3)
+    frame["y"] = (frame.y - frame.y.min() + 0.05).round(3)
     rows = np.random.default_rng(3).random(N)
     frame["gas"] = (frame.y * 1_000).round().where(rows > 0.05, -200)
     frame["old"] = frame.x.abs().mul(100).round().where(rows > 0.93, -200)

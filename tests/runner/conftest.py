@@ -40,15 +40,19 @@ METADATA = "Metadata-Version: 2.1\nName: sample-rules\nVersion: 1.0\n"
 WHEEL = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
-def add_wheel(index: Path, marker: Path) -> None:
-    """Add a wheel that would run code if Python or uv looked at it."""
-    info = "sample_rules-1.0.dist-info"
-    with zipfile.ZipFile(index / "sample_rules-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("sample_rules.py", "RULES = 3\n")
-        wheel.writestr("sample_rules.pth", f"import pathlib; pathlib.Path({str(marker)!r}).touch()")
-        wheel.writestr(f"{info}/METADATA", METADATA)
+def add_wheel(
+    index: Path, marker: Path, name: str = "sample_rules", needs: Sequence[str] = ()
+) -> None:
+    """Add a wheel that would run code if Python or uv looked at it, and needs other packages."""
+    info = f"{name}-1.0.dist-info"
+    metadata = METADATA.replace("sample-rules", name.replace("_", "-")).rstrip("\n")
+    with zipfile.ZipFile(index / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}.py", "RULES = 3\n")
+        wheel.writestr(f"{name}.pth", f"import pathlib; pathlib.Path({str(marker)!r}).touch()")
+        lines = [metadata, *(f"Requires-Dist: {each}" for each in needs)]
+        wheel.writestr(f"{info}/METADATA", "\n".join(lines) + "\n")
         wheel.writestr(f"{info}/WHEEL", WHEEL)
-        wheel.writestr(f"{info}/RECORD", "sample_rules.py,,\nsample_rules.pth,,\n")
+        wheel.writestr(f"{info}/RECORD", f"{name}.py,,\n{name}.pth,,\n")
 
 
 @dataclass(frozen=True)

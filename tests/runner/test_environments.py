@@ -113,6 +113,14 @@ def test_what_was_fixed_is_installed_and_nothing_else(index: Path, tmp_path: Pat
     made = ensure_environment(["sample-rules"], PYTHON, folder, locked)
     assert (made / SITE / "sample_rules.py").exists()
     assert made != ensure_environment(["sample-rules"], PYTHON, folder)
+    # A dependency that was not fixed stays out.
+    add_wheel(index, tmp_path / "marker", "sample_outer", ["sample-rules"])
+    both = lock_requirements(["sample-outer"], PYTHON, folder)
+    (outer,) = (each for each in both if each.startswith("sample-outer=="))
+    alone = ensure_environment(["sample-outer"], PYTHON, folder, (outer,))
+    assert not (alone / SITE / "sample_rules.py").exists()
+    whole = ensure_environment(["sample-outer"], PYTHON, folder, both)
+    assert (whole / SITE / "sample_rules.py").exists()
     add_wheel(index, tmp_path / "another marker")
     other = tmp_path / "other environments"
     with pytest.raises(EnvironmentBuildError, match=r"(?i)hash"):

@@ -30,6 +30,7 @@ from tests.serving.test_compiled_columns import written
 from model_loop.datasets.classes import Classes, TaskKind
 from model_loop.datasets.dataset import Dataset
 from model_loop.models.boosting import BoosterClassifier
+from model_loop.models.classification.calibration import around
 from model_loop.models.outcomes import predict_outcomes
 from model_loop.scoring.rows import from_frame, to_frame
 from model_loop.serving.compiled.compiler import compile_model
@@ -97,10 +98,15 @@ def labels_of(delays: Any, classes: Classes) -> np.ndarray:
 
 
 def calibrated(base: Any, method: str, matrix: Any, labels: np.ndarray) -> CalibratedClassifierCV:
-    """Return a fitted classifier with calibrated probabilities."""
-    return CalibratedClassifierCV(FrozenEstimator(base), method=method, ensemble=False).fit(
-        matrix, labels
-    )
+    """Return a fitted classifier with calibrated probabilities.
+
+    A temperature is fitted on codes, as `fit_map` does: scikit-learn 1.9 takes labels for positions
+    there, and reads outside of the probabilities where they are not 0, 1, 2.
+    """
+    mapped = CalibratedClassifierCV(FrozenEstimator(base), method=method, ensemble=False)
+    if method == "temperature":
+        return around(mapped.fit(matrix, np.searchsorted(base.classes_, labels)), base)
+    return mapped.fit(matrix, labels)
 
 
 @functools.cache

@@ -273,13 +273,17 @@ def test_an_environment_that_is_missing_is_named(loop: Loop, tmp_path: Path) -> 
         ('{"days": float("nan")}', "days"),
         ('{"day": 1.0}', "'day'"),
         ("None", "score"),
+        ('{"days": float(next(COUNT))}', "for this row alone, and .* among"),
     ],
 )
 def test_code_whose_answers_break_the_schema_does_not_come_in(
     loop: Loop, tmp_path: Path, answer: str, said: str
 ) -> None:
     """The trial on rows of the dataset says so before anything is registered."""
-    script = f"def score(data, base_path):\n    return {answer}\n\n\nexplain = score\n"
+    script = (
+        "import itertools\n\nCOUNT = itertools.count()\n\n\n"
+        f"def score(data, base_path):\n    return {answer}\n\n\nexplain = score\n"
+    )
     manifest = MANIFEST.replace('explain_function = "explain"\n', "")
     before = len(loop.promoter.versions.tracker.client.search_model_versions(f"name='{NAME}'"))
     with pytest.raises(CodeFailedError, match=said):

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
@@ -32,6 +34,7 @@ from model_loop.errors import InvalidInputError
 from model_loop.objects.documents import text_of
 from model_loop.objects.files import LOCAL_PROTOCOLS
 from model_loop.runner.environments import ensure_environment, lock_requirements
+from model_loop.runner.errors import CodeFailedError
 from model_loop.runner.package import CodePackage
 from model_loop.runner.pythons import pythons
 from model_loop.settings import Settings
@@ -59,6 +62,9 @@ if TYPE_CHECKING:
 
 #: Versions of a model that are looked at.
 _MOST_VERSIONS = 10_000
+#: Rows that code is asked alone before it comes in, and the rounding (absolute, and as a share) by
+#: which their answers may differ from those to the same rows together.
+_ALONE_ROWS, _SAME = 10, 1e-6
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +155,10 @@ def try_code(
     values: Mapping[str, str],
     settings: Settings,
 ) -> tuple[CodeModel, Any]:
-    """Start code, and let it predict a few rows of its dataset.
+    """Start code, and let it predict a few rows of its dataset: together, and each alone.
+
+    Rows are asked alone by callers, together in files, and together with those of other callers
+    while the code is busy: all of them have to get the same answer.
 
     Parameters
     ----------
@@ -164,11 +173,28 @@ def try_code(
     Raises
     ------
     CodeFailedError
-        If it fails, or its answers break a rule.
+        If it fails, its answers break a rule, or the answer to a row depends on other rows.
     """
     description = folder.description
     model = start_code(description, folder.read, values, dataset, settings)
-    return model, model.predict(example[list(model.columns)])
+    rows = example[list(model.columns)]
+    together = model.predict(rows)
+    _require_independent_rows(model, rows, together)
+    return model, together
+
+
+def _require_independent_rows(
+    model: CodeModel, rows: pd.DataFrame, together: npt.NDArray[np.float64]
+) -> None:
+    """Refuse code whose answer to a row depends on the rows that it is asked with."""
+    for position in range(min(len(rows), _ALONE_ROWS)):
+        (alone,) = model.predict(rows.iloc[[position]])
+        if not np.allclose(alone, together[position], rtol=_SAME, atol=_SAME):
+            raise CodeFailedError(
+                f"The answer of the code to row {position + 1} of its example",
+                f"is {alone} for this row alone, and {together[position]} among {len(rows)} rows",
+                "Let an answer depend on its own row alone, and on no random numbers.",
+            )
 
 
 def register_code(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import threading
 from collections.abc import Callable
@@ -16,13 +15,15 @@ from model_loop.runner.errors import CodeFailedError, RunnerAwayError, RunnerUna
 from model_loop.scoring.outcomes import deciding_of
 from model_loop.scoring.rows import Rows
 from model_loop.serving.http.requests import RequestRefusedError
+from model_loop.serving.models.micro_batching import MicroBatcher
 from model_loop.serving.models.predictor import ServedVersion, places_of
 
 Answer = TypeVar("Answer")
 
 _UNAVAILABLE = 503
-#: Requests that wait for one version at once, and seconds that a further one waits for its turn.
-_AT_ONCE, _TURN_SECONDS = 4, 0.5
+#: Requests that wait for answers, and for reasons, of one version at once; seconds that a further
+#: one waits for its turn; rows of several requests that are handed over together at most.
+_ANSWERS_AT_ONCE, _REASONS_AT_ONCE, _TURN_SECONDS, _BATCH_ROWS = 16, 4, 0.5, 50
 
 logger = logging.getLogger(__name__)
 
@@ -62,30 +63,31 @@ def start_served(
         version,
         model.columns,
         places_of(dataset.columns, model.columns),
-        _refusing(model.predict_rows, version),
+        _refusing(MicroBatcher(model.predict_rows, _BATCH_ROWS), version, _ANSWERS_AT_ONCE),
         "it is code of its own, which the runner runs" if explains else NO_REASONS,
         declaration=declaration,
         remote=True,
         deciding=deciding_of(dataset.target, model.threshold, None),
-        own_reasons=_refusing(model.explain, version) if explains else None,
+        own_reasons=_refusing(model.explain, version, _REASONS_AT_ONCE) if explains else None,
     )
 
 
-def _refusing(ask: Callable[[Rows], Answer], version: int) -> Callable[[Rows], Answer]:
+def _refusing(
+    ask: Callable[[Rows], Answer], version: int, at_once: int
+) -> Callable[[Rows], Answer]:
     """Return a function whose failures are answers of the server: try again, or another version.
 
     A few requests at once wait for the runner. Others are refused soon, so that a version that
     hangs takes few of the threads that answer for the others.
     """
-    turns = threading.BoundedSemaphore(_AT_ONCE)
+    turns = threading.BoundedSemaphore(at_once)
 
-    @functools.wraps(ask)
     def asked(rows: Rows) -> Answer:
         if not turns.acquire(timeout=_TURN_SECONDS):
             raise RequestRefusedError(
                 _UNAVAILABLE,
                 f"Version {version}",
-                f"is code of its own, and {_AT_ONCE} requests wait for it already",
+                f"is code of its own, and {at_once} requests wait for it already",
                 "Try again later.",
             )
         try:

@@ -14,7 +14,9 @@ from tests.production.compose import ROOT
 CHART = Path(__file__).parent / "charts" / "airflow-1.22.0.tgz"
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 VALUES = KUBERNETES / "values.yaml"
-MANIFESTS = tuple(KUBERNETES / f"{name}.yaml" for name in ("cluster", "mlflow", "serving"))
+MANIFESTS = tuple(
+    KUBERNETES / f"{name}.yaml" for name in ("cluster", "mlflow", "runner", "serving")
+)
 #: As in the command of docs/how-to/production.md.
 RELEASE, NAMESPACE = "airflow", "model-loop"
 

@@ -79,6 +79,7 @@ def secrets_of(told: Mapping[str, str]) -> Secrets:
         },
         "model-loop-tokens": {"tokens.json": '{"tokens": []}'},
         "model-loop-certificates": _certificates(),
+        "model-loop-runner": {"token-sha256": told["RUNNER_TOKEN_SHA256"]},
     }
 
 
@@ -135,6 +136,8 @@ def _rights(container: Container) -> Iterator[str]:
     yield f"--user={user}:{group}"
     for one in context["capabilities"]["drop"]:
         yield f"--cap-drop={one}"
+    for one in context["capabilities"].get("add", ()):
+        yield f"--cap-add={one}"
     if not context["allowPrivilegeEscalation"]:
         yield "--security-opt=no-new-privileges:true"
     if context.get("readOnlyRootFilesystem"):

@@ -50,6 +50,7 @@ SAME = {
     "StatefulSet/airflow-triggerer/triggerer": "airflow-triggerer",
     "Deployment/airflow-worker/worker": "worker",
     "Deployment/airflow-worker-training/worker": "worker",
+    "Deployment/runner/runner": "runner",
     "Deployment/serving/serving": "serving",
     "Deployment/mlflow/mlflow": "mlflow",
     "Deployment/dask-scheduler/scheduler": "dask-scheduler",
@@ -124,8 +125,14 @@ def test_programs_are_in_the_image(container: Container) -> None:
 
 
 def test_users_are_the_images(container: Container) -> None:
-    """Without rights, as the user that owns the image's folders."""
+    """Without rights, as the user that owns the image's folders; the runner as compose says."""
     user, group = container.user
+    if container.name in SAME and "cap_add" in (compose := services()[SAME[container.name]]):
+        assert f"{user}:{group}" == compose["user"]
+        rights = container.told["securityContext"]["capabilities"]
+        assert rights == {"drop": ["ALL"], "add": compose["cap_add"]}
+        assert container.told["securityContext"]["allowPrivilegeEscalation"] is False
+        return
     assert f"useradd --uid {user} --gid {group} " in DOCKERFILE
     context = container.told["securityContext"]
     assert context["capabilities"] == {"drop": ["ALL"]}
@@ -137,7 +144,7 @@ def test_mounts_hide_nothing_of_the_image(container: Container) -> None:
     """They are folders that wait for one, or files beside which there is none of the image's."""
     home = re.search(r"^ +HOME=(\S+)", DOCKERFILE, re.MULTILINE)
     assert home is not None
-    writable = set(re.findall(r"^ +(/var/lib/\S+?)(?: \\)?$", DOCKERFILE, re.MULTILINE))
+    writable = set(re.findall(r"(?:^| )(/var/lib/\S+?)(?: \\)?$", DOCKERFILE, re.MULTILINE))
     assert f"{home[1]}/logs" in writable
     for mount, volume in container.mounts:
         path = mount["mountPath"]
@@ -237,6 +244,24 @@ def test_a_cluster_has_one_set_of_certificates() -> None:
         if (one["kind"], one["metadata"]["name"]) == ("Service", "dask-scheduler")
     )
     assert service["spec"]["clusterIP"] == "None"
+
+
+def test_the_runner_has_nothing_to_lose() -> None:
+    """It is given the variables of compose and no secret but a digest, and reaches nothing."""
+    runner = CONTAINERS["Deployment/runner/runner"]
+    assert {one["name"] for one in runner.told["env"]} == {*services()["runner"]["environment"]}
+    assert secrets_of(runner) == {"model-loop-runner": {"token-sha256"}}
+    assert runner.pod["automountServiceAccountToken"] is False
+    assert runner.told["securityContext"]["readOnlyRootFilesystem"] is True
+    (policy,) = (
+        one["spec"]
+        for one in objects()
+        if (one["kind"], one["metadata"]["name"]) == ("NetworkPolicy", "runner")
+    )
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert policy["egress"] == []
+    (environments,) = (one for one, _ in runner.mounts if one["name"] == "environments")
+    assert environments["readOnly"] is True
 
 
 def test_secrets_are_those_of_the_page(container: Container) -> None:

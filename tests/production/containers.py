@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import re
 import sys
 import tempfile
@@ -53,6 +54,21 @@ HOUR = {
     "hum": 0.5,
     "windspeed": 0.1,
 }
+#: Files of a model that is code of its own, by their paths below the storage root, and its answer.
+CODED_RENTALS = 123.0
+CODE = {
+    "incoming/rules/model.toml": (
+        'python = "3.11"\n[outputs]\nrentals = "number"\n[answer]\nprediction = "rentals"\n'
+    ),
+    "incoming/rules/score.py": (
+        f'def score(data, base_path):\n    return {{"rentals": {CODED_RENTALS}}}\n'
+    ),
+}
+_WRITE = (
+    "import json, os, sys; from upath import UPath; "
+    "root = UPath(os.environ['MODEL_LOOP_STORAGE_ROOT']); "
+    "[(root / path).write_text(text) for path, text in json.loads(sys.argv[1]).items()]"
+)
 #: Neither trained on nor judged by.
 MONTH = "2024-07"
 RUNBOOK = ROOT / "docs" / "runbook.md"
@@ -239,6 +255,24 @@ class Loop:
         if not 1 <= rentals <= 1_000:
             raise LoopError(f"no sensible number of rentals: {rentals}")
 
+    def bring_in_code(self) -> None:
+        """Code is approved, built, promoted and asked in the runner; then it is rolled back."""
+        before = self._rentals()
+        dag_id, promotion = "bikes__bring_in_code", "bikes__promotion"
+        self.api.wait_for_dags({dag_id}, self.left)
+        self._engine.execute("worker", "python", "-c", _WRITE, json.dumps(CODE))
+        run_id = self.api.trigger(dag_id, {"code": "rules", "why": "rules are enough"})
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/approval/-1/hitlDetails"
+        self._wait(lambda: self.api.send("GET", path).ok, 300, "nobody is asked to approve code")
+        answer = {"chosen_options": ["Approve"], "params_input": {}}
+        self._wait(lambda: self.api.send("PATCH", path, json=answer).ok, 60, "no approval is taken")
+        self._until_finished(dag_id, run_id)
+        version = self.api.result(dag_id, run_id, "results")["version"]
+        self._move(promotion, version=version, gate=False, why="code of a test")
+        self._wait(lambda: self._rentals() == CODED_RENTALS, 60, "the code does not answer")
+        self._finish(promotion, {"action": "rollback"})
+        self._wait(lambda: self._rentals() == before, 60, "the code still answers")
+
     def roll_back(self) -> None:
         """The champion before answers again."""
         self._finish("promotion", {"action": "rollback", "service": "green"})
@@ -360,6 +394,10 @@ class Loop:
 
     def _finish(self, dag_id: str, conf: dict[str, Any]) -> str:
         run_id = self.api.trigger(dag_id, conf)
+        self._until_finished(dag_id, run_id)
+        return run_id
+
+    def _until_finished(self, dag_id: str, run_id: str) -> None:
         while (state := self.api.run_state(dag_id, run_id)) not in FINISHED:
             if self._end < time.monotonic():
                 tasks = {one.task: one.state for one in self.api.tasks(dag_id, run_id)}
@@ -369,7 +407,6 @@ class Loop:
             failed = [one for one in self.api.tasks(dag_id, run_id) if one.state == "failed"]
             lines = self.api.log(dag_id, run_id, failed[0])[-30:] if failed else []
             raise LoopError("\n".join([f"{dag_id} is {state}", *lines]))
-        return run_id
 
     def _predict(self, url: str, login: str) -> dict[str, Any]:
         """Return the answer to the trip, as soon as there is one."""
@@ -441,6 +478,7 @@ PARTS: tuple[Callable[[Loop], None], ...] = (
     Loop.score,
     Loop.monitor,
     Loop.learn_a_declared_table,
+    Loop.bring_in_code,
     Loop.roll_back,
     Loop.measure,
     Loop.hold,

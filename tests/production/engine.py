@@ -21,6 +21,8 @@ _PROJECT = "model-loop-test"
 _SECONDS = 600
 _LINES = "60"
 _VARIABLES = frozenset(one.name for one in VARIABLES)
+#: Variables of the compose file that are not as `make secrets` writes them.
+_OWN = f"MODEL_LOOP_IMAGE={IMAGE}\nCODE=true\nCOMPOSE_PROFILES=code\n"
 
 
 class EngineError(Exception):
@@ -52,7 +54,7 @@ class Engine:
         self._files = [str(file.resolve()) for file in (COMPOSE, *overrides)]
         self._folder = folder
         self._env = folder / ".env"
-        self._env.write_text(f"{fresh_environment()}\nMODEL_LOOP_IMAGE={IMAGE}\n")
+        self._env.write_text(f"{fresh_environment()}\n{_OWN}")
         found = dotenv_values(stream=StringIO(self._env.read_text()))
         #: The variables of the compose file.
         self.secrets = {name: value or "" for name, value in found.items()}

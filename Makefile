@@ -63,10 +63,10 @@ test: $(VENV)/.installed-dev ## Run all tests but the longest; each part of the 
 	@$(BIN)/python -m pytest --numprocesses 3 -m "$(TESTS) and not rest and not stacks" --at-least 8850
 
 test-rest: $(VENV)/.installed-dev ## Run the tests that `make test` leaves out (tests/selection.py)
-	@$(BIN)/python -m pytest --numprocesses 3 -m "$(TESTS) and rest" --at-least 460
+	@$(BIN)/python -m pytest --numprocesses 3 --group rest -m "$(TESTS) and rest" --at-least 460
 
 test-stacks: $(VENV)/.installed-dev ## Run those that wait for Airflow: retrainings, approvals, backfills, an upgrade
-	@$(BIN)/python -m pytest --numprocesses 3 -m "$(TESTS) and stacks" --at-least 58
+	@$(BIN)/python -m pytest --numprocesses 3 --group stacks -m "$(TESTS) and stacks" --at-least 58
 
 test-mutants: $(VENV)/.installed-dev ## Put small faults into the code, one after another: tests have to fail
 	@$(BIN)/python -m tests.mutants

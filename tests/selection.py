@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,13 +99,29 @@ SKIPS = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that makes a run of too few tests fail."""
+    """Add the options that make a run of too few tests fail, and that spare it imports."""
+    parser.addoption(
+        "--group",
+        choices=("rest", "stacks"),
+        help="import no other files than those with tests that have this marker",
+    )
     parser.addoption(
         "--at-least",
         type=int,
         default=0,
         help="fail if fewer tests were found, or one was skipped for a reason that is not listed",
     )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Pass over files without tests of the group: to import all of them takes a minute."""
+    group = config.getoption("--group")
+    if not group or not collection_path.match("test_*.py"):
+        return None
+    name = collection_path.relative_to(config.rootpath).as_posix()
+    listed = {file.partition("::")[0] for file in (REST if group == "rest" else STACKS)}
+    marked = group == "rest" and "mark.whole_months" in collection_path.read_text(encoding="utf-8")
+    return None if name in listed or marked else True
 
 
 @pytest.hookimpl(tryfirst=True)

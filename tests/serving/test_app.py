@@ -23,7 +23,7 @@ from model_loop.serving.http.asgi import OPEN_PATHS
 from model_loop.serving.http.requests import read_request
 from model_loop.serving.http.server import let_pages_ask
 from model_loop.serving.http.tokens import RIGHTS
-from model_loop.serving.models.coded import _AT_ONCE, _refusing
+from model_loop.serving.models.coded import _refusing
 from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.request_log.log import LogRules
 from model_loop.tracking.deployments import Deployment
@@ -236,7 +236,7 @@ def test_code_that_hangs_holds_up_nobody(
     make_server: Make, predictors: dict[int, ServedVersion]
 ) -> None:
     """A canary in the runner: health is told, and the champion answers for it, while it hangs."""
-    hangs, asked = threading.Event(), threading.Semaphore(0)
+    hangs, asked, at_once = threading.Event(), threading.Semaphore(0), 4
 
     def hang(_: Rows) -> Targets:
         asked.release()
@@ -245,7 +245,7 @@ def test_code_that_hangs_holds_up_nobody(
 
     server = make_server(Deployment(champion=1, challenger=2, share=1.0))
     server.live._loader.loaded[2] = dataclasses.replace(
-        predictors[2], predict=_refusing(hang, 2), remote=True
+        predictors[2], predict=_refusing(hang, 2, at_once), remote=True
     )
     server.live.look()
 
@@ -257,12 +257,12 @@ def test_code_that_hangs_holds_up_nobody(
                 asyncio.create_task(client.post("/predict", json=TRIP, headers=headers))
                 for _ in range(8)
             ]
-            for _ in range(_AT_ONCE):
+            for _ in range(at_once):
                 await asyncio.to_thread(asked.acquire)
             health = await client.get("/healthz")
             assert health.status_code == 200
             answered = asyncio.as_completed(asks)
-            for _ in range(len(asks) - _AT_ONCE):
+            for _ in range(len(asks) - at_once):
                 await next(answered)
             assert not asked.acquire(blocking=False)
             hangs.set()

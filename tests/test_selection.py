@@ -6,7 +6,14 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.selection import OWN_COMMANDS, REST, SKIPS, STACKS, not_tested
+from tests.selection import (
+    OWN_COMMANDS,
+    REST,
+    SKIPS,
+    STACKS,
+    not_tested,
+    pytest_ignore_collect,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,6 +24,31 @@ def test_what_is_left_to_other_commands_is_there(listed: str) -> None:
     file, _, test = listed.partition("::")
     assert f"def {test}" in (ROOT / file).read_text(encoding="utf-8")
     assert {**REST, **STACKS}[listed]
+
+
+@pytest.mark.parametrize(
+    ("group", "file", "ignored"),
+    [
+        *(("rest", file.partition("::")[0], None) for file in REST),
+        *(("stacks", file.partition("::")[0], None) for file in STACKS),
+        ("rest", "tests/trip_duration/test_zones.py", None),
+        ("rest", "tests/test_selection.py", True),
+        ("stacks", "tests/trip_duration/test_zones.py", True),
+        ("stacks", "tests/conftest.py", None),
+        ("", "tests/test_selection.py", None),
+    ],
+)
+def test_a_group_imports_its_own_files(
+    monkeypatch: pytest.MonkeyPatch,
+    pytestconfig: pytest.Config,
+    group: str,
+    file: str,
+    *,
+    ignored: bool | None,
+) -> None:
+    """With those whose tests have a marker, and no others; without a group, all are imported."""
+    monkeypatch.setattr(pytestconfig.option, "group", group)
+    assert pytest_ignore_collect(ROOT / file, pytestconfig) is ignored
 
 
 def test_the_commands_exist() -> None:

@@ -167,8 +167,8 @@ def in_chunks(folder: Path, source: Path, *, warm_up: bool = False) -> None:
     from upath import UPath
 
     from model_loop.objects.trust import load_estimator
-    from model_loop.scoring.batch.planning import BatchRequest, by_job, plan
-    from model_loop.scoring.batch.scoring import join, score_chunk
+    from model_loop.scoring.batch.planning import BatchRequest, by_job, plan_chunks
+    from model_loop.scoring.batch.scoring import join_chunks, score_chunk
     from model_loop.scoring.predictor import Predictor, RegisteredVersion
 
     model = load_estimator((folder / "model" / "model.skops").read_bytes())
@@ -182,11 +182,11 @@ def in_chunks(folder: Path, source: Path, *, warm_up: bool = False) -> None:
         return
     output = UPath(source.with_suffix(f".predictions{source.suffix}"))
     request = BatchRequest([(UPath(source), output)], predictor.version, predictor.columns)
-    chunks = plan(request, str(folder))
+    chunks = plan_chunks(request, str(folder))
     for chunk in chunks:
         score_chunk(chunk, predictor)
     for job, parts in by_job(chunks):
-        join(job, parts)
+        join_chunks(job, parts)
 
 
 if __name__ == "__main__":

@@ -33,17 +33,17 @@ from tests.servers import free_port, mlflow_server, wait_for
 
 from model_loop.background_cache import BackgroundCache
 from model_loop.dashboard.app import Dashboard, Right
-from model_loop.dashboard.known import PageSources, pages_of
-from model_loop.dashboard.questions import Questions
+from model_loop.dashboard.page_data import PageSources, pages_of
 from model_loop.dashboard.types import DagDay, DagRuns, LastRun
+from model_loop.dashboard.worker_queries import WorkerQueries
 from model_loop.datasets.dataset import Dataset
 from model_loop.models.search import SearchRequest
 from model_loop.models.termination import EarlyTermination
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
 from model_loop.monitoring.health.types import ServiceHealth
-from model_loop.monitoring.levels import judge, thresholds_of
-from model_loop.monitoring.records import Records, Watched
+from model_loop.monitoring.levels import judge_value, thresholds_of
+from model_loop.monitoring.records import FindingRecords, WatchedVersion
 from model_loop.monitoring.windows import Window
 from model_loop.serving.comparison.report import ab_report
 from model_loop.serving.http.app import create_app
@@ -170,7 +170,7 @@ class Store:
         end = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         start = end - dt.timedelta(days=1)
         window = Window("green", start, end, f"{start:%Y-%m-%d} to {end:%Y-%m-%d}")
-        watched, records = Watched(window, 1, "request_log"), Records(self.monitoring)
+        watched, records = WatchedVersion(window, 1, "request_log"), FindingRecords(self.monitoring)
         limits = thresholds_of(Settings())
         subjects = {
             "psi": ("pickup_zone", "dropoff_zone", "trip_distance", "hour"),
@@ -178,7 +178,7 @@ class Store:
             "slice_rmse": ("worst slice",),
         }
         findings = [
-            judge(metric, subject, 0.05 + 0.04 * place, limits[metric])
+            judge_value(metric, subject, 0.05 + 0.04 * place, limits[metric])
             for metric in limits
             for place, subject in enumerate(subjects.get(metric, ("all",)))
         ]
@@ -282,7 +282,7 @@ def serve(url: str, folder: Path, port: int) -> None:
         dashboard_zone_file=os.environ.get("MODEL_LOOP_DASHBOARD_ZONE_FILE", ""),
     )  # fmt: skip
     service = make_services(settings, small=True).default
-    questions = Questions()
+    questions = WorkerQueries()
     always = float("inf")
     sources = PageSources(
         service="green",

@@ -48,7 +48,7 @@ from model_loop.intervals.calibrated import Intervals, hours_of
 from model_loop.intervals.calibration import calibrate, order_statistics
 from model_loop.intervals.evidence import ENOUGH, coverage_evidence
 from model_loop.intervals.grid import STEPS, outer_step, tail_of
-from model_loop.intervals.measures import Held, measure_intervals
+from model_loop.intervals.measures import IntervalMeasures, measure_intervals
 from model_loop.intervals.residuals import Residuals, digest_of
 from model_loop.intervals.scaling import calibrate_scaled, scale_gains
 from model_loop.intervals.scores import Numbers
@@ -235,12 +235,14 @@ def worst(inside: npt.NDArray[np.bool_], groups: Any) -> float:  # noqa: ANN401 
     return float(table["mean"][table["size"] >= LEAST].min())
 
 
-def held_by(intervals: Intervals, rows: Later, level: float) -> Held:
+def held_by(intervals: Intervals, rows: Later, level: float) -> IntervalMeasures:
     """Measure intervals of a level."""
     return measure_intervals(*rows.limits(intervals, level), rows.actual, level)
 
 
-def corrected_by_day(intervals: Intervals, rows: Later) -> tuple[Held, Held]:
+def corrected_by_day(
+    intervals: Intervals, rows: Later
+) -> tuple[IntervalMeasures, IntervalMeasures]:
     """Measure intervals that each closed day corrects: in the first week, and after it."""
     state, rules = NO_CORRECTION, CorrectionRules(tail=tail_of(LEVEL))
     days = (rows.times // SECONDS_PER_DAY).astype(np.int64)

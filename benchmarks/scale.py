@@ -447,8 +447,8 @@ def _judge(folder: Path) -> None:
 def _monitor(folder: Path) -> None:
     """Compare the last month with what the version has learned from."""
     from model_loop.monitoring.levels import thresholds_of
-    from model_loop.monitoring.looking import DriftRules, look_for_drift
     from model_loop.monitoring.published import read_published, window_of_published
+    from model_loop.monitoring.window_drift import DriftRules, look_for_drift
     from model_loop.monitoring.windows import Window
     from model_loop.scoring.predictor import RegisteredVersion, load_predictor
     from model_loop.settings import get_settings

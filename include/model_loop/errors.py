@@ -81,7 +81,7 @@ class NotPublishedError(SourceError):
 
 
 class TransientSourceError(SourceError):
-    """A partition cannot be had now; the same request may succeed later (errors, timeouts)."""
+    """A partition cannot be read now; the same request may succeed later (errors, timeouts)."""
 
 
 class ContractError(ModelLoopError):

@@ -66,6 +66,6 @@ def test_a_single_version_is_told_of_as_that(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """After its name and number."""
-    monkeypatch.setattr(registration, "rotate", lambda *_: [("bikes", 3)])
+    monkeypatch.setattr(registration, "rotate_keys", lambda *_: [("bikes", 3)])
     rotate(tracking_uri="sqlite://")
     assert "bikes, version 3\n1 version is sealed" in capsys.readouterr().out

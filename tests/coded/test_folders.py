@@ -82,14 +82,14 @@ def test_whatever_is_changed_changes_the_digest(tmp_path: Path, change: tuple[st
         (MANIFEST + 'x = "nmber"', "Did you mean number?"),
         ("requirements = []\n[inputs]\na = 'number'", "has no \\[outputs\\]"),
         ('form = "pickle"\n' + MANIFEST, "form = 'pickle' is unknown"),
-        ('script = "other.py"\n' + MANIFEST, "is no file of the folder"),
+        ('script = "other.py"\n' + MANIFEST, "is not a file of the folder"),
         ('function = "predict"\n' + MANIFEST, "has no function predict. It has: score"),
-        ('requirements = ["-e ."]\n' + MANIFEST[18:], "is no package with its version"),
-        ('requirements = ["https://a/b.whl"]\n' + MANIFEST[18:], "is no package with its"),
+        ('requirements = ["-e ."]\n' + MANIFEST[18:], "is not a package with its version"),
+        ('requirements = ["https://a/b.whl"]\n' + MANIFEST[18:], "is not a package with its"),
         ('variables = ["LD_PRELOAD"]\n' + MANIFEST, "cannot be set for a code package"),
         (
             MANIFEST + '[answer]\nprediction = "proba"',
-            r"toml says answer\.prediction = 'proba', which is none of its outputs: pred",
+            r"toml says answer\.prediction = 'proba', which is not one of its outputs: pred",
         ),
         ("requirements = [", "is not TOML"),
     ],
@@ -138,7 +138,7 @@ def test_code_answers_for_the_columns_and_the_target_of_a_dataset(tmp_path: Path
     found = read_folder(lay(tmp_path, plain), diabetes)
     assert [one.name for one in found.package.inputs] == list(diabetes.columns.fields)
     two = plain + 'proba = "number"\n'
-    with pytest.raises(InvalidInputError, match="is no number among the outputs"):
+    with pytest.raises(InvalidInputError, match="is not a number among the outputs"):
         read_folder(lay(tmp_path, two), diabetes)
     named = two + '[answer]\nprobability = "proba"\n'
     assert read_folder(lay(tmp_path, named), diabetes).description.probability == "proba"

@@ -26,7 +26,7 @@ from model_loop.coded.registration import (
     environments_in_use,
     note_admission,
     register_code,
-    rotate,
+    rotate_keys,
     try_code,
 )
 from model_loop.coded.sealing import Seal, new_key
@@ -35,7 +35,7 @@ from model_loop.coded.versions import ADMISSION, load_any
 from model_loop.errors import InvalidInputError, ModelLoopError, StoredObjectError
 from model_loop.models.gate_rules import GateRules
 from model_loop.monitoring.drift import shap_of_window
-from model_loop.monitoring.looking import known_profile, profile_version
+from model_loop.monitoring.window_drift import known_profile, profile_version
 from model_loop.orchestration.steps import maintenance
 from model_loop.runner.environments import environment_path
 from model_loop.runner.errors import CodeFailedError
@@ -337,14 +337,14 @@ def test_values_are_changed_and_keys_are_rotated(loop: Loop) -> None:
         change_values(versions, 1, "", keys, "Ada")
     change_values(versions, number, "DAYS_AT_LEAST=3.0", keys, "Ada")
     fresh = new_key()
-    rotated = rotate(versions.tracker.client, [versions.name], f"{fresh},{keys}")
+    rotated = rotate_keys(versions.tracker.client, [versions.name], f"{fresh},{keys}")
     assert (versions.name, number) in rotated
     run_id = versions.find(number).run_id or ""
     path = versions.tracker.client.download_artifacts(run_id, ADMISSION, str(loop.folder))
     digest = versions.find(number).tags["code"]
     admission = Seal(fresh).open(Path(path).read_text(), digest, versions.name)
     assert dict(admission.values) == {"DAYS_AT_LEAST": "3.0"}
-    rotate(versions.tracker.client, [versions.name], f"{keys},{fresh}")
+    rotate_keys(versions.tracker.client, [versions.name], f"{keys},{fresh}")
     rows = loop.training_set.test_inputs.head(2)
     loaded = load_any(versions.tracker, versions.name, number)
     np.testing.assert_allclose(loaded.model.predict(rows), truth(rows) + 1)

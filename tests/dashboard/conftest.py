@@ -12,7 +12,7 @@ import pytest
 
 from model_loop.background_cache import BackgroundCache
 from model_loop.dashboard.app import Dashboard, Right
-from model_loop.dashboard.known import PARTS, PageSources, pages_of
+from model_loop.dashboard.page_data import PARTS, PageSources, pages_of
 from model_loop.dashboard.types import (
     DagRuns,
     FamilyRun,

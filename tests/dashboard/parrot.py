@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from model_loop.dashboard.worker import serve
+from model_loop.dashboard.worker import serve_lookups
 
 _BOTH = threading.Barrier(2)
 _RELEASED = threading.Event()
@@ -69,7 +69,7 @@ def end() -> None:
 
 
 if __name__ == "__main__":
-    serve(
+    serve_lookups(
         {
             one.__name__: one
             for one in (

@@ -15,7 +15,7 @@ from tests.dashboard.conftest import MakeSources
 from tests.dashboard.test_drawn import HOST, shown
 
 from model_loop.dashboard.app import Dashboard
-from model_loop.dashboard.known import PageSources
+from model_loop.dashboard.page_data import PageSources
 from model_loop.dashboard.types import RegistryState, VersionRow
 from model_loop.datasets.classes import Classes
 from model_loop.datasets.declaration_file import parse_declaration
@@ -23,8 +23,8 @@ from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.registry import use_dataset
 from model_loop.models.classification.class_sets import set_scores
 from model_loop.models.classification.decision import Decision
-from model_loop.scoring.outcomes import Deciding
-from model_loop.serving.models.manager import ActiveModels, Side
+from model_loop.scoring.outcomes import DecisionRules
+from model_loop.serving.models.manager import ActiveModels, MomentVersions
 from model_loop.serving.models.predictor import ServedVersion
 from model_loop.tracking.deployments import Deployment
 
@@ -50,13 +50,13 @@ THREE = Classes(("a", "b", "c"))
 def served(classes: Classes, probabilities: Any, decision: Decision | None = None) -> ServedVersion:
     """Return a version that gives every row the same probabilities."""
     answer = np.array([probabilities])
-    deciding = Deciding(classes, 0.4, decision)
+    deciding = DecisionRules(classes, 0.4, decision)
     return ServedVersion(3, ("age",), (0,), lambda _: answer, deciding=deciding, plain="a test")
 
 
 def pages(sources: PageSources, version: ServedVersion) -> Dashboard:
     """Return the pages of a server at which a version answers."""
-    now = ActiveModels({"request": Side(Deployment(champion=3), champion=version)})
+    now = ActiveModels({"request": MomentVersions(Deployment(champion=3), champion=version)})
     service: Any = SimpleNamespace(live=SimpleNamespace(looked=True, now=now))
 
     async def allowed(*_: Any) -> frozenset[str]:

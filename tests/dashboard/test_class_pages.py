@@ -18,9 +18,9 @@ from tests.dashboard.test_drawn import HOST, shown
 
 from model_loop.charts.class_numbers import class_numbers
 from model_loop.charts.groups import DISCLAIMER
-from model_loop.dashboard.known import PageSources
+from model_loop.dashboard.page_data import PageSources
 from model_loop.dashboard.pages import PAGES
-from model_loop.dashboard.rendering import Place, render
+from model_loop.dashboard.rendering import PageContext, render
 from model_loop.dashboard.types import (
     FamilyRun,
     LoggedPartition,
@@ -165,7 +165,7 @@ def sources(make_sources: MakeSources) -> PageSources:
 @pytest.mark.parametrize("name", ["overview", "data", "models", "playground", "monitoring"])
 def test_no_page_speaks_of_errors_of_numbers(sources: PageSources, name: str) -> None:
     """A class has no RMSE, no residual and no unit."""
-    html = render(PAGES[name](sources, {}), Place(sources, "green", [sources.dataset]))
+    html = render(PAGES[name](sources, {}), PageContext(sources, "green", [sources.dataset]))
     text = re.sub(r"<script type=.*?</script>|<[^>]*>", " ", html)
     assert re.findall(r"R?MSE|MAE|R²|median alone|[Rr]esidual", text) == []
 

@@ -8,7 +8,7 @@ from tests.dashboard.conftest import REGISTRY, RUN, MakeSources
 
 from model_loop.charts.chart import Chart
 from model_loop.dashboard.pages import PAGES
-from model_loop.dashboard.rendering import Place, render
+from model_loop.dashboard.rendering import PageContext, render
 from model_loop.tracking.deployments import Deployment, HistoryEntry
 
 REAL = dataclasses.replace(
@@ -86,7 +86,7 @@ def test_versions_and_history_say_what_they_are_of(make_sources: MakeSources) ->
     registry = dataclasses.replace(REGISTRY, history=(entry,))
     sources = make_sources(families=(RUN,), registry=registry)
     page = PAGES["models"](sources, {})
-    html = render(page, Place(sources, "green", may_promote=True))
+    html = render(page, PageContext(sources, "green", may_promote=True))
     assert "SAMPLE data" in html
     assert html.count(remark) >= 1
     card = next(

@@ -13,7 +13,7 @@ from model_loop.charts.chart import Empty
 from model_loop.charts.partitions import partition_charts
 from model_loop.dashboard.comparable import model_input
 from model_loop.dashboard.pages import PAGES
-from model_loop.dashboard.rendering import Place, render
+from model_loop.dashboard.rendering import PageContext, render
 from model_loop.dashboard.types import DagRuns, FamilyRun, LoggedPartition
 
 RUN = FamilyRun(
@@ -81,7 +81,7 @@ def test_pages_are_in_the_words_of_the_dataset(make_sources: MakeSources, name: 
         dags=DagRuns(failing={"heating__monitoring": 2, "monitoring": 1, "alerts": 3}),
     )
     page = PAGES[name](sources, {})
-    html = render(page, Place(sources, "green", [sources.dataset]))
+    html = render(page, PageContext(sources, "green", [sources.dataset]))
     text = re.sub(r"<script type=.*?</script>|<[^>]*>", " ", html)
     assert FOREIGN.findall(text) == []
     assert 'href="models?variant=heating"' in html
@@ -132,11 +132,11 @@ def test_a_dataset_without_partitions_says_what_to_run(make_sources: MakeSources
     """By its DAG, and without Airflow."""
     heating()
     sources = make_sources(variant="heating")
-    html = render(PAGES["data"](sources, {}), Place(sources, "green"))
+    html = render(PAGES["data"](sources, {}), PageContext(sources, "green"))
     assert "No month was prepared yet." in html
     assert '<a href="../../dags/heating__data_preparation" data-airflow>' in html
     assert len([*PAGES["data"](sources, {}).charts]) == 1
-    html = render(PAGES["models"](sources, {}), Place(sources, "green"))
+    html = render(PAGES["models"](sources, {}), PageContext(sources, "green"))
     assert "<code>model-loop run heating</code>" in html
 
 

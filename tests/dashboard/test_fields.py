@@ -7,7 +7,7 @@ from tests.heating import heating
 
 from model_loop.dashboard.fields import FormField, form_fields
 from model_loop.dashboard.pages import PAGES
-from model_loop.dashboard.rendering import Place, render
+from model_loop.dashboard.rendering import PageContext, render
 from model_loop.dashboard.types import LearnedColumn
 from trip_duration.dataset import TRIPS
 
@@ -64,7 +64,7 @@ def test_the_form_begins_with_a_row_of_the_champion(make_sources: MakeSources) -
     heating()
     documents = Documents(kept_columns=LEARNED)
     sources = make_sources(documents, variant="heating", registry=REGISTRY)
-    html = render(PAGES["playground"](sources, {}), Place(sources, "green"))
+    html = render(PAGES["playground"](sources, {}), PageContext(sources, "green"))
     assert 'value="2024-03-01T08:30:00"' in html
     assert '<option value="true" selected>yes</option>' in html
     assert '<datalist id="values-building">' in html
@@ -73,7 +73,7 @@ def test_the_form_begins_with_a_row_of_the_champion(make_sources: MakeSources) -
     assert 'name="moment"' not in html
     assert 'name="level" data-kind="number" value="90.0" min="50.0" max="99.0"' in html
     trips = make_sources(registry=REGISTRY)
-    html = render(PAGES["playground"](trips, {}), Place(trips, "green"))
+    html = render(PAGES["playground"](trips, {}), PageContext(trips, "green"))
     assert 'id="map"' in html
     assert 'name="moment"' in html
     assert "/map.js" in html

@@ -12,10 +12,10 @@ from tests.dashboard.conftest import REGISTRY, RUN, Documents, MakeSources
 
 from model_loop.background_cache import BackgroundCache
 from model_loop.charts import figures
-from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.page import Page
+from model_loop.dashboard.page_data import PageSources
 from model_loop.dashboard.pages import PAGES
-from model_loop.dashboard.rendering import Place, asset, render
+from model_loop.dashboard.rendering import PageContext, asset, render
 from model_loop.dashboard.types import (
     DagRuns,
     LastRun,
@@ -48,7 +48,7 @@ NOTHING = (
 
 def html_of(page: Page, sources: PageSources) -> str:
     """Render a page."""
-    return render(page, Place(sources, "green"))
+    return render(page, PageContext(sources, "green"))
 
 
 def card(page: Page, label: str) -> Any:
@@ -75,7 +75,7 @@ def test_what_is_not_known_is_not_said_to_be_nothing(
     fails: bool,
 ) -> None:
     """While it is looked up, and when that failed, the page says so and never "none"."""
-    monkeypatch.setattr("model_loop.dashboard.known._PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("model_loop.dashboard.page_data._PATIENCE_SECONDS", 0.05)
 
     def fail() -> None:
         message = "no answer"
@@ -90,7 +90,7 @@ def test_what_is_not_known_is_not_said_to_be_nothing(
     html = html_of(page, sources)
     assert [words for words in NOTHING if words in html] == []
     assert {one.value for one in page.cards} & {"none", "never", "0"} == set()
-    assert ("cannot be had now" if fails else "is being looked up") in html
+    assert ("cannot be read now" if fails else "is being read") in html
     assert page.waiting is not fails
 
 
@@ -262,7 +262,7 @@ def test_the_word_for_generated_data_can_be_given_on_the_page(make_sources: Make
     """It is offered when a refusal names the field, and not before."""
     sources = make_sources(families=(RUN,), registry=REGISTRY)
     page = PAGES["models"](sources, {})
-    html = render(page, Place(sources, "green", may_promote=True))
+    html = render(page, PageContext(sources, "green", may_promote=True))
     assert '<label id="confirm-accept-label" hidden>' in html
     assert '<input id="confirm-accept" type="checkbox">' in html
     path = asset("promotion.js")

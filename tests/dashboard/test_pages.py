@@ -12,7 +12,7 @@ from model_loop.background_cache import BackgroundCache
 from model_loop.charts.chart import ChartTable
 from model_loop.charts.numbers import numbers_of
 from model_loop.dashboard.pages import PAGES
-from model_loop.dashboard.rendering import Place, render
+from model_loop.dashboard.rendering import PageContext, render
 from model_loop.dashboard.types import RegistryState, TrialRun, WindowRun
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import TrainedModel, train
@@ -40,7 +40,7 @@ def test_an_empty_loop_says_what_to_run(make_sources: MakeSources, name: str) ->
     """Each chart without data says why, and links the DAG that fills it."""
     sources = make_sources()
     page = PAGES[name](sources, {})
-    html = render(page, Place(sources, "green"))
+    html = render(page, PageContext(sources, "green"))
     assert html.count('class="empty') >= len(list(page.charts))
     assert "data-airflow" in html
     assert not page.waiting
@@ -54,7 +54,7 @@ def test_nonsense_in_the_address_is_ignored(make_sources: MakeSources, name: str
     )
     sources = make_sources(families=(RUN,), registry=REGISTRY)
     html = render(
-        PAGES[name](sources, asked), Place(sources, "green", query=asked, may_promote=True)
+        PAGES[name](sources, asked), PageContext(sources, "green", query=asked, may_promote=True)
     )
     assert "<script>" not in html.replace('<script type="application/json">', "")
 
@@ -64,7 +64,7 @@ def test_a_page_comes_back_for_news_of_what_is_old(
     make_sources: MakeSources, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
     """It shows what it knows meanwhile; of what is new enough, it leaves it at that."""
-    monkeypatch.setattr("model_loop.dashboard.known._OLD_SECONDS", seconds)
+    monkeypatch.setattr("model_loop.dashboard.page_data._OLD_SECONDS", seconds)
     looked, go_on = threading.Event(), threading.Event()
 
     def look() -> RegistryState:
@@ -125,9 +125,9 @@ def test_models_show_what_training_logs(
     shap = json.loads(text)["shap"]
     total = shap["base"] + sum(row[1] for row in force.table.rows)
     assert total == pytest.approx(shap["base"] + sum(shap["added"][0]))
-    html = render(page, Place(sources, "green", may_promote=True))
+    html = render(page, PageContext(sources, "green", may_promote=True))
     assert 'data-action="rollback"' in html
-    assert "data-action" not in render(page, Place(sources, "green"))
+    assert "data-action" not in render(page, PageContext(sources, "green"))
 
 
 def test_windows_are_drawn_against_their_thresholds(make_sources: MakeSources) -> None:
@@ -221,7 +221,7 @@ def test_what_others_have_named_is_no_markup(make_sources: MakeSources) -> None:
     )
     sources = make_sources(Documents({}, trials), families=(run,), registry=REGISTRY)
     for name in ("overview", "models"):
-        html = render(PAGES[name](sources, {}), Place(sources, "green", may_promote=True))
+        html = render(PAGES[name](sources, {}), PageContext(sources, "green", may_promote=True))
         assert "elsewhere" in html
         assert '<a href="https' not in html
         drawn = re.findall(r'<script type="application/json">(.*?)</script>', html)

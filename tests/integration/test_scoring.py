@@ -249,7 +249,7 @@ def test_files_over_http_are_runs(
     while store.pending():
         # Another server on the same folder, or the next one.
         runs = AirflowRuns(store, running.stack.airflow_url)
-        assert runs.look()
+        assert runs.advance()
         runs.close()
         assert time.monotonic() < deadline
         time.sleep(0.5)

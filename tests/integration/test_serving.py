@@ -11,7 +11,7 @@ from tests.integration.conftest import RunningStack
 from model_loop.local.stack import ADMIN
 from model_loop.orchestration.web.mounting import URL_PREFIX
 from model_loop.serving.http.asgi import OPEN_PATHS
-from model_loop.serving.http.openapi import SHARED, Described
+from model_loop.serving.http.openapi import SHARED, DescribedVariant
 from model_loop.tracking.actions import Action
 from model_loop.tracking.promotion import Promoter
 from model_loop.tracking.runs import Tracker
@@ -44,7 +44,7 @@ def url(running: RunningStack, results: list[dict[str, Any]]) -> str:
 
 def test_nobody_passes_without_a_login(url: str) -> None:
     """Every route but the health checks answers 401 without a login, and with a wrong token."""
-    for operation in (*Described(TRIPS).operations(), *SHARED):
+    for operation in (*DescribedVariant(TRIPS).operations(), *SHARED):
         path = operation.path.replace("{prediction_id}", "0")
         for headers in ({}, {"Authorization": "Bearer wrong"}):
             answer = requests.request(operation.method, f"{url}{path}", headers=headers, timeout=90)

@@ -25,8 +25,8 @@ from model_loop.datasets.registry import datasets_folder, get_dataset
 from model_loop.errors import InvalidInputError
 from model_loop.models.search import SearchRequest
 from model_loop.monitoring.levels import Level, WindowFinding, from_rows, thresholds_of
-from model_loop.monitoring.looking import DriftRules, look_for_drift
 from model_loop.monitoring.tested import find_reference
+from model_loop.monitoring.window_drift import DriftRules, look_for_drift
 from model_loop.monitoring.windows import Window, of_rows
 from model_loop.orchestration.assets import assets_of
 from model_loop.orchestration.forms import labels_form, monitoring_form, retraining_form

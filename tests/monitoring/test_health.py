@@ -30,7 +30,7 @@ from model_loop.monitoring.health.types import (
 )
 from model_loop.serving.http.app import create_app
 from model_loop.serving.http.bearer import BearerTokens
-from model_loop.serving.http.tokens import KnownTokens
+from model_loop.serving.http.tokens import TokenIndex
 from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.queries import note_losses
@@ -193,7 +193,7 @@ def test_a_part_that_fails_or_hangs_hides_no_other(hanging: threading.Event) -> 
 def test_routes_are_guarded_and_described(tmp_path: Path) -> None:
     """As those of the prediction server; both tell the same health."""
     server = Server(tmp_path, MemoryRegistry({}, Deployment()), LogRules(flush_seconds=0.02))
-    bearer = BearerTokens(KnownTokens(server.tokens, 1_000, "green"), refresh_seconds=0)
+    bearer = BearerTokens(TokenIndex(server.tokens, 1_000, "green"), refresh_seconds=0)
     routes = health_routes(parts(answers=lambda: answers_of(server.service)))
     server.app = create_app(
         server.service, bearer, max_bytes=MAX_BYTES, max_rows=MAX_TRIPS, extensions=routes

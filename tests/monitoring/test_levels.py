@@ -17,7 +17,7 @@ from model_loop.monitoring.levels import (
     from_json,
     from_rows,
     gravest_first,
-    judge,
+    judge_value,
     thresholds_of,
     to_json,
     unknown,
@@ -41,12 +41,12 @@ PSI = Thresholds(0.1, 0.25)
 )
 def test_a_value_has_the_level_that_it_reaches(value: float | None, level: Level) -> None:
     """Thresholds are included; what is no number is unknown."""
-    assert judge("psi", "hour", value, PSI).level is level
+    assert judge_value("psi", "hour", value, PSI).level is level
 
 
 def test_findings_survive_json() -> None:
     """What is written is what is read, unknown values too."""
-    findings = [judge("psi", "hour", 0.3, PSI), unknown("psi", "all", PSI, "3 trips")]
+    findings = [judge_value("psi", "hour", 0.3, PSI), unknown("psi", "all", PSI, "3 trips")]
     found = from_json(to_json(findings))
     assert found[0] == findings[0]
     assert (found[1].level, found[1].note) == (Level.UNKNOWN, "3 trips")
@@ -56,7 +56,7 @@ def test_findings_survive_json() -> None:
 def test_the_gravest_counts() -> None:
     """Acting before warning before unknown before ok; within a level, the farthest beyond."""
     findings = [
-        judge("psi", name, value, PSI)
+        judge_value("psi", name, value, PSI)
         for name, value in (("a", 0.0), ("b", 0.3), ("c", None), ("d", 0.9), ("e", 0.2))
     ]
     assert [finding.subject for finding in gravest_first(findings)] == ["d", "b", "e", "c", "a"]
@@ -76,10 +76,10 @@ def test_thresholds_come_from_settings_and_form() -> None:
 
 def test_a_finding_reads_as_people_say_it() -> None:
     """Acronyms in capitals, other metrics in words, two digits, and what is unknown as such."""
-    assert str(judge("psi", "hour", 0.3149, PSI)) == "PSI(hour) = 0.31"
-    assert str(judge("unseen_share", "all", 12.3, PSI)) == "unseen share(all) = 12"
+    assert str(judge_value("psi", "hour", 0.3149, PSI)) == "PSI(hour) = 0.31"
+    assert str(judge_value("unseen_share", "all", 12.3, PSI)) == "unseen share(all) = 12"
     assert str(unknown("slice_rmse", "worst slice", PSI, "")) == "slice rmse(worst slice) = unknown"
-    assert judge("psi", "hour", 0.3, PSI).what == "psi(hour)"
+    assert judge_value("psi", "hour", 0.3, PSI).what == "psi(hour)"
     assert str(PSI) == "warn 0.1, act 0.25"
 
 
@@ -88,10 +88,10 @@ def test_findings_of_other_metrics_are_compared_by_their_thresholds() -> None:
     far, near = Thresholds(0.01, 0.02), Thresholds(1.0, 2.0)
     nothing = Thresholds(0.0, 0.0)
     findings = [
-        judge("rmse", "near", 3.0, near),
-        judge("mae", "far", 0.1, far),
-        judge("bias", "nothing", 1.8, nothing),
-        judge("bias", "less", 0.4, nothing),
+        judge_value("rmse", "near", 3.0, near),
+        judge_value("mae", "far", 0.1, far),
+        judge_value("bias", "nothing", 1.8, nothing),
+        judge_value("bias", "less", 0.4, nothing),
     ]
     for given in (findings, findings[::-1]):
         order = [finding.subject for finding in gravest_first(given)]
@@ -100,7 +100,7 @@ def test_findings_of_other_metrics_are_compared_by_their_thresholds() -> None:
 
 def test_a_finding_is_kept_as_plain_json() -> None:
     """Every field by its name, the level as its word, and no number that JSON does not have."""
-    finding = replace(judge("psi", "hour", 0.3, PSI, "note"), certain=False)
+    finding = replace(judge_value("psi", "hour", 0.3, PSI, "note"), certain=False)
     assert as_row(finding) == {
         "metric": "psi",
         "subject": "hour",
@@ -125,7 +125,7 @@ def test_a_finding_is_kept_as_plain_json() -> None:
 @pytest.mark.parametrize(("note", "certain"), [("much", True), (f"x; {WITHIN_CHANCE}", False)])
 def test_findings_that_were_kept_before_say_it_in_words(note: str, *, certain: bool) -> None:
     """What is told beside them counts where it is told."""
-    row = as_row(judge("psi", "hour", 0.3, PSI, note))
+    row = as_row(judge_value("psi", "hour", 0.3, PSI, note))
     del row["certain"]
     assert from_rows([row])[0].certain is certain
     for told in (True, False):

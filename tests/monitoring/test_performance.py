@@ -26,7 +26,7 @@ from model_loop.monitoring.levels import (
     WindowFinding,
     as_row,
     from_rows,
-    judge,
+    judge_value,
     thresholds_of,
 )
 from model_loop.monitoring.performance import (
@@ -188,7 +188,7 @@ def test_one_bad_slice_is_named() -> None:
 )  # fmt: skip
 def test_enough_windows_have_to_agree(past: list[float | None], level: Level) -> None:
     """Two of the last three, this one among them; at the gravest level that they share."""
-    history = [[judge(RMSE, "all", value, THRESHOLDS[RMSE])] for value in past]
+    history = [[judge_value(RMSE, "all", value, THRESHOLDS[RMSE])] for value in past]
     found = judge_performance(window(normal(5_000, 6.0)), TESTED, history, THRESHOLDS)
     assert found[0].level is level
     if level is not Level.ACT:
@@ -216,7 +216,7 @@ def test_what_chance_gives_counts_for_no_later_window(*, kept: bool) -> None:
 
 def test_a_window_that_is_well_never_alarms() -> None:
     """However bad those before were."""
-    history = [[judge(RMSE, "all", 0.9, THRESHOLDS[RMSE])]] * 5
+    history = [[judge_value(RMSE, "all", 0.9, THRESHOLDS[RMSE])]] * 5
     assert (
         judge_performance(window(normal(5_000)), TESTED, history, THRESHOLDS)[0].level is Level.OK
     )
@@ -549,9 +549,9 @@ def test_so_many_of_the_last_windows(
     rules = PerformanceRules(windows=windows, needed=needed)
     history = [
         [
-            judge(MAE, "all", 0.9, THRESHOLDS[MAE]),
-            judge(RMSE, "all", value, THRESHOLDS[RMSE]),
-            judge(RMSE, "other", 0.9, THRESHOLDS[RMSE]),
+            judge_value(MAE, "all", 0.9, THRESHOLDS[MAE]),
+            judge_value(RMSE, "all", value, THRESHOLDS[RMSE]),
+            judge_value(RMSE, "other", 0.9, THRESHOLDS[RMSE]),
         ]
         for value in past
     ]
@@ -567,7 +567,7 @@ def test_so_many_of_the_last_windows(
 def test_thresholds_of_today_judge_windows_of_before() -> None:
     """A window that was a warning by others counts by its value."""
     strict = {**THRESHOLDS, RMSE: Thresholds(0.01, 0.02)}
-    history = [[judge(RMSE, "all", 0.03, THRESHOLDS[RMSE])]]
+    history = [[judge_value(RMSE, "all", 0.03, THRESHOLDS[RMSE])]]
     found = judge_performance(window(normal(5_000, 6.0)), TESTED, history, strict)[0]
     assert found.level is Level.ACT
 

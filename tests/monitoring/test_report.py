@@ -45,7 +45,7 @@ def test_the_report_names_what_has_changed(reference: ReferenceProfile, tmp_path
 def test_evidently_is_imported_by_the_report_alone() -> None:
     """Everything else of monitoring does without its eight seconds."""
     code = (
-        "import sys; import model_loop.monitoring.looking, model_loop.monitoring.records; "
+        "import sys; import model_loop.monitoring.window_drift, model_loop.monitoring.records; "
         "print('evidently' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -15,12 +15,12 @@ from model_loop.datasets.reading import Row
 from model_loop.errors import InvalidInputError
 from model_loop.orchestration.forms import batch_scoring_form, prediction_form, sources
 from model_loop.orchestration.steps import batch_scoring, prediction
-from model_loop.scoring.answers import answering
+from model_loop.scoring.answers import answer_maker
 from model_loop.settings import get_settings
 from trip_duration.dataset import TRIPS
 
 LONGEST = msgspec.to_builtins(
-    answering(TRIPS)(
+    answer_maker(TRIPS)(
         Row(
             [265.0, 265.0, 1_709_280_000.0, 123456.789, 1.0, 1.0, 1.0],
             ("pickup_at", "trip_distance"),

@@ -54,7 +54,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 )
 def test_a_model_of_mlflow_answers_by_frames(model: dict[str, Any], x: float, answer: str) -> None:
     """It gets times, and its arrays and frames become plain values."""
-    functions = child.load(model)
+    functions = child.load_functions(model)
     # Times with fractions and without come together.
     times = ("2024-01-01T08:30:00", "2024-01-01T08:59:00.25")
     rows = json.dumps([{"x": x, "when": time} for time in times])
@@ -65,7 +65,7 @@ def test_a_model_of_mlflow_has_to_answer_every_row(model: dict[str, Any]) -> Non
     """Fewer answers would be those of other rows."""
     rows = b'[{"x": -1, "when": "2024-01-01T08:30:00"}, {"x": 1, "when": "2024-01-01T08:30:00"}]'
     with pytest.raises(child.RefusedAnswerError, match="1 answers were returned for 2 rows"):
-        child.score_rows(rows, child.load(model), model)
+        child.score_rows(rows, child.load_functions(model), model)
 
 
 def test_a_model_of_mlflow_gets_the_numbers_of_its_signature(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_model_of_mlflow_gets_the_numbers_of_its_signature(tmp_path: Path) -> 
         "times": [],
         "outputs": ["y"],
     }
-    functions = child.load(configuration)
+    functions = child.load_functions(configuration)
     answer = child.score_rows(b'[{"zone": 74.0, "miles": 2}]', functions, configuration)
     assert json.loads(answer) == [{"y": 76.0}]
     with pytest.raises(Exception, match="safely convert"):
@@ -110,14 +110,14 @@ def test_types_of_numpy_are_named(value: object) -> None:
     """With the way out; none of them is guessed at."""
     kind = type(value).__qualname__
     with pytest.raises(child.RefusedAnswerError, match=f"{kind}: return bool, int, float, str"):
-        child.plain([{"y": value}], 1, ["y"], single=False)
+        child.plain_answers([{"y": value}], 1, ["y"], single=False)
 
 
 def test_scripts_name_their_outputs() -> None:
     """A bare value is an answer of MLflow's models alone."""
-    assert child.plain([1.5], 1, ["y"], single=True) == b'[{"y": 1.5}]'
+    assert child.plain_answers([1.5], 1, ["y"], single=True) == b'[{"y": 1.5}]'
     with pytest.raises(child.RefusedAnswerError, match="float was returned for a row"):
-        child.plain([1.5], 1, ["y"], single=False)
+        child.plain_answers([1.5], 1, ["y"], single=False)
 
 
 def test_a_script_has_its_function(tmp_path: Path) -> None:
@@ -130,4 +130,4 @@ def test_a_script_has_its_function(tmp_path: Path) -> None:
         "function": "f",
     }
     with pytest.raises(child.RefusedAnswerError, match=r"score\.py has no function f"):
-        child.load(configuration)
+        child.load_functions(configuration)

@@ -157,7 +157,7 @@ def score(data_path: str, model_path: str):
         ('return {"y": None}', "hold, at 0, no value of 'y'"),
         ('return {"y": "a"}', "'y' that is no number"),
         ('return {"y": True}', "'y' that is no number"),
-        ('return {"z": 1}', "'z', which is no column"),
+        ('return {"z": 1}', "'z', which is not a column"),
         ("return {}", "hold, at 0, no value of 'y'"),
         ('import decimal; return {"y": decimal.Decimal(1)}', r"decimal.Decimal: return bool, int"),
         ('return {"y": {1}}', "the output y is set"),
@@ -339,7 +339,7 @@ os.write(int(sys.argv[1]), struct.pack(">Ic", len(content), b"A") + content)
 os._exit(0)
 """)
     digest = runner.deploy(code.replace("CONTENT", content))
-    with pytest.raises(CodeFailedError, match="are no JSON"):
+    with pytest.raises(CodeFailedError, match="are not JSON"):
         runner.client.predict(digest, [{"x": 1}], 10)
     runner.client.stop(digest)
 
@@ -429,7 +429,9 @@ def test_an_unexpected_error_is_answered_and_logged(caplog: pytest.LogCaptureFix
     assert "secret" in caplog.text
 
 
-@pytest.mark.parametrize(("digest", "rule"), [("", "is not set"), ("abc", "is no SHA-256")])
+@pytest.mark.parametrize(
+    ("digest", "rule"), [("", "is not set"), ("abc", "is not a SHA-256 digest")]
+)
 def test_a_runner_without_a_token_is_not_started(digest: str, rule: str) -> None:
     """It says how the digest is made."""
     with pytest.raises(InvalidInputError, match=f"{rule}.*sha256sum . cut -d"):
@@ -455,7 +457,7 @@ def test_a_file_that_lies_is_refused(runner: Runner) -> None:
     digest = runner.deploy(DOUBLE + "# twice")
     package = runner.client._deployed[digest].package
     runner.client.stop(digest)
-    with pytest.raises(InvalidInputError, match="is none of the package"):
+    with pytest.raises(InvalidInputError, match="is not in the package"):
         lying.deploy(package, lambda _: b"other", {})
     assert runner.client.states()[digest].state == "incomplete"
     # The digest of a version is that of its values, too.

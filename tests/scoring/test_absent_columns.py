@@ -10,7 +10,7 @@ from tests.cli.test_last_screen import DATASET
 from upath import UPath
 
 from model_loop.datasets.registry import use_dataset
-from model_loop.scoring.batch.planning import BatchRequest, plan
+from model_loop.scoring.batch.planning import BatchRequest, plan_chunks
 from model_loop.scoring.predictor import RegisteredVersion
 
 
@@ -35,7 +35,7 @@ def test_an_absent_column_is_told(
         ("at", "weight"),
     )
     with caplog.at_level(logging.WARNING):
-        plan(request, str(tmp_path / "store"))
+        plan_chunks(request, str(tmp_path / "store"))
     told = " ".join(caplog.messages)
     assert all(word in told for word in words)
     assert bool(told) == bool(words)

@@ -25,10 +25,10 @@ from model_loop.errors import InvalidInputError, StoredObjectError
 from model_loop.scoring.batch import planning, scoring
 from model_loop.scoring.batch.abandoned import find_abandoned, remove_abandoned
 from model_loop.scoring.batch.job import Chunk, JobResult, added_names
-from model_loop.scoring.batch.planning import by_job, plan
-from model_loop.scoring.batch.scoring import is_scored, join, score_chunk
+from model_loop.scoring.batch.planning import by_job, plan_chunks
+from model_loop.scoring.batch.scoring import is_scored, join_chunks, score_chunk
 from model_loop.scoring.columns import check_rows
-from model_loop.scoring.places import find_inputs, output_of
+from model_loop.scoring.paths import find_inputs, output_of
 from model_loop.scoring.predictor import Predictor
 from model_loop.training_set.matrices import Targets
 from trip_duration.dataset import TRIPS
@@ -42,7 +42,7 @@ def run(chunks: list[Chunk], predictor: Predictor) -> JobResult:
     for chunk in reversed(chunks):
         score_chunk(chunk, predictor)
     ((job, parts),) = by_job(chunks)
-    return join(job, parts)
+    return join_chunks(job, parts)
 
 
 def expected(predictor: Predictor, month: Path) -> Targets:
@@ -72,7 +72,7 @@ def counting(predictor: Predictor) -> Counting:
 def test_parquet(predictor: Predictor, month: Path, tmp_path: Path) -> None:
     """The same rows with minutes, version and id; wrong rows beside them, with reasons."""
     output = tmp_path / "april.parquet"
-    chunks = plan(request_for(predictor, month, output), str(tmp_path))
+    chunks = plan_chunks(request_for(predictor, month, output), str(tmp_path))
     result = run(chunks, predictor)
     given, scored = pd.read_parquet(month), pd.read_parquet(output)
     pd.testing.assert_frame_equal(
@@ -105,7 +105,9 @@ def test_csv_is_passed_on_byte_for_byte(predictor: Predictor, month: Path, tmp_p
     """A row of the output is the row of the input with some fields more."""
     source = tmp_path / "april.csv"
     pd.read_parquet(month).to_csv(source, index=False)
-    result = run(plan(request_for(predictor, source, tmp_path / "o.csv"), str(tmp_path)), predictor)
+    result = run(
+        plan_chunks(request_for(predictor, source, tmp_path / "o.csv"), str(tmp_path)), predictor
+    )
     given, found = source.read_text().splitlines(), (tmp_path / "o.csv").read_text().splitlines()
     assert found[0] == f"{given[0]},{','.join(added_names(TRIPS.target))}"
     kept = [line for row, line in enumerate(given[1:]) if row not in REJECTED]
@@ -135,7 +137,9 @@ def test_csv_as_people_save_it(predictor: Predictor, tmp_path: Path) -> None:
     text = "\r\n".join([header, *lines])
     source = tmp_path / "people.csv"
     source.write_bytes(b"\xef\xbb\xbf" + text.encode())
-    result = run(plan(request_for(predictor, source, tmp_path / "o.csv"), str(tmp_path)), predictor)
+    result = run(
+        plan_chunks(request_for(predictor, source, tmp_path / "o.csv"), str(tmp_path)), predictor
+    )
     # A line that holds nothing is no row, as for pandas and Python's own reader of tables.
     assert (result.rows, result.rejected_rows) == (6, 2)
     scored = pd.read_csv(tmp_path / "o.csv", sep=";")
@@ -163,7 +167,7 @@ def test_texts_of_other_encodings(predictor: Predictor, tmp_path: Path) -> None:
         source = tmp_path / f"{encoding}.csv"
         source.write_bytes(text.encode(encoding))
         output = tmp_path / f"{encoding}.o.csv"
-        chunks = plan(request_for(predictor, source, output), str(tmp_path))
+        chunks = plan_chunks(request_for(predictor, source, output), str(tmp_path))
         result = run(chunks, predictor)
         assert (result.rows, result.rejected_rows) == (9, 1)
         found = output.read_bytes().decode(written).splitlines()
@@ -174,7 +178,7 @@ def test_texts_of_other_encodings(predictor: Predictor, tmp_path: Path) -> None:
     mixed = tmp_path / "mixed.csv"
     mixed.write_bytes(b"\xef\xbb\xbf" + text.encode() + b"\xe9,,,,,,,\n")
     with pytest.raises(InvalidInputError, match=r"is not in utf-8: byte .* \(0xe9, line 11\)"):
-        plan(request_for(predictor, mixed, tmp_path / "m.csv"), str(tmp_path))
+        plan_chunks(request_for(predictor, mixed, tmp_path / "m.csv"), str(tmp_path))
 
 
 def test_a_misplaced_quote_spoils_no_other_row(predictor: Predictor, tmp_path: Path) -> None:
@@ -185,7 +189,9 @@ def test_a_misplaced_quote_spoils_no_other_row(predictor: Predictor, tmp_path: P
     lines = [f"{note},{good.format(mile)}" for mile, note in enumerate(notes)]
     source = tmp_path / "quotes.csv"
     source.write_bytes("\n".join([header, *lines, ""]).encode())
-    result = run(plan(request_for(predictor, source, tmp_path / "o.csv"), str(tmp_path)), predictor)
+    result = run(
+        plan_chunks(request_for(predictor, source, tmp_path / "o.csv"), str(tmp_path)), predictor
+    )
     assert result.rejected_rows
     scored = (tmp_path / "o.csv").read_bytes().decode().split("\n")[1:-1]
     alone = {}
@@ -211,7 +217,7 @@ def test_any_cut_gives_the_same(
     found = []
     for size in (1_000, 1_300, 1_000_000):
         output = tmp_path / f"{size}.{kind}"
-        chunks = plan(request_for(predictor, source, output, chunk_rows=size), str(tmp_path))
+        chunks = plan_chunks(request_for(predictor, source, output, chunk_rows=size), str(tmp_path))
         assert sum(chunk.rows for chunk in chunks) == len(rows)
         assert max(chunk.rows for chunk in chunks) <= size
         run(chunks, predictor)
@@ -226,7 +232,7 @@ def test_small_row_groups_share_chunks(predictor: Predictor, tmp_path: Path) -> 
     source, columns = tmp_path / "small.parquet", list(predictor.columns)
     trips = pd.DataFrame({name: [1] * 5_000 for name in columns})
     trips.to_parquet(source, row_group_size=100)
-    chunks = plan(request_for(predictor, source, tmp_path / "o.parquet"), str(tmp_path))
+    chunks = plan_chunks(request_for(predictor, source, tmp_path / "o.parquet"), str(tmp_path))
     assert [chunk.rows for chunk in chunks] == [1_000] * 5
 
 
@@ -235,7 +241,7 @@ def test_there_are_never_too_many_chunks(
 ) -> None:
     """Airflow maps a task over so many at most; more rows are put into each then."""
     monkeypatch.setattr(planning, "MOST_CHUNKS", 2)
-    chunks = plan(request_for(predictor, month, tmp_path / "o.parquet"), str(tmp_path))
+    chunks = plan_chunks(request_for(predictor, month, tmp_path / "o.parquet"), str(tmp_path))
     assert 1 <= len(chunks) <= 2
     assert run(chunks, predictor).rows == len(pd.read_parquet(month))
 
@@ -244,19 +250,19 @@ def test_nothing_is_scored_twice(predictor: Predictor, month: Path, tmp_path: Pa
     """Whoever goes on scores what is left; whoever comes when all is done, nothing."""
     request = request_for(predictor, month, tmp_path / "o.parquet")
     watched = counting(predictor)
-    first = plan(request, str(tmp_path))
+    first = plan_chunks(request, str(tmp_path))
     score_chunk(first[1], watched)
     assert not (tmp_path / "o.parquet").exists()
-    again = plan(request, str(tmp_path))
+    again = plan_chunks(request, str(tmp_path))
     assert again == first
     assert [is_scored(chunk) for chunk in again] == [False, True, *[False] * (len(again) - 2)]
     done = run(again, watched)
     assert sum(watched.rows) == done.predicted_rows
     scored = (tmp_path / "o.parquet").read_bytes()
-    last = plan(request, str(tmp_path))
+    last = plan_chunks(request, str(tmp_path))
     assert all(is_scored(chunk) for chunk in last)
     ((job, parts),) = by_job(last)
-    assert join(job, parts) == done
+    assert join_chunks(job, parts) == done
     assert (tmp_path / "o.parquet").read_bytes() == scored
     # Nothing waits any more.
     assert [path.name for path in Path(job.folder).iterdir()] == ["result.json"]
@@ -267,7 +273,7 @@ def test_a_killed_join_is_finished(
 ) -> None:
     """Before its last step there is no output; after it, whoever comes next knows the output."""
     request = request_for(predictor, month, tmp_path / "o.parquet")
-    chunks = plan(request, str(tmp_path))
+    chunks = plan_chunks(request, str(tmp_path))
     for chunk in chunks:
         score_chunk(chunk, predictor)
 
@@ -278,15 +284,15 @@ def test_a_killed_join_is_finished(
     with monkeypatch.context() as patch:
         patch.setattr(scoring, "keep_result", killed)
         with pytest.raises(KeyboardInterrupt):
-            join(job, parts)
+            join_chunks(job, parts)
     assert not (tmp_path / "o.parquet").exists()
     with monkeypatch.context() as patch:
         patch.setattr(Chunk, "remove", killed)
         with pytest.raises(KeyboardInterrupt):
-            join(job, parts)
+            join_chunks(job, parts)
     assert (tmp_path / "o.parquet").exists()
-    ((job, parts),) = by_job(plan(request, str(tmp_path)))
-    assert join(job, parts).rows == len(pd.read_parquet(month))
+    ((job, parts),) = by_job(plan_chunks(request, str(tmp_path)))
+    assert join_chunks(job, parts).rows == len(pd.read_parquet(month))
 
 
 def test_an_input_that_changes(predictor: Predictor, month: Path, tmp_path: Path) -> None:
@@ -295,22 +301,22 @@ def test_an_input_that_changes(predictor: Predictor, month: Path, tmp_path: Path
     rows = pd.read_parquet(month)
     rows.to_parquet(source)
     request = request_for(predictor, source, tmp_path / "o.parquet")
-    first = plan(request, str(tmp_path))
+    first = plan_chunks(request, str(tmp_path))
     score_chunk(first[0], predictor)
     rows.assign(trip_distance=5.0).to_parquet(source)
     with pytest.raises(InvalidInputError, match="has changed since its chunks were planned"):
         score_chunk(first[1], predictor)
     with pytest.raises(InvalidInputError, match="has changed"):
-        join(first[0].job, first)
-    assert not any(is_scored(chunk) for chunk in plan(request, str(tmp_path)))
+        join_chunks(first[0].job, first)
+    assert not any(is_scored(chunk) for chunk in plan_chunks(request, str(tmp_path)))
 
 
 def test_a_chunk_that_is_gone(predictor: Predictor, month: Path, tmp_path: Path) -> None:
     """The output does not appear with rows missing."""
-    chunks = plan(request_for(predictor, month, tmp_path / "o.parquet"), str(tmp_path))
+    chunks = plan_chunks(request_for(predictor, month, tmp_path / "o.parquet"), str(tmp_path))
     score_chunk(chunks[0], predictor)
     with pytest.raises(StoredObjectError, match="are gone"):
-        join(chunks[0].job, chunks)
+        join_chunks(chunks[0].job, chunks)
     assert not (tmp_path / "o.parquet").exists()
 
 
@@ -319,16 +325,16 @@ def test_only_predictions_are_overwritten(
 ) -> None:
     """Predictions of another version on demand, and what was not made by scoring never."""
     output = tmp_path / "o.parquet"
-    run(plan(request_for(predictor, month, output), str(tmp_path)), predictor)
+    run(plan_chunks(request_for(predictor, month, output), str(tmp_path)), predictor)
     version = dataclasses.replace(predictor.version, number=8)
     newer = dataclasses.replace(predictor, version=version)
     with pytest.raises(InvalidInputError, match=r"exists\. Choose another output, or overwrite"):
-        plan(request_for(newer, month, output), str(tmp_path))
-    run(plan(request_for(newer, month, output, overwrite=True), str(tmp_path)), newer)
+        plan_chunks(request_for(newer, month, output), str(tmp_path))
+    run(plan_chunks(request_for(newer, month, output, overwrite=True), str(tmp_path)), newer)
     assert set(pd.read_parquet(output).model_version) == {8}
     pd.DataFrame({"a": [1]}).to_parquet(output)
     with pytest.raises(InvalidInputError, match="was not made by batch scoring"):
-        plan(request_for(newer, month, output, overwrite=True), str(tmp_path))
+        plan_chunks(request_for(newer, month, output, overwrite=True), str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -358,7 +364,7 @@ def test_files_that_cannot_be_scored(
     """They are refused before anything is scored, and nothing is left behind."""
     write(tmp_path / name)
     with pytest.raises(InvalidInputError, match=message):
-        plan(request_for(predictor, tmp_path / name, tmp_path / f"o-{name}"), str(tmp_path))
+        plan_chunks(request_for(predictor, tmp_path / name, tmp_path / f"o-{name}"), str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
@@ -374,9 +380,9 @@ def test_the_operators_own_step(
     source, output = tmp_path / "fleet.parquet", tmp_path / "o.parquet"
     pd.read_parquet(month).rename(columns={"PULocationID": "from"}).to_parquet(source)
     with pytest.raises(InvalidInputError, match="lacks PULocationID"):
-        plan(request_for(predictor, source, output), str(tmp_path))
+        plan_chunks(request_for(predictor, source, output), str(tmp_path))
     request = request_for(predictor, source, output, preprocessing="fleet.rename")
-    first = plan(request, str(tmp_path))
+    first = plan_chunks(request, str(tmp_path))
     run(first, predictor)
     scored = pd.read_parquet(output)
     assert np.abs(scored.predicted_minutes - expected(predictor, month)).max() < 1e-5
@@ -385,7 +391,7 @@ def test_the_operators_own_step(
     module.write_text("def rename(rows):\n    return rows.head(1)\n")
     os.utime(module, (1, 1))
     monkeypatch.delitem(sys.modules, "fleet")
-    newer = plan(dataclasses.replace(request, overwrite=True), str(tmp_path))
+    newer = plan_chunks(dataclasses.replace(request, overwrite=True), str(tmp_path))
     assert newer[0].job.key != first[0].job.key
     with pytest.raises(InvalidInputError, match="has to return a DataFrame with the same rows"):
         score_chunk(newer[0], predictor)
@@ -398,7 +404,7 @@ def test_a_step_that_is_not_there(
     """The operator is told before anything is scored."""
     request = request_for(predictor, month, tmp_path / "o.parquet", preprocessing=name)
     with pytest.raises(InvalidInputError, match="names no function that can be imported"):
-        plan(request, str(tmp_path))
+        plan_chunks(request, str(tmp_path))
 
 
 @pytest.fixture
@@ -434,14 +440,14 @@ def test_files_in_a_store(
     source.write_bytes(local.read_bytes())
     (given,) = find_inputs(UPath(bucket))
     request = request_for(predictor, given, output_of(given))
-    result = run(plan(request, f"{bucket}/storage"), predictor)
+    result = run(plan_chunks(request, f"{bucket}/storage"), predictor)
     assert result.output == f"{bucket}/trips.predictions.{kind}"
     output = UPath(result.output).read_bytes()
     read = pd.read_parquet if kind == "parquet" else pd.read_csv
     minutes = read(io.BytesIO(output)).predicted_minutes
     assert np.abs(minutes - expected(predictor, month)).max() < 1e-5
-    assert all(is_scored(chunk) for chunk in plan(request, f"{bucket}/storage"))
-    first = plan(dataclasses.replace(request, overwrite=True), f"{bucket}/storage")
+    assert all(is_scored(chunk) for chunk in plan_chunks(request, f"{bucket}/storage"))
+    first = plan_chunks(dataclasses.replace(request, overwrite=True), f"{bucket}/storage")
     source.write_bytes(local.read_bytes() + b" ")
     with pytest.raises(InvalidInputError, match="has changed"):
         first[0].job.require_unchanged()
@@ -450,7 +456,7 @@ def test_files_in_a_store(
 def test_abandoned_chunks_are_removed(predictor: Predictor, month: Path, tmp_path: Path) -> None:
     """When nobody has come back for so many days; not before."""
     assert find_abandoned(str(tmp_path), 1.0) == []
-    chunks = plan(request_for(predictor, month, tmp_path / "o.parquet"), str(tmp_path))
+    chunks = plan_chunks(request_for(predictor, month, tmp_path / "o.parquet"), str(tmp_path))
     score_chunk(chunks[0], predictor)
     assert find_abandoned(str(tmp_path), 1.0) == []
     for path in Path(chunks[0].job.folder).iterdir():

@@ -18,7 +18,7 @@ from tests.scoring.test_batch import run
 from model_loop.errors import InvalidInputError
 from model_loop.orchestration.steps import batch_scoring
 from model_loop.scoring.batch.job import JobResult
-from model_loop.scoring.batch.planning import plan
+from model_loop.scoring.batch.planning import plan_chunks
 from model_loop.scoring.batch.scoring import score_chunk
 from model_loop.scoring.predictor import Predictor
 from model_loop.tables import delimited
@@ -38,7 +38,7 @@ def table(changed: dict[int, str], rows: int = ROWS, end: str = "\n") -> str:
 def scored(predictor: Predictor, source: Path) -> JobResult:
     """Score a file into the same folder."""
     output = source.with_name(f"out{source.suffix}")
-    chunks = plan(request_for(predictor, source, output), str(source.parent / "storage"))
+    chunks = plan_chunks(request_for(predictor, source, output), str(source.parent / "storage"))
     return run(chunks, predictor)
 
 
@@ -203,7 +203,7 @@ def test_a_run_without_a_prediction_has_failed(predictor: Predictor, tmp_path: P
     for name, row in (("good", f"{GOOD},x"), ("bad", "soon,74,75,1.2,1,x")):
         (tmp_path / f"{name}.csv").write_text(f"{HEADER}\n{row}\n{row}\n")
         request = request_for(predictor, tmp_path / f"{name}.csv", tmp_path / f"{name}.o.csv")
-        chunks += plan(request, str(tmp_path))
+        chunks += plan_chunks(request, str(tmp_path))
     for chunk in chunks:
         score_chunk(chunk, predictor)
     with pytest.raises(InvalidInputError, match=r"bad.csv holds no row.*soon is not a time; read"):
@@ -234,7 +234,7 @@ def test_the_operators_step_gets_numbers_and_times(
     request = request_for(
         predictor, source, tmp_path / "o.csv", preprocessing="fleet_steps.prepare"
     )
-    result = run(plan(request, str(tmp_path)), predictor)
+    result = run(plan_chunks(request, str(tmp_path)), predictor)
     assert (result.rows, result.rejected_rows) == (2_500, 2)
     reasons = pd.read_csv(tmp_path / "o.rejected.csv").set_index("row").reason
     assert reasons[1_700] == "km = far is not a number, unlike nearly all of its column"

@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from tests.conftest import sample_request
 from tests.serving.conftest import fit
 
-from model_loop.dashboard.questions import Questions
+from model_loop.dashboard.worker_queries import WorkerQueries
 from model_loop.errors import ModelLoopError
 from model_loop.orchestration.forms import batch_scoring_form, prediction_form
 from model_loop.orchestration.registry import versions_of
@@ -27,7 +27,7 @@ from model_loop.orchestration.steps import batch_scoring, prediction
 from model_loop.orchestration.web.dashboard import make_dashboard
 from model_loop.orchestration.web.health import health_parts
 from model_loop.scoring.batch.planning import by_job
-from model_loop.scoring.batch.scoring import join, score_chunk
+from model_loop.scoring.batch.scoring import join_chunks, score_chunk
 from model_loop.scoring.predictor import Predictor, RegisteredVersion, load_predictor
 from model_loop.serving.http.app import create_app
 from model_loop.serving.http.server import make_services
@@ -151,7 +151,7 @@ def loop(
         app = create_app(service, _anybody, max_bytes=100_000, max_rows=500)
         service.start()
         assert service.live.wait(300), "the version is compiled beside everything else"
-        questions = Questions()
+        questions = WorkerQueries()
         health = health_parts(service, questions)
         pages = make_dashboard(services, get_settings(), health, questions, _all_of_them)
         predictor = load_predictor(versions_of("yellow"), RegisteredVersion("yellow", 1))
@@ -229,7 +229,7 @@ def by_file(loop: Loop, number: int, row: Mapping[str, Any]) -> dict[str, Any]:
     for chunk in chunks:
         score_chunk(chunk, loop.predictor)
     ((job, parts),) = by_job(chunks)
-    result = join(job, parts)
+    result = join_chunks(job, parts)
     if result.rejected_rows:
         return {"reason": pd.read_parquet(str(result.rejected))["reason"][0]}
     found = pd.read_parquet(result.output).iloc[0]

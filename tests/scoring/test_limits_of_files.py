@@ -16,7 +16,7 @@ from model_loop.errors import InvalidInputError
 from model_loop.intervals.calibration import calibrate
 from model_loop.intervals.residuals import Residuals
 from model_loop.intervals.scale import ErrorScale, ScaleBins, ScaleFactors
-from model_loop.scoring.batch.planning import plan
+from model_loop.scoring.batch.planning import plan_chunks
 from model_loop.scoring.predictor import Predictor
 
 HEADER = "pickup_datetime,PULocationID,DOLocationID,trip_distance,passenger_count"
@@ -40,7 +40,7 @@ def written(predictor: Predictor, source: Path, level: float = 90.0) -> Path:
     """Score a file into the same folder; return the output."""
     output = source.with_name(f"out-{level:g}{source.suffix}")
     request = request_for(predictor, source, output, level=level)
-    run(plan(request, str(source.parent / "storage")), predictor)
+    run(plan_chunks(request, str(source.parent / "storage")), predictor)
     return output
 
 
@@ -105,7 +105,7 @@ def test_another_level_is_another_job(sure: Predictor, tmp_path: Path) -> None:
     source.write_text(f"{HEADER}\n{ROW}\n")
     output = tmp_path / "out.csv"
     jobs = {
-        plan(request_for(sure, source, output, level=level), str(tmp_path))[0].job.key
+        plan_chunks(request_for(sure, source, output, level=level), str(tmp_path))[0].job.key
         for level in (80.0, 90.0)
     }
     assert len(jobs) == 2

@@ -12,7 +12,7 @@ from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.datasets.learned import ColumnRange, LearnedValues
 from model_loop.scoring.columns import check_rows
-from model_loop.scoring.notices import Notice, ValueWatch, settled, told, watch_of
+from model_loop.scoring.notices import Notice, ValueWatch, notice_text, settled, watch_of
 
 WEATHER = """
 name = "weather"
@@ -109,7 +109,7 @@ def test_unlike_values_are_said_the_same_in_requests_and_files(
     assert asked(weather, USUAL, watch)[1] == ()
     cells, notices = asked(weather, USUAL | change, watch)
     assert [one.code for one in notices] == codes
-    assert (told(notices) or "").startswith(message)
+    assert (notice_text(notices) or "").startswith(message)
     for in_file, said in filed(weather, USUAL | change, watch):
         assert said == notices
         assert str(in_file) == str(cells)

@@ -17,10 +17,10 @@ from tests.scoring.conftest import request_for
 from model_loop.models.boosting import BoosterRegressor
 from model_loop.models.estimators import Regressor
 from model_loop.objects.trust import load_estimator
-from model_loop.scoring.batch.planning import by_job, plan
-from model_loop.scoring.batch.scoring import join, score_chunk
+from model_loop.scoring.batch.planning import by_job, plan_chunks
+from model_loop.scoring.batch.scoring import join_chunks, score_chunk
 from model_loop.scoring.predictor import Predictor, RegisteredVersion
-from model_loop.scoring.questions import answer
+from model_loop.scoring.row_requests import predict_rows
 from model_loop.serving.compiled.compiler import make_predictor
 from model_loop.serving.http.mlflow_protocol import CSV, JSON, read_invocation
 from model_loop.serving.http.requests import read_request
@@ -54,11 +54,13 @@ def strange_trips(folder: str) -> pd.DataFrame:
 def batch(predictor: Predictor, source: Path) -> Targets:
     """Minutes by way of a file."""
     output = source.with_name(f"o-{source.name}")
-    chunks = plan(request_for(predictor, source, output, chunk_rows=3_000), str(source.parent))
+    chunks = plan_chunks(
+        request_for(predictor, source, output, chunk_rows=3_000), str(source.parent)
+    )
     for chunk in chunks:
         score_chunk(chunk, predictor)
     ((job, parts),) = by_job(chunks)
-    assert join(job, parts).predicted_rows == MOST_ROWS
+    assert join_chunks(job, parts).predicted_rows == MOST_ROWS
     read = pd.read_parquet if source.suffix == ".parquet" else pd.read_csv
     return read(output)["predicted_minutes"].to_numpy()
 
@@ -114,7 +116,7 @@ def test_every_way_gives_the_same_minutes(
     predictor = Predictor(RegisteredVersion("green", 1), load_estimator(stored), tuple(columns))
     asked = trips.assign(lpep_pickup_datetime=trips.lpep_pickup_datetime.astype(str))
     questions = json.loads(asked.drop(columns="lpep_dropoff_datetime").to_json(orient="records"))
-    _, answered = answer(predictor, TRIP_READER.read_rows(questions, local_now), "ended")
+    _, answered = predict_rows(predictor, TRIP_READER.read_rows(questions, local_now), "ended")
     answers = np.array([one["prediction"] for one in answered])
     trips.to_parquet(tmp_path / "trips.parquet", row_group_size=4_000)
     trips.to_csv(tmp_path / "trips.csv", index=False)

@@ -29,7 +29,7 @@ from sklearn.pipeline import Pipeline
 from starlette.testclient import TestClient
 from tests.commands import run_command
 
-from model_loop.dashboard.questions import Questions
+from model_loop.dashboard.worker_queries import WorkerQueries
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.registry import get_dataset
 from model_loop.intervals.adaptive import Correction
@@ -214,7 +214,7 @@ def loop(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         app = create_app(
             services.default, _anybody, max_bytes=100_000, max_rows=500, others=services.others
         )
-        questions = Questions()
+        questions = WorkerQueries()
         health = health_parts(services.default, questions)
         pages = make_dashboard(services, get_settings(), health, questions, _all_of_them)
         yield Loop(folder, app, TestClient(pages), rows, uris, decisions)

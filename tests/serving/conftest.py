@@ -26,7 +26,7 @@ from model_loop.serving.compiled.compiler import make_predictor
 from model_loop.serving.http.app import create_app
 from model_loop.serving.http.asgi import Guard
 from model_loop.serving.http.bearer import BearerTokens
-from model_loop.serving.http.tokens import KnownTokens, TokenFile
+from model_loop.serving.http.tokens import TokenFile, TokenIndex
 from model_loop.serving.metrics import ServerMetrics
 from model_loop.serving.models.loading import RegistryError
 from model_loop.serving.models.manager import ModelManager
@@ -179,7 +179,7 @@ class Server:
         )
         self.tokens = TokenFile(folder / "tokens.json")
         self.secret = self.tokens.add("tests", rate=0)
-        known = KnownTokens(self.tokens, rate=1_000, served={"trips", "green"})
+        known = TokenIndex(self.tokens, rate=1_000, served={"trips", "green"})
         bearer = BearerTokens(known, refresh_seconds=0)
         self.app: Guard = create_app(self.service, bearer, max_bytes=MAX_BYTES, max_rows=MAX_TRIPS)
         self.service.start()

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from model_loop.datasets.reading import Row
-from model_loop.scoring.answers import answering
+from model_loop.scoring.answers import answer_maker
 from model_loop.scoring.predictor import RegisteredVersion
 from model_loop.serving.request_log.further_answers import log_answers
 from model_loop.serving.request_log.log import RequestLog
@@ -24,7 +24,7 @@ ROW = Row([239.0, 236.0, 1_709_280_000.0, 1.98, math.nan, math.nan, math.nan], (
 @pytest.fixture
 def answered() -> tuple[list[Row], list[dict[str, Any]]]:
     """One trip, answered."""
-    return [ROW], [msgspec.to_builtins(answering(TRIPS)(ROW, 11.5, ONE, 3, "ended"))]
+    return [ROW], [msgspec.to_builtins(answer_maker(TRIPS)(ROW, 11.5, ONE, 3, "ended"))]
 
 
 def test_answers_are_logged_with_their_inputs(tmp_path: Path, answered: Any) -> None:

@@ -27,7 +27,7 @@ from tests.serving.test_compiled_classifiers import (
 
 from model_loop.datasets.classes import Classes
 from model_loop.models.classification.decision import Decision
-from model_loop.scoring.outcomes import Deciding, Outcome, deciding_of
+from model_loop.scoring.outcomes import DecisionRules, Outcome, deciding_of
 from model_loop.scoring.rows import Rows
 from model_loop.serving.compiled.links import Scores
 from model_loop.serving.compiled.model import CompiledModel, Targets
@@ -186,7 +186,7 @@ def test_nothing_of_classes_is_said_of_numbers(server: Server) -> None:
 @pytest.mark.parametrize("probability", [0.3, 0.3 - 1e-16, 0.3 - 1e-13])
 def test_a_threshold_that_some_row_has_is_met(probability: float) -> None:
     """Arithmetic of another order does not turn the answer."""
-    deciding = Deciding(TEXTS, 0.3)
+    deciding = DecisionRules(TEXTS, 0.3)
     (found, below) = deciding.outcomes(np.array([probability, 0.3 - 1e-9]), 90)
     assert (found.label, below.label) == ("on time", "late")
     assert found.probabilities == {"late": 1 - probability, "on time": probability}
@@ -195,8 +195,8 @@ def test_a_threshold_that_some_row_has_is_met(probability: float) -> None:
 def test_sets_of_no_rows_are_none() -> None:
     """A batch of a file may have no row that can be predicted."""
     several = Decision(THREE.labels, set_scores=(0.5,) * 100)
-    assert Deciding(THREE, decision=several).outcomes(np.empty((0, 3)), 90) == []
-    (outcome,) = Deciding(THREE).outcomes(np.array([[0.2, 0.5, 0.3]]), 90)
+    assert DecisionRules(THREE, decision=several).outcomes(np.empty((0, 3)), 90) == []
+    (outcome,) = DecisionRules(THREE).outcomes(np.array([[0.2, 0.5, 0.3]]), 90)
     assert outcome == Outcome("late", {"early": 0.2, "late": 0.5, "on time": 0.3}, 0.5)
 
 

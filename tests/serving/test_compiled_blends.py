@@ -23,7 +23,7 @@ from model_loop.errors import InvalidInputError
 from model_loop.models.blended import blend_models, members_of
 from model_loop.models.outcomes import predict_outcomes
 from model_loop.objects.trust import dump_estimator, load_estimator
-from model_loop.scoring.reasons import tell_reasons
+from model_loop.scoring.reasons import strongest_reasons
 from model_loop.scoring.rows import Rows, to_frame
 from model_loop.serving.compiled import compiler
 from model_loop.serving.compiled.compiler import make_predictor
@@ -134,7 +134,7 @@ def test_reasons_add_up_to_the_prediction() -> None:
     each = [explainer_of(compiled(model_of(kind)))(table).added for kind in NUMBERS]
     mean = np.tensordot([*NUMBERS.values()], np.stack(each), 1)
     np.testing.assert_allclose(found.added, mean, atol=1e-9)
-    told = tell_reasons(DATASET, table[0].tolist(), float(predicted[0]), found, 0)
+    told = strongest_reasons(DATASET, table[0].tolist(), float(predicted[0]), found, 0)
     total = told.base + told.others + sum(one.added for one in told.strongest)
     assert total == pytest.approx(predicted[0])
     assert "weighted mean" in found.method

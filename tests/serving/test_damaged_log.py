@@ -14,7 +14,7 @@ from tests.serving.conftest import TRIP, Server
 from tests.serving.test_log import entry, rows
 
 from model_loop.serving.request_log import log as request_log
-from model_loop.serving.request_log.entries import Batch, Entry, Written
+from model_loop.serving.request_log.entries import Batch, Entry, WriteResult
 from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.spool import Spool
 from model_loop.serving.request_log.spool_format import FRONT, HEAD
@@ -297,7 +297,7 @@ class Failing(LogWriter):
 
     failures = 2
 
-    def write(self, batch: Batch) -> Written:
+    def write(self, batch: Batch) -> WriteResult:
         """Fail, and write when that is over."""
         if batch.entries and self.failures:
             self.failures -= 1

@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from model_loop.errors import InvalidInputError
 from model_loop.scoring.rows import Rows
 from model_loop.serving.models.predictor import ServedVersion
-from model_loop.serving.request_log.entries import Batch, Entry, Written
+from model_loop.serving.request_log.entries import Batch, Entry, WriteResult
 from model_loop.serving.request_log.export import export_log
 from model_loop.serving.request_log.log import LogRules, RequestLog
 from model_loop.serving.request_log.queries import remove_older
@@ -93,7 +93,7 @@ def test_what_comes_while_the_log_is_written_gathers(
     log = RequestLog(engine, LogRules(flush_seconds=60), writer=writer)
     write, batches = writer.write, []
 
-    def while_answers_go_on(batch: Batch) -> Written:
+    def while_answers_go_on(batch: Batch) -> WriteResult:
         batches.append(len(batch.entries))
         log.record_many(entry(1_000 * len(batches) + number) for number in range(3))
         return write(batch)

@@ -13,7 +13,7 @@ from sklearn.dummy import DummyRegressor
 from model_loop.errors import ModelLoopError
 from model_loop.scoring.columns import check_rows
 from model_loop.scoring.predictor import Predictor, RegisteredVersion
-from model_loop.scoring.questions import answer
+from model_loop.scoring.row_requests import predict_rows
 from model_loop.scoring.rows import from_frame
 from model_loop.serving.http.mlflow_protocol import read_invocation
 from model_loop.serving.http.requests import read_request
@@ -59,7 +59,9 @@ def by_dag(trip: dict[str, Any]) -> list[float]:
     """Ask the DAG `prediction`."""
     model = DummyRegressor(strategy="constant", constant=9.0).fit([[0]], [9.0])
     rows = TRIP_READER.read_rows([trip], local_now)
-    ((row, *_),), _ = answer(Predictor(RegisteredVersion("green", 1), model, WANTED), rows, "ended")
+    ((row, *_),), _ = predict_rows(
+        Predictor(RegisteredVersion("green", 1), model, WANTED), rows, "ended"
+    )
     return row
 
 

@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.servers import free_port
 from tests.serving.conftest import Server
 
-from model_loop.serving.http.openapi import SHARED, Described, describe
+from model_loop.serving.http.openapi import SHARED, DescribedVariant, describe
 from model_loop.tracking.deployments import Deployment
 from trip_duration.dataset import TRIPS
 
@@ -77,7 +77,7 @@ def test_generated_requests(document: Any) -> None:
             if mode is GenerationMode.POSITIVE or operation.method.upper() == "POST":
                 ask()
     # The document does not ask for itself.
-    assert {operation.path for operation in (*Described(TRIPS).operations(), *SHARED)} == {
+    assert {operation.path for operation in (*DescribedVariant(TRIPS).operations(), *SHARED)} == {
         *seen,
         "/openapi.json",
     }
@@ -92,7 +92,7 @@ def test_names_are_unique_in_every_spelling() -> None:
         *("", "/ab", "/a_b", "/a/b", "/a__b", "/a1", "/a_1", "/bike_rentals", "/bike/rentals"),
         *("/rentals_of_bike", "/rentals/of_bike", "/bike_rentals/of", "/x", "/x/predict"),
     )
-    served = [Described(TRIPS, path) for path in paths]
+    served = [DescribedVariant(TRIPS, path) for path in paths]
     operations = [*SHARED, *(each for one in served for each in one.operations())]
     document = describe(served, operations)
     names = [each.identifier for each in operations]
@@ -111,6 +111,6 @@ def test_names_are_unique_in_every_spelling() -> None:
 
 def test_names_do_not_depend_on_what_else_is_served() -> None:
     """A client that was generated goes on when a dataset is added."""
-    assert Described(TRIPS, "/bike_rentals").schema("Row") == "BikeRentalsRow"
-    assert Described(TRIPS, "/bike/rentals").schema("Row") == "RentalsOfBikeRow"
-    assert Described(TRIPS, "/a_b").schema("Row") == "ABX328ff0Row"
+    assert DescribedVariant(TRIPS, "/bike_rentals").schema("Row") == "BikeRentalsRow"
+    assert DescribedVariant(TRIPS, "/bike/rentals").schema("Row") == "RentalsOfBikeRow"
+    assert DescribedVariant(TRIPS, "/a_b").schema("Row") == "ABX328ff0Row"

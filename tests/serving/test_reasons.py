@@ -25,7 +25,7 @@ from model_loop.models.boosting import BoosterRegressor
 from model_loop.models.catalogue import FAMILIES
 from model_loop.models.explanation import by_feature
 from model_loop.models.extras import extra_families
-from model_loop.scoring.reasons import reasons_in_words, tell_reasons
+from model_loop.scoring.reasons import reasons_in_words, strongest_reasons
 from model_loop.scoring.rows import Rows, from_frame, to_frame
 from model_loop.serving.compiled import compiler
 from model_loop.serving.compiled.compiler import compile_model, make_predictor
@@ -232,7 +232,7 @@ def test_the_strongest_are_named_with_their_values() -> None:
     predictions = form.verify(machine_code=False)(rows)
     for number, (row, prediction) in enumerate(zip(rows, predictions, strict=True)):
         added = found.added[number]
-        told = tell_reasons(DATASET, row.tolist(), prediction, found, number, most=2)
+        told = strongest_reasons(DATASET, row.tolist(), prediction, found, number, most=2)
         assert len(told.strongest) == 2
         assert abs(told.strongest[0].added) >= abs(told.strongest[1].added)
         total = told.base + sum(one.added for one in told.strongest) + told.others
@@ -242,7 +242,9 @@ def test_the_strongest_are_named_with_their_values() -> None:
     first = rows[0]
     names = {
         one.column: one
-        for one in tell_reasons(DATASET, first.tolist(), predictions[0], found, 0, most=9).strongest
+        for one in strongest_reasons(
+            DATASET, first.tolist(), predictions[0], found, 0, most=9
+        ).strongest
     }
     assert (names["carrier"].title, names["carrier"].value) == ("Airline", "ZZ")
     assert (names["distance"].unit, names["distance"].value) == ("mi", first[3])
@@ -339,7 +341,7 @@ def test_reasons_in_words() -> None:
     _, form, rows = flight_form("forest dense")
     found = explainer_of(form)(rows)
     (prediction, *_) = form.verify(machine_code=False)(rows).tolist()
-    told = tell_reasons(DATASET, rows[0].tolist(), prediction, found, 0, most=2)
+    told = strongest_reasons(DATASET, rows[0].tolist(), prediction, found, 0, most=2)
     words = reasons_in_words(DATASET.target, {"reasons": msgspec.to_builtins(told)})
     assert words.startswith(f" From {told.base:.4g} min on average: ")
     for one in told.strongest:

@@ -15,8 +15,8 @@ from tests.serving.test_log import entry
 
 from model_loop.datasets.dataset import Moment
 from model_loop.serving.comparison.assigned import (
-    Slow,
-    Units,
+    AssignedUnits,
+    SlowThresholds,
     assigned_rows,
     count_failures,
     count_units,
@@ -62,7 +62,9 @@ def log(tmp_path: Path) -> Iterator[Callable[[Iterable[Entry]], Engine]]:
     made.stop()
 
 
-def counted(engine: Engine, segments: Iterable[Segment] = WHOLE, **more: Any) -> list[Units]:
+def counted(
+    engine: Engine, segments: Iterable[Segment] = WHOLE, **more: Any
+) -> list[AssignedUnits]:
     """Return the units of some times."""
     times = [*segments]
     return count_units(engine, assigned_rows("green", times, None), times, **more)
@@ -80,8 +82,8 @@ def test_a_key_counts_once_and_a_request_without_one_each_time(
         ]
     )
     assert counted(engine) == [
-        Units(0, 0, own=False, refused=False, slow=False, units=3),
-        Units(0, 0, own=True, refused=False, slow=False, units=2),
+        AssignedUnits(0, 0, own=False, refused=False, slow=False, units=3),
+        AssignedUnits(0, 0, own=True, refused=False, slow=False, units=2),
     ]
 
 
@@ -142,7 +144,11 @@ def test_the_first_answer_of_a_key_is_slow_or_is_not(
             asked(5.0, "champion", "c", latency_ms=12.0),
         ]
     )
-    slow = {one.own: one.units for one in counted(engine, slow=Slow(1.0, 15.0, 10.0)) if one.slow}
+    slow = {
+        one.own: one.units
+        for one in counted(engine, slow=SlowThresholds(1.0, 15.0, 10.0))
+        if one.slow
+    }
     assert slow == {True: 1, False: 1}
     wanted = assigned_rows("green", WHOLE, None)
     assert first_latencies(engine, wanted, 1) == [(1.0, 9.0)]

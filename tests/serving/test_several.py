@@ -28,7 +28,7 @@ from model_loop.serving.http.app import create_app
 from model_loop.serving.http.bearer import BearerTokens
 from model_loop.serving.http.openapi import example_row
 from model_loop.serving.http.server import make_services
-from model_loop.serving.http.tokens import KnownTokens
+from model_loop.serving.http.tokens import TokenIndex
 from model_loop.serving.models.loading import RegistryError
 from model_loop.serving.models.manager import ModelManager
 from model_loop.serving.models.predictor import ServedVersion
@@ -108,7 +108,7 @@ class Several:
         self.live = ModelManager(self.registry, folder / "flights", 3_600)
         service = PredictionService("flights", self.live, server.log, server.service.metrics)
         broken = InvalidInputError("broken.toml", "has no target", "Name one.")
-        known = KnownTokens(server.tokens, rate=1_000, served={"trips", "green", "flights"})
+        known = TokenIndex(server.tokens, rate=1_000, served={"trips", "green", "flights"})
         server.app = create_app(
             server.service,
             BearerTokens(known, refresh_seconds=0),
@@ -255,7 +255,7 @@ def test_a_dataset_may_have_the_name_of_a_route(several: Several, name: str) -> 
     """It answers below its path, and the route answers as before."""
     server = several.server
     service = PredictionService("flights", several.live, server.log, server.service.metrics)
-    known = KnownTokens(server.tokens, rate=1_000, served={"trips", "green", "flights"})
+    known = TokenIndex(server.tokens, rate=1_000, served={"trips", "green", "flights"})
     server.app = create_app(
         server.service,
         BearerTokens(known, refresh_seconds=0),

@@ -16,7 +16,7 @@ import pytest
 from model_loop.errors import InvalidInputError
 from model_loop.serving.http.bearer import BearerTokens
 from model_loop.serving.http.requests import RequestRefusedError
-from model_loop.serving.http.tokens import RIGHTS, Bucket, Caller, KnownTokens, TokenFile, digest
+from model_loop.serving.http.tokens import RIGHTS, Bucket, Caller, TokenFile, TokenIndex, digest
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_secrets_are_not_kept(file: TokenFile) -> None:
 
 def test_a_secret_is_found_by_its_hash(file: TokenFile) -> None:
     """Each secret leads to its name, and nothing else does."""
-    known = KnownTokens(file, rate=5, served={"trips", "green"})
+    known = TokenIndex(file, rate=5, served={"trips", "green"})
     secret = file.add("one")
     other = file.add("two", rate=7)
     assert known.find(secret.encode()) is None
@@ -67,7 +67,7 @@ def test_every_part_of_a_hash_counts(file: TokenFile) -> None:
     for place, digit in enumerate(token.sha256):
         other = f"{token.sha256[:place]}{'0' if digit != '0' else '1'}{token.sha256[place + 1 :]}"
         file.path.write_text(text.replace(token.sha256, other))
-        known = KnownTokens(file, rate=5, served={"trips", "green"})
+        known = TokenIndex(file, rate=5, served={"trips", "green"})
         known.refresh()
         assert known.find(secret.encode()) is None, place
     file.path.write_text(text)
@@ -77,7 +77,7 @@ def test_every_part_of_a_hash_counts(file: TokenFile) -> None:
 
 def asking(file: TokenFile, service: str = "green") -> Callable[[str], Caller]:
     """A server's way to name callers, by their secrets."""
-    bearer = BearerTokens(KnownTokens(file, rate=0, served={"trips", service}), refresh_seconds=0)
+    bearer = BearerTokens(TokenIndex(file, rate=0, served={"trips", service}), refresh_seconds=0)
 
     def ask(secret: str) -> Caller:
         headers = [(b"authorization", f"Bearer {secret}".encode())]
@@ -311,7 +311,7 @@ def test_a_bucket_fills_with_time(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_bears_no_token_is_refused(file: TokenFile, header: str | None) -> None:
     """Another scheme, none, or a part of a secret: 401, and the remedy names the command."""
     secret = file.add("one")
-    bearer = BearerTokens(KnownTokens(file, rate=0, served={"trips", "green"}), refresh_seconds=0)
+    bearer = BearerTokens(TokenIndex(file, rate=0, served={"trips", "green"}), refresh_seconds=0)
     sent = [] if header is None else [(b"authorization", header.replace("{}", secret).encode())]
     with pytest.raises(RequestRefusedError, match="model-loop tokens add") as caught:
         asyncio.run(bearer({"type": "http", "headers": sent}))
@@ -366,7 +366,7 @@ def test_the_file_is_looked_at_from_time_to_time(
 
     file.add("one")
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    known = KnownTokens(file, rate=0, served={"trips", "green"})
+    known = TokenIndex(file, rate=0, served={"trips", "green"})
     bearer = BearerTokens(known, refresh_seconds=60)
 
     def status(secret: str) -> int:

@@ -35,7 +35,7 @@ from model_loop.pipeline.run import Places, RunRequest, run_table
 from model_loop.serving.http.app import create_app
 from model_loop.serving.http.bearer import BearerTokens
 from model_loop.serving.http.server import Services, make_services
-from model_loop.serving.http.tokens import KnownTokens, TokenFile
+from model_loop.serving.http.tokens import TokenFile, TokenIndex
 from model_loop.serving.models import registry as model_registry
 from model_loop.serving.request_log.export import read_day
 from model_loop.serving.request_log.tables import declarations, predictions
@@ -160,7 +160,7 @@ class Asked:
     def __init__(self, services: Services, tokens: TokenFile) -> None:
         self.services = services
         self.secret = tokens.add("tests", rate=0)
-        known = KnownTokens(tokens, rate=1_000, served=services.names)
+        known = TokenIndex(tokens, rate=1_000, served=services.names)
         self.app = create_app(
             services.default,
             BearerTokens(known, refresh_seconds=0),

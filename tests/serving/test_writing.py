@@ -21,7 +21,7 @@ from tests.serving.conftest import fit, loaded
 from tests.serving.test_log import ROW, entry, rows
 
 from model_loop.serving.compiled.compiler import compile_model
-from model_loop.serving.models.predictor import ServedVersion, places_of
+from model_loop.serving.models.predictor import ServedVersion, required_positions
 from model_loop.serving.request_log import writer_process
 from model_loop.serving.request_log.entries import PART, Batch, Entry
 from model_loop.serving.request_log.log import LogRules, RequestLog
@@ -238,7 +238,7 @@ def test_the_process_asks_the_shadow(log: RequestLog, sample_training_set: Train
     trees = ServedVersion(
         9,
         compiled.columns,
-        places_of(TRIPS.columns, compiled.columns),
+        required_positions(TRIPS.columns, compiled.columns),
         compiled.form.verify(),
         form=compiled.form,
     )

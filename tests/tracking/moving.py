@@ -29,7 +29,7 @@ from model_loop.serving.http.requests import RequestRefusedError
 from model_loop.serving.models.manager import ModelManager
 from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.models.registry import MlflowRegistry
-from model_loop.serving.models.traffic import choose, place_of
+from model_loop.serving.models.traffic import choose_version, place_of
 from model_loop.tracking.deployments import (
     PARTS,
     RETIRED_TAG,
@@ -136,10 +136,12 @@ class Moving(RuleBasedStateMachine):
             standing = side.standing
             if standing.champion is None or not standing.enabled:
                 with pytest.raises(RequestRefusedError):
-                    choose(TRIPS, self.server.now, _read, KEYS[0], moment)
+                    choose_version(TRIPS, self.server.now, _read, KEYS[0], moment)
                 continue
             for key in KEYS:
-                chosen = choose(TRIPS, self.server.now, _read, key, moment).predictor.version
+                chosen = choose_version(
+                    TRIPS, self.server.now, _read, key, moment
+                ).predictor.version
                 challenger = standing.challenger
                 is_shared = challenger and place_of(key, challenger) < standing.share
                 assert chosen == (challenger if is_shared else standing.champion)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from model_loop.dashboard.questions import Questions
 from model_loop.dashboard.runs import Runs
+from model_loop.dashboard.worker_queries import WorkerQueries
 from model_loop.monitoring.health.stored import champion_of
 from model_loop.tracking.actions import Action
 from model_loop.tracking.promotion import Promoter
@@ -20,16 +20,16 @@ PAGE = b"<!doctype html>\n<p>\xc3\xa9</p>\n"
 
 
 @pytest.fixture
-def questions(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Questions]:
+def questions(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerQueries]:
     """Of the server."""
     monkeypatch.setenv("MODEL_LOOP_TRACKING_URI", tracker.tracking_uri)
     monkeypatch.setenv("MODEL_LOOP_EXPERIMENT", EXPERIMENT)
-    made = Questions()
+    made = WorkerQueries()
     yield made
     made.stop()
 
 
-def test_it_answers_what_the_server_holds(tracker: Tracker, questions: Questions) -> None:
+def test_it_answers_what_the_server_holds(tracker: Tracker, queries: WorkerQueries) -> None:
     """Typed, and the same as whoever asks the server himself is told."""
     url = tracker.tracking_uri
     ours, watched = Tracker(url, EXPERIMENT), Tracker(url, f"{EXPERIMENT}-monitoring")
@@ -50,16 +50,16 @@ def test_it_answers_what_the_server_holds(tracker: Tracker, questions: Questions
     promoter.act(Action("promote", "yellow", 1, who="me", why="first"), "asked/first")
 
     runs = Runs(ours.client, EXPERIMENT)
-    assert questions.families("yellow") == runs.families("yellow")
-    assert questions.families("yellow")[0].metrics == {"test_rmse": 4.5}
-    assert questions.partitions("yellow") == runs.partitions("yellow") != ()
-    assert questions.windows("yellow") == runs.windows("yellow") != ()
-    assert questions.trials(run_id) == runs.trials(run_id) != ()
-    registry = questions.registry("yellow")
+    assert queries.families("yellow") == runs.families("yellow")
+    assert queries.families("yellow")[0].metrics == {"test_rmse": 4.5}
+    assert queries.partitions("yellow") == runs.partitions("yellow") != ()
+    assert queries.windows("yellow") == runs.windows("yellow") != ()
+    assert queries.trials(run_id) == runs.trials(run_id) != ()
+    registry = queries.registry("yellow")
     assert registry == runs.registry(promoter.versions)
     assert (registry.standing.champion, registry.history[0].who) == (1, "me")
-    assert questions.champion("yellow") == champion_of(promoter.versions)
-    assert questions.document(run_id, "drift/page.html") == PAGE
+    assert queries.champion("yellow") == champion_of(promoter.versions)
+    assert queries.document(run_id, "drift/page.html") == PAGE
     for run, path in ((run_id, "drift/none.html"), (run_id, "none/none.html"), ("0" * 32, "a")):
-        assert questions.document(run, path) is None
-    assert questions.numbers(run_id, "numbers.json") == {"test": {"rmse": 4.5}}
+        assert queries.document(run, path) is None
+    assert queries.numbers(run_id, "numbers.json") == {"test": {"rmse": 4.5}}

@@ -14,10 +14,10 @@ from model_loop.models.catalogue import get_family
 from model_loop.models.search import SearchRequest
 from model_loop.models.training import train
 from model_loop.models.tuning import tune
-from model_loop.monitoring.levels import Level, Thresholds, judge, thresholds_of, worst
-from model_loop.monitoring.looking import DriftRules, look_for_drift, profile_version
+from model_loop.monitoring.levels import Level, Thresholds, judge_value, thresholds_of, worst
 from model_loop.monitoring.profile import find_profile, find_sample
-from model_loop.monitoring.records import Records, Watched
+from model_loop.monitoring.records import FindingRecords, WatchedVersion
+from model_loop.monitoring.window_drift import DriftRules, look_for_drift, profile_version
 from model_loop.monitoring.windows import Window, WindowRows
 from model_loop.scoring.predictor import Predictor, RegisteredVersion
 from model_loop.settings import Settings
@@ -32,18 +32,21 @@ pytestmark = pytest.mark.integration
 PSI = Thresholds(0.1, 0.25)
 
 
-def watched(month: int) -> Watched:
+def watched(month: int) -> WatchedVersion:
     """A month of version 7."""
-    return Watched(Window.of_partition("green", f"2024-{month:02d}"), 7, "month")
+    return WatchedVersion(Window.of_partition("green", f"2024-{month:02d}"), 7, "month")
 
 
 def test_a_window_is_replaced_and_never_doubled(tracker: Tracker, tmp_path: Path) -> None:
     """The run, its files and its point of the time series are those of the last look."""
-    records = Records(Tracker(tracker.tracking_uri, "records"))
+    records = FindingRecords(Tracker(tracker.tracking_uri, "records"))
     (tmp_path / "report.html").write_text("<html>")
     for month, value in ((1, 0.02), (2, 0.3), (3, 0.2), (2, 0.12)):
         one = watched(month)
-        found = [judge("psi", "hour", value, PSI), judge("slice_rmse", "zone=1", np.nan, PSI)]
+        found = [
+            judge_value("psi", "hour", value, PSI),
+            judge_value("slice_rmse", "zone=1", np.nan, PSI),
+        ]
         run_id = records.open(one)
         records.write(run_id, "drift", found, tmp_path)
         level = records.close(one, found)
@@ -63,7 +66,7 @@ def test_a_window_is_replaced_and_never_doubled(tracker: Tracker, tmp_path: Path
     assert [past[0].value for past in before] == [0.02, 0.12]
     assert records.history(watched(1), "drift", 5) == []
     assert records.read(february.info.run_id, "performance") == []
-    unknown = [judge("psi", "hour", None, PSI, "3 trips")]
+    unknown = [judge_value("psi", "hour", None, PSI, "3 trips")]
     records.write(february.info.run_id, "drift", unknown)
     assert records.close(watched(2), unknown) is Level.UNKNOWN
     old, new = (past[0].value for past in records.history(watched(3), "drift", 5))
@@ -80,16 +83,16 @@ def test_a_window_is_replaced_and_never_doubled(tracker: Tracker, tmp_path: Path
 
 def test_looking_again_is_no_further_window(tracker: Tracker) -> None:
     """Windows by hand that end within a day of each other count once, the last of them."""
-    records = Records(Tracker(tracker.tracking_uri, "hands"))
+    records = FindingRecords(Tracker(tracker.tracking_uri, "hands"))
     end = dt.datetime(2024, 3, 8, 6, tzinfo=dt.UTC)
 
-    def look(days: float) -> Watched:
+    def look(days: float) -> WatchedVersion:
         moment = end + dt.timedelta(days=days)
         window = Window.of_days("green", moment - dt.timedelta(days=7), moment)
-        return Watched(window, 7, "request_log")
+        return WatchedVersion(window, 7, "request_log")
 
     for number, days in enumerate((0, 1, 1.2, 1.4)):
-        found = [judge("psi", "hour", number / 10, PSI)]
+        found = [judge_value("psi", "hour", number / 10, PSI)]
         records.write(records.open(look(days)), "drift", found)
         records.close(look(days), found)
     values = [past[0].value for past in records.history(look(2.4), "drift", 5)]

@@ -24,7 +24,7 @@ from model_loop.orchestration.schedules.drift_memory import DriftMemory
 from model_loop.orchestration.schedules.drifts import drift_of, waiting_drifts
 from model_loop.orchestration.steps import batch_scoring, monitoring
 from model_loop.scoring.predictor import RegisteredVersion, load_predictor
-from model_loop.scoring.questions import answer
+from model_loop.scoring.row_requests import predict_rows
 from model_loop.serving.compiled.compiler import compile_model
 from model_loop.serving.compiled.flat import Linear
 from model_loop.serving.compiled.model import NotCompiledError
@@ -90,7 +90,7 @@ def test_a_version_says_what_it_said(old: Served, number: int) -> None:
     told = old.expected["versions"][str(number)]
     predictor = load_predictor(old.versions, RegisteredVersion("green", number))
     rows = TRIP_READER.read_rows(old.expected["trips"], local_now)
-    _, answers = answer(predictor, rows, "booked")
+    _, answers = predict_rows(predictor, rows, "booked")
     assert [repr(one["prediction"]) for one in answers] == told["minutes"]
     assert list(predictor.columns) == told["columns"]
     loaded = load_registered(old.versions.tracker, "trip_duration_green", number)

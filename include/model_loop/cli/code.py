@@ -267,7 +267,7 @@ def rotate(*, tracking_uri: _Uri = _settings.tracking_uri) -> None:
     """
     from mlflow import MlflowClient
 
-    from model_loop.coded.registration import rotate as seal_anew
+    from model_loop.coded.registration import rotate_keys as seal_anew
     from model_loop.datasets.registry import variants
 
     names = [variant.model_name for variant in variants().values()]

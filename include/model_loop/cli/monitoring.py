@@ -108,7 +108,7 @@ def monitor(
         )
     days = _settings.monitoring_days if days is None else days
     require_within("days", days, above=0.0, most=_MOST_DAYS)
-    from model_loop.monitoring.looking import DriftRules, look_for_drift
+    from model_loop.monitoring.window_drift import DriftRules, look_for_drift
 
     versions, settings = options.versions(), get_settings()
     rules = DriftRules(thresholds_of(settings), settings.monitoring_rows)
@@ -148,7 +148,7 @@ def monitor(
 
 def profile_version(*, options: VersionOptions = _VERSION) -> None:
     """Profile versions that have no profile, or an old one, and keep the profile beside each."""
-    from model_loop.monitoring.looking import profile_version as make
+    from model_loop.monitoring.window_drift import profile_version as make
 
     settings = get_settings()
     for predictor in options.predictors():
@@ -183,7 +183,7 @@ def correct_intervals(
     from model_loop.monitoring.correcting import look_at_intervals
     from model_loop.monitoring.interval_days import INTERVAL_EVIDENCE
     from model_loop.monitoring.labels import labelled
-    from model_loop.monitoring.records import Records, Watched
+    from model_loop.monitoring.records import FindingRecords, WatchedVersion
     from model_loop.tracking.experiments import tracker_of
 
     versions, settings = options.versions(), get_settings()
@@ -196,8 +196,8 @@ def correct_intervals(
         own = _logged(days, predictor, versions).of_version(number)
         judged = dataset.extensions.load("judged")
         known = labelled(own, judged(settings).of_actual if judged else None)
-        watched = Watched(own.window, number, own.source, versions.moment(number))
-        records = Records(tracker_of(dataset, *where, "monitoring"))
+        watched = WatchedVersion(own.window, number, own.source, versions.moment(number))
+        records = FindingRecords(tracker_of(dataset, *where, "monitoring"))
         findings, measured = look_at_intervals(
             versions, records, watched, known, limits, learns=True
         )

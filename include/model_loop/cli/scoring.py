@@ -112,14 +112,14 @@ def score(
     as_json
         Print one JSON object, for machines.
     """
-    from model_loop.scoring.batch.planning import BatchRequest, columns_in, plan
+    from model_loop.scoring.batch.planning import BatchRequest, columns_in, plan_chunks
     from model_loop.scoring.batch.results import require_predictions
     from model_loop.scoring.opening import open_input, without_links
-    from model_loop.scoring.places import choose_outputs, find_inputs, place
+    from model_loop.scoring.paths import choose_outputs, find_inputs, to_path
 
     check_level(options.level)
-    named = find_inputs(place(input_))
-    outputs = choose_outputs(named, None if output is None else place(output))
+    named = find_inputs(to_path(input_))
+    outputs = choose_outputs(named, None if output is None else to_path(output))
     inputs = [without_links(one) for one in named]
     for one in inputs:
         # A file that cannot be read is told before a server is asked.
@@ -138,14 +138,14 @@ def score(
         level=options.level,
         explain=options.explain,
     )
-    results = _score(request, plan(request, options.storage), predictor)
+    results = _score(request, plan_chunks(request, options.storage), predictor)
     print_results(results, as_json=as_json)
     require_predictions(results)
 
 
 def _score(request: BatchRequest, chunks: Sequence[Chunk], predictor: Predictor) -> list[JobResult]:
     from model_loop.scoring.batch.planning import by_job
-    from model_loop.scoring.batch.scoring import join, score_chunks
+    from model_loop.scoring.batch.scoring import join_chunks, score_chunks
     from model_loop.serving.compiled.compiler import explainer_for
 
     explain = explainer_for(predictor) if request.explain else None
@@ -158,7 +158,7 @@ def _score(request: BatchRequest, chunks: Sequence[Chunk], predictor: Predictor)
         files = progress.add_task("Files", total=len(request.files))
         results = []
         for job, parts in by_job(chunks):
-            results.append(join(job, parts))
+            results.append(join_chunks(job, parts))
             progress.advance(files)
     return results
 
@@ -227,7 +227,7 @@ def predict(
     texts = {1: json.dumps(_record(table, values))} if values else _lines(table)
     from model_loop.coded.versions import load_any
     from model_loop.scoring.choosing import choose_predictor
-    from model_loop.scoring.questions import answer, given_columns, in_words
+    from model_loop.scoring.row_requests import given_columns, in_words, predict_rows
     from model_loop.serving.compiled.compiler import explainer_for
 
     predictor, at = choose_predictor(
@@ -241,7 +241,7 @@ def predict(
     trained = _require_dataset(predictor.version, table)
     numbered, refused = _read(trained, texts, as_json)
     reasons = explainer_for(predictor) if explain else None
-    rows, answers = answer(predictor, list(numbered.values()), at, level, reasons)
+    rows, answers = predict_rows(predictor, list(numbered.values()), at, level, reasons)
     if as_json:
         told = {"model": predictor.version.name, "model_version": predictor.version.number}
         lines = {"lines": list(numbered), "refused": _fields(refused)} if refused else {}

@@ -62,7 +62,7 @@ def serve(
     port
         Port to listen on; 0 for a free one.
     """
-    from model_loop.serving.http.server import run, token_file
+    from model_loop.serving.http.server import run_server, token_file
 
     changes = {
         "variant": choose_variant(variant)[1].key,
@@ -74,7 +74,7 @@ def serve(
         console(stderr=True).print(
             "There is no token yet, so nobody may ask: `model-loop tokens add NAME` makes one."
         )
-    run(settings)
+    run_server(settings)
 
 
 @tokens.command

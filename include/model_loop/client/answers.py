@@ -29,7 +29,7 @@ class Prediction:
     prediction, unit
         Number with its unit, or label of a class.
     prediction_id
-        Id by which its true value is told.
+        Id for sending its true value.
     model_version, moment
         Version that has answered, and the moment it knows the row at.
     lower, upper, level

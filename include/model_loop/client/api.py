@@ -88,7 +88,7 @@ class Client:
         if not all(parts):
             raise ClientError(
                 f"Dataset {dataset!r}",
-                "is no name of a dataset or key of a variant",
+                "is not the name of a dataset or the key of a variant",
                 "Give one such as flights or flights.domestic.",
             )
         self._path = "".join(f"/{quote(part, safe='')}" for part in parts)
@@ -188,7 +188,7 @@ class Client:
         return self.predict(rows, level=level, explain=True)
 
     def feedback(self, actual: Mapping[str, Label]) -> int:
-        """Tell true values by their prediction ids; return how many were noted.
+        """Send true values by their prediction ids; return how many were stored.
 
         Told again, the last one counts, so that it may be repeated.
         """
@@ -328,7 +328,7 @@ class Client:
         return self._transport.json(method, f"{self._path}{path}", **more)
 
     def _saved(self, path: str, target: Path) -> Path:
-        """Save an answer as a file that appears whole or not at all."""
+        """Save an answer as a file, which appears completely or not at all."""
         partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
         with self._transport.send("GET", f"{self._path}{path}", stream=True) as answer:
             try:
@@ -367,7 +367,7 @@ class Execution:
         return self._read(self._client._json("GET", self._path))  # noqa: SLF001 - of one module
 
     def wait(self, timeout: float | None = None) -> BatchStatus:
-        """Wait until it is done.
+        """Wait until the batch is done.
 
         Parameters
         ----------
@@ -413,11 +413,11 @@ class Execution:
         return self._client._saved(f"{self._path}/rejected", Path(path))  # noqa: SLF001 - of one module
 
     def cancel(self) -> BatchStatus:
-        """End it, if it is not done."""
+        """Cancel the batch, if it is not done."""
         return self._read(self._client._json("POST", f"{self._path}/cancel"))  # noqa: SLF001 - of one module
 
     def remove(self) -> None:
-        """End it, and remove its files from the server."""
+        """Cancel the batch, and remove its files from the server."""
         self._client._json("DELETE", self._path)  # noqa: SLF001 - of one module
 
     def _read(self, answer: Any) -> BatchStatus:  # noqa: ANN401 - JSON
@@ -446,7 +446,7 @@ def _as_said(path: str) -> Iterator[None]:
     except (TypeError, LookupError, AttributeError) as error:
         raise ServerFailedError(
             f"The answer to {path}",
-            f"is none of a prediction server ({type(error).__name__}: {error})",
+            f"does not come from a prediction server ({type(error).__name__}: {error})",
             "Check the address, and the version of the server.",
         ) from error
 

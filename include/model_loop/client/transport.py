@@ -73,7 +73,7 @@ class Transport:
     Raises
     ------
     ClientError
-        If the address is none.
+        If the address is invalid.
     """
 
     def __init__(self, url: str, token: str, timeout: float) -> None:
@@ -108,7 +108,7 @@ class Transport:
         params: Mapping[str, str] | None = None,
         data: Any = None,  # noqa: ANN401 - bytes, or a file
     ) -> requests.Response:
-        """Send a request, and return an answer that is none of an error.
+        """Send a request, and return the answer if it is not an error.
 
         Raises
         ------
@@ -172,7 +172,7 @@ def unreachable(address: str, error: Exception) -> UnreachableServerError:
 
 
 def json_of(answer: requests.Response) -> Any:  # noqa: ANN401 - JSON
-    """Return the JSON of an answer; None where it is none."""
+    """Return the JSON of an answer; None if it is not a number."""
     try:
         return answer.json()
     except ValueError:

@@ -164,7 +164,7 @@ def outcomes_of(
     Raises
     ------
     CodeFailedError
-        If a probability is none, or those of a row do not add up to one.
+        If a value is not a probability, or those of a row do not add up to one.
     """
     target = dataset.target
     if not target.is_classified:

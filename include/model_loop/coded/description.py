@@ -88,7 +88,7 @@ class CodeDescription:
             if one.name not in known.by_any_name:
                 raise InvalidInputError(
                     f"The input {one.name!r}",
-                    f"is no column that a {dataset.rows[1]} of {dataset.name} has",
+                    f"is not a column that a {dataset.rows[1]} of {dataset.name} has",
                     nearest(one.name, known.fields),
                 )
             column = known[known.by_any_name[one.name]]
@@ -129,7 +129,7 @@ class CodeDescription:
             if types.get(output) != "number":
                 raise InvalidInputError(
                     f"answer.{key} = {output!r}",
-                    f"is no number among the outputs, which the target {target.name} of "
+                    f"is not a number among the outputs, which the target {target.name} of "
                     f"{dataset.name} needs",
                     f"Name one of {', '.join(types) or 'the outputs'} under [answer]"
                     + (f", for each of the classes {labels}." if labels else "."),

@@ -172,7 +172,7 @@ def _manifest(path: Path, files: Mapping[str, str]) -> Manifest:
         return Manifest(form="mlflow")
     raise InvalidInputError(
         f"The folder {path}",
-        f"has no {MANIFEST}, and is no folder as MLflow logs a model",
+        f"has no {MANIFEST}, and is not a folder of a model that MLflow has logged",
         f"Write {MANIFEST}: docs/how-to/own-code.md has an example.",
     )
 
@@ -182,7 +182,7 @@ def _of_script(
 ) -> CodeDescription:
     if manifest.script not in files:
         raise InvalidInputError(
-            f"script = {manifest.script!r}", "is no file of the folder", "Name the file."
+            f"script = {manifest.script!r}", "is not a file of the folder", "Name the file."
         )
     inputs = _columns(manifest.inputs) or (inputs_of(dataset) if dataset is not None else ())
     if not inputs:
@@ -283,7 +283,7 @@ def _of_schema(schema: Schema, what: str, *, unnamed: str = "") -> tuple[CodeCol
         if not name or (kind is None and not tensor):
             raise InvalidInputError(
                 what,
-                f"has {each!s} in its signature, which is no named number, text, yes/no or time",
+                f"has {each!s} in its signature, which is not a named number, text, yes/no or time",
                 "Name [inputs] and [outputs] in model.toml.",
             )
         found.append(CodeColumn(name, kind or "number", not each.required))
@@ -297,7 +297,9 @@ def _requirements(
         return given
     if given not in files:
         raise InvalidInputError(
-            f"requirements = {given!r}", "is no file of the folder", "Name the file, or list them."
+            f"requirements = {given!r}",
+            "is not a file of the folder",
+            "Name the file, or list them.",
         )
     lines = (line.partition(" #")[0].strip() for line in (path / given).read_text().splitlines())
     return tuple(line for line in lines if line and not line.startswith("#"))

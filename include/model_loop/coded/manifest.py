@@ -131,7 +131,7 @@ class Manifest(_Table):
         for key, output in named.items():
             if output is not None and self.outputs and output not in self.outputs:
                 raise ValueError(
-                    f"says answer.{key} = {output!r}, which is none of its outputs: "
+                    f"says answer.{key} = {output!r}, which is not one of its outputs: "
                     f"{', '.join(self.outputs)}"
                 )
         return self

@@ -240,7 +240,7 @@ def register_code(
             tracker.client.log_artifacts(run_id, place, "model")
         tracker.client.log_text(run_id, sealed, ADMISSION)
         mlflow.set_tracking_uri(tracker.tracking_uri)
-        # MLflow tells of each version on the error stream, which a task's log takes for errors.
+        # MLflow reports each version on the error stream, which a task's log takes for errors.
         with contextlib.redirect_stderr(io.StringIO()) as told:
             registered = mlflow.register_model(f"runs:/{run_id}/model", name, tags=tags)
         logger.info("%s", told.getvalue().strip())
@@ -390,7 +390,7 @@ def _coded_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
     return [one for one in found if CODE_TAG in one.tags]
 
 
-def rotate(client: MlflowClient, names: Iterable[str], keys: str) -> list[tuple[str, int]]:
+def rotate_keys(client: MlflowClient, names: Iterable[str], keys: str) -> list[tuple[str, int]]:
     """Seal every admission by the newest key; return the versions, by name and number.
 
     Parameters

@@ -164,7 +164,7 @@ def parse_values(text: str, wanted: tuple[str, ...]) -> dict[str, str]:
     Raises
     ------
     InvalidInputError
-        If a line is none, or names are missing or not wanted. No value is shown.
+        If a line is invalid, or names are missing or unknown. No value is shown.
     """
     values: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from model_loop.charts import figures
 from model_loop.charts.formatting import percent, short
-from model_loop.dashboard.known import PageSources
+from model_loop.dashboard.page_data import PageSources
 from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.reading import RefusedRowsError, Row
 from model_loop.errors import InvalidInputError
 from model_loop.scoring.assumptions import compute_missing, tell_assumed
-from model_loop.scoring.outcomes import Deciding, Outcome, answers_of_rows
-from model_loop.scoring.reasons import ClassReasons, in_words, tell_reasons
+from model_loop.scoring.outcomes import DecisionRules, Outcome, answers_of_rows
+from model_loop.scoring.reasons import ClassReasons, in_words, strongest_reasons
 from model_loop.scoring.rows import as_rows
 from model_loop.tracking.deployments import PARTS, Part, alias_of
 
@@ -77,7 +77,7 @@ def answers_of(
     return found
 
 
-def _told(prediction: float | Outcome, deciding: Deciding | None) -> dict[str, Any]:
+def _told(prediction: float | Outcome, deciding: DecisionRules | None) -> dict[str, Any]:
     """Return a prediction, and of a class the probabilities and how it was decided."""
     if deciding is None or not isinstance(prediction, Outcome):
         return {"prediction": prediction}
@@ -90,7 +90,7 @@ def _told(prediction: float | Outcome, deciding: Deciding | None) -> dict[str, A
     }
 
 
-def _decided(deciding: Deciding, level: float) -> str:
+def _decided(deciding: DecisionRules, level: float) -> str:
     """Say from which probability on a class is the answer, or what its set of classes holds for."""
     if deciding.classes.is_binary:
         threshold = percent(deciding.threshold)
@@ -114,7 +114,7 @@ def reasons_of(sources: PageSources, live: ActiveModels, alias: str, read: Read)
     except InvalidInputError as error:
         return {"why": f"{error.given} {error.rule}."}
     (predicted,) = predictor.predict(rows).tolist()
-    told = tell_reasons(dataset, cells, predicted, found, 0, most=len(cells))
+    told = strongest_reasons(dataset, cells, predicted, found, 0, most=len(cells))
     parts = [(in_words(one), one.added) for one in told.strongest]
     average = f"average {words.row}" if told.average else "intercept"
     title, unit, method = words.axis(words.target), words.unit, found.method

@@ -19,10 +19,10 @@ from starlette.routing import Route
 from starlette.types import Scope
 
 from model_loop.dashboard.answers import answers_of, reasons_of
-from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.page import Page
+from model_loop.dashboard.page_data import PageSources
 from model_loop.dashboard.pages import PAGES
-from model_loop.dashboard.rendering import Place, asset, render
+from model_loop.dashboard.rendering import PageContext, asset, render
 from model_loop.dashboard.tabs import tab_of
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.registry import dataset_of_variant, sound_datasets
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: What a person may do with a dataset: look at its pages, ask its models, move its versions.
+#: Rights on a dataset: look at its pages, get predictions, move its versions.
 Right = Literal["look", "ask", "promote"]
 Allowed = Callable[[Scope, Right, Sequence[Dataset]], Awaitable[frozenset[str]]]
 """Returns the names of those datasets that the person of a request has a right on."""
@@ -143,7 +143,7 @@ class Dashboard:
         return Response(chart.table.csv(), media_type="text/csv", headers=headers)
 
     async def page_of_dag(self, request: Request) -> Response:
-        """Lead from a tab of a DAG or of a run to the page that tells most of it."""
+        """Redirect from a tab of a DAG or of a run to the page about it."""
         await self._looking(request)
         page, key = tab_of(request.query_params.get("dag_id", ""))
         asked = {"variant": key} if key and key != self.default else {}
@@ -218,13 +218,13 @@ class Dashboard:
         query: Mapping[str, str] = dict(request.query_params)
         return await asyncio.to_thread(PAGES[name], sources, query)
 
-    async def _place(self, request: Request) -> Place:
+    async def _place(self, request: Request) -> PageContext:
         """Return what surrounds every page, for the variant of an address."""
         key = await self._key(request, "look")
         seen = await self._looking(request)
         sources = self.sources_of(key)
         moving = await self.allowed(request.scope, "promote", [sources.dataset])
-        return Place(
+        return PageContext(
             sources=sources,
             default=self.default,
             datasets=seen,

@@ -27,7 +27,7 @@ def model_input(run: FamilyRun) -> str:
     except InvalidInputError:
         # A dataset that was removed leaves its runs behind.
         return run.recipe
-    # Where all recipes are asked at the same moment, it tells nothing.
+    # If all recipes have the same moment, it distinguishes nothing.
     several = len({one.moment for one in recipes}) > 1
     asked = next((one.asked for one in recipes if several and one.moment == run.moment), "")
     return f"{run.recipe}, {asked}" if asked else run.recipe

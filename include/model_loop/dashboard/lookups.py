@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from model_loop.dashboard.runs import Runs
 from model_loop.dashboard.types import LearnedColumn, RegistryState
-from model_loop.dashboard.worker import serve
+from model_loop.dashboard.worker import serve_lookups
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.monitoring.health.stored import champion_of, products_of
 from model_loop.monitoring.health.types import Champion, Product
@@ -59,7 +59,7 @@ def main() -> None:
         runs.families, runs.partitions, runs.windows, runs.trials, runs.document,
         lookups.registry, lookups.champion, lookups.products, lookups.learned,
     )  # fmt: skip
-    serve({one.__name__: one for one in answered})
+    serve_lookups({one.__name__: one for one in answered})
 
 
 if __name__ == "__main__":

@@ -69,11 +69,11 @@ class Page:
     cards, choices, sections
         What it shows.
     notes
-        What cannot be told at the moment, and why.
+        Parts that cannot be shown at the moment, and the reasons.
     extra
         What its own template needs.
     waiting
-        Whether something is being looked up: the browser asks again.
+        Whether something is being read: the browser asks again.
     """
 
     name: str

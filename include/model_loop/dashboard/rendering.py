@@ -16,8 +16,8 @@ import jinja2
 from model_loop.charts.document import STATIC, plotly_script, templates
 from model_loop.charts.formatting import UNKNOWN
 from model_loop.dashboard.additions import static_folders
-from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.page import Page
+from model_loop.dashboard.page_data import PageSources
 from model_loop.datasets.dataset import Dataset
 
 #: Rows of a table that a page shows; its CSV has all of them.
@@ -35,7 +35,7 @@ MENU = (
 
 
 @dataclass(frozen=True)
-class Place:
+class PageContext:
     """Surroundings of a page: its variant, and what the address asks for.
 
     Parameters
@@ -80,14 +80,14 @@ class Place:
         ]
 
 
-def render(page: Page, place: Place) -> str:
+def render(page: Page, context: PageContext) -> str:
     """Return a page as HTML."""
     template = _templates().select_template([f"{page.name}.html", "page.html"])
     return template.render(
         page=page,
-        place=place,
-        sources=place.sources,
-        query=place.query,
+        place=context,
+        sources=context.sources,
+        query=context.query,
         menu=MENU,
         most_rows=MOST_ROWS,
         assets=_version(),

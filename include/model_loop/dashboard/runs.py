@@ -226,7 +226,7 @@ def _version(found: Any) -> VersionRow:  # noqa: ANN401 - MLflow's
 
 
 def _moment(tags: Mapping[str, str]) -> str:
-    """Return the moment of a run; empty where its tags do not tell, or its dataset is gone."""
+    """Return the moment of a run; empty if its tags lack it, or its dataset is gone."""
     try:
         return declared_moment(tags, dataset_of_variant(tags.get("service", ""))) or ""
     except InvalidInputError:

@@ -1,4 +1,4 @@
-"""Tabs of DAGs in the Airflow UI: the page that tells most of a DAG, and its variant."""
+"""Tabs of DAGs in the Airflow UI: the page about a DAG, and its variant."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BETWEEN = "__"
 
 
 def tab_of(dag_id: str) -> tuple[str, str]:
-    """Return the page that tells most of a DAG, and the key of its variant; empty if unknown."""
+    """Return the page about a DAG, and the key of its variant; empty if unknown."""
     name, _, job = dag_id.rpartition(_BETWEEN)
     for dataset in sound_datasets():
         names = dataset.names

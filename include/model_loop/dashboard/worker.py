@@ -128,7 +128,7 @@ class WorkerProcess:
                 process.wait()
 
     def _send(self, connection: socket.socket) -> subprocess.Popen[bytes]:
-        """Pass the end of a socket pair to the process, and start one where there is none."""
+        """Pass the end of a socket pair to the process, and start one if none runs."""
         with self._lock:
             while True:
                 if self._process is None or self._process.poll() is not None:
@@ -154,7 +154,7 @@ class WorkerProcess:
         threading.Thread(target=self._process.wait, name="worker", daemon=True).start()
 
 
-def serve(lookups: Mapping[str, Lookup]) -> None:
+def serve_lookups(lookups: Mapping[str, Lookup]) -> None:
     """Answer questions until the input ends or nothing is asked for long, and end the process.
 
     Parameters

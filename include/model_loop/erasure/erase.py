@@ -15,10 +15,10 @@ from pathlib import Path
 from sqlalchemy import Engine
 from upath import UPath
 
-from model_loop.erasure.found import Trace
 from model_loop.erasure.identity import Identity
 from model_loop.erasure.log import LOG, LoggedRows, count_logged
 from model_loop.erasure.stored import StoredRows
+from model_loop.erasure.trace import Trace
 from model_loop.errors import StoredObjectError
 from model_loop.objects.documents import read_document, record_of, text_of
 from model_loop.objects.files import create_file
@@ -92,7 +92,7 @@ class ErasureReport:
 
 
 class Erasure:
-    """Finds the rows of one identity, and has them go.
+    """Finds the rows of one identity, and erases them.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class Erasure:
     folders
         Further folders of files.
     mask
-        Whether predictions stay in the log, without what was asked.
+        Whether predictions stay in the log, without their inputs.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Erasure:
     def erase(self, identity: Identity) -> ErasureReport:
         """Erase the rows of an identity, and search again.
 
-        What is interrupted is begun again with the same values, and goes on.
+        An interrupted erasure continues when it is called again with the same values.
 
         Raises
         ------
@@ -202,7 +202,7 @@ class Erasure:
         return [Trace(LOG, self._engine.url.render_as_string(), len(logged), outcome)]  # type: ignore[arg-type]  # of two
 
     def _elsewhere(self, identity: Identity, traces: Sequence[Trace]) -> list[Trace]:
-        """Return what cannot be changed: versions that have learned, and copies elsewhere."""
+        """Return places that cannot be changed: trained versions, and copies elsewhere."""
         found = []
         sets = {one.address for one in traces if one.store == "training set"}
         if sets:

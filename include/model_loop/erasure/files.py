@@ -22,7 +22,7 @@ from model_loop.datasets.dataset import Dataset
 from model_loop.erasure.identity import Identity, Mask
 from model_loop.errors import StoredObjectError
 from model_loop.objects.files import atomic_write
-from model_loop.scoring.places import kind_of_name
+from model_loop.scoring.paths import kind_of_name
 from model_loop.tables.opening import FileKind, find_encoding, open_unpacked
 from model_loop.tables.typed import TypedFile, is_typed
 

@@ -77,7 +77,7 @@ class KeyColumn:
         return np.asarray(times == wanted)
 
 
-#: Whole numbers from here on are not told apart by floating-point numbers.
+#: Floating-point numbers cannot represent all whole numbers from here on.
 _EXACT = 2**53
 
 
@@ -87,7 +87,7 @@ def _equals(values: pd.Series[Any], value: str) -> Mask:
     Raises
     ------
     InvalidInputError
-        If floating-point numbers do not tell it from others.
+        If floating-point numbers cannot represent it exactly.
     """
     number = _number(value)
     if not abs(number) >= _EXACT:
@@ -145,7 +145,7 @@ class Identity:
         return replace(self, predictions=self.predictions | {*ids})
 
     def digest(self, secret: bytes) -> str:
-        """Return a keyed hash of the values: it tells nothing about them without the secret."""
+        """Return a keyed hash of the values: it reveals nothing about them without the secret."""
         told = [sorted((one.names[0], one.value) for one in self.keys), sorted(self.predictions)]
         content = json.dumps([self.dataset.name, told]).encode()
         return hmac.new(secret, content, hashlib.sha256).hexdigest()
@@ -157,14 +157,14 @@ def read_identity(dataset: Dataset, keys: Sequence[str], predictions: Sequence[s
     Raises
     ------
     InvalidInputError
-        If nothing is given, a column is given twice, or a value is none of its column.
+        If nothing is given, a column is given twice, or a value does not fit its column.
     """
     found: dict[str, KeyColumn] = {}
     for text in keys:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
             raise InvalidInputError(
-                f"--key {text!r}", "is no column with its value", "Give --key COLUMN=VALUE."
+                f"--key {text!r}", "is not a column with its value", "Give --key COLUMN=VALUE."
             )
         column = _column(dataset, name, value)
         if column.names[0] in found:
@@ -197,7 +197,7 @@ def _column(dataset: Dataset, name: str, value: str) -> KeyColumn:
     if not valid[kind]:
         raise InvalidInputError(
             f"--key {name}={value}",
-            f"is no value of the column {name}, which holds a {kind.replace('_', ' or ')}",
+            f"is not a value of the column {name}, which holds a {kind.replace('_', ' or ')}",
             "Write it as it is in the files.",
         )
     return KeyColumn(tuple(dict.fromkeys((name, *column.names))), kind, value)

@@ -13,8 +13,8 @@ import pandas as pd
 from sqlalchemy import Engine, Row, delete, select, text, update
 
 from model_loop.datasets.dataset import Dataset
-from model_loop.erasure.found import Trace
 from model_loop.erasure.identity import Identity
+from model_loop.erasure.trace import Trace
 from model_loop.errors import ModelLoopError
 from model_loop.scoring.answers import IDENTIFIER
 from model_loop.serving.http.server import make_log

@@ -21,8 +21,8 @@ from model_loop.erasure.files import (
     is_table,
     rewrite_without,
 )
-from model_loop.erasure.found import Trace
 from model_loop.erasure.identity import Identity
+from model_loop.erasure.trace import Trace
 from model_loop.objects.files import LOCAL_PROTOCOLS
 from model_loop.partitions.checked import FOLDER as TABLES
 from model_loop.partitions.checked import CheckedTableStore
@@ -41,14 +41,14 @@ _OF_PYTHON = ("months", "products/months")
 
 @dataclass(frozen=True)
 class ErasureStep:
-    """A trace, and what makes it go.
+    """A trace, and the function that removes it.
 
     Parameters
     ----------
     trace
-        What was found.
+        The place with its rows.
     make
-        Makes the change, and returns how many rows it has concerned; None where nothing can.
+        Makes the change, and returns the number of affected rows; None if it is impossible.
     """
 
     trace: Trace
@@ -83,7 +83,7 @@ class StoredRows:
             *self._in_batches(identity),
             *self._in_folders(identity),
             *self._in_chunks(identity),
-            # Copies lead to the training sets that are made of the same files.
+            # Copies identify the training sets that are made of the same files.
             *self._in_products(identity, self._digests_of(tables)),
             *tables,
         ]
@@ -187,7 +187,7 @@ class StoredRows:
                 yield ErasureStep(trace, _erasing(store, product, rows))
         for place, found in sources.items():
             if found is None:
-                note = "It is no file of this machine, and was not searched: look there."
+                note = "It is not a file of this machine, and was not searched: look there."
                 yield ErasureStep(Trace("source", place, 0, "not changed", note))
             elif found:
                 note = "The source is yours: take the rows out, or the next preparation reads them."

@@ -1,7 +1,7 @@
 """Calibrated intervals: limits around predictions by their size and the hour, as plain data.
 
-What was fitted is one small document. `Intervals.at` makes its lookup for a level, which answers a
-row without NumPy in about a microsecond, and many rows by arrays.
+The fitted intervals are one small document. `Intervals.at` makes its lookup for a level, which
+answers a row without NumPy in about a microsecond, and many rows by arrays.
 """
 
 from __future__ import annotations
@@ -280,7 +280,7 @@ class Band:
             lower, upper = (tuple(map(_exp, scores)) for scores in (lower, upper))
         self._lower, self._upper = lower, upper
         self._floor = -math.inf if intervals.floor is None else intervals.floor
-        # Of a positive target, no limit is lowered to a prediction of nothing or less.
+        # For a positive target, a prediction of zero or less lowers no limit.
         self._least = 0.0 if self._ratio else -math.inf
         self._lowest = -math.inf if intervals.lowest is None else intervals.lowest
         self._highest = math.inf if intervals.highest is None else intervals.highest

@@ -41,7 +41,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Sized:
+class ScoreSizes:
     """Expected sizes of the scores that calibrate.
 
     Parameters
@@ -58,7 +58,7 @@ class Sized:
 
 def calibrate(
     residuals: Residuals,
-    sized: Sized | None = None,
+    sized: ScoreSizes | None = None,
     *,
     half_life: float | None = None,
     by_hour: bool = False,
@@ -128,7 +128,7 @@ def order_statistics(scores: Numbers, weights: Numbers) -> Numbers:
 
     Below the middle they are lower ones: a new score of weight 1 lies below that of step i with a
     probability of i / 200 at most. From the middle on they are upper ones: it lies above with
-    1 - i / 200 at most. Where the rows are too few for that, they are infinite.
+    1 - i / 200 at most. If there are too few rows for that, they are infinite.
     """
     order = np.argsort(scores, kind="stable")
     scores, weights = scores[order], weights[order]

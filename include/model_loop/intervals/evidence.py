@@ -26,7 +26,7 @@ _RISKED = 0.75
 
 
 def coverage_evidence(coverage: npt.ArrayLike, level: float) -> npt.NDArray[np.float64]:
-    """Return the evidence after each day, shape (days,); 1 is none, and `ENOUGH` suffices.
+    """Return the evidence after each day, shape (days,); 1 means none, and `ENOUGH` suffices.
 
     Parameters
     ----------

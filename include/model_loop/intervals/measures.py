@@ -11,7 +11,7 @@ from model_loop.intervals.scores import Numbers
 
 
 @dataclass(frozen=True)
-class Held:
+class IntervalMeasures:
     """Measures of intervals on some rows.
 
     Parameters
@@ -36,11 +36,13 @@ class Held:
     score: float
 
 
-def measure_intervals(lower: Numbers, upper: Numbers, actual: Numbers, level: float) -> Held:
+def measure_intervals(
+    lower: Numbers, upper: Numbers, actual: Numbers, level: float
+) -> IntervalMeasures:
     """Measure intervals of a level on at least one row; each array has shape (rows,)."""
     scores = interval_scores(lower, upper, actual, level)
     below, above = float(np.mean(actual < lower)), float(np.mean(actual > upper))
-    return Held(
+    return IntervalMeasures(
         rows=len(actual),
         coverage=1 - below - above,
         below=below,

@@ -2,7 +2,7 @@
 
 Absolute scores are explained by a product of factors (Bailey, "Insurance Rates with Minimum Bias",
 1963): each table of factors in turn is set to what the others leave, drawn towards 1 where rows are
-few. Which features and pairs take part is chosen by every other day, from the days between.
+few. Features and pairs are chosen on every other day, by tables learned on the days between.
 
 Scores that calibrate are divided by sizes of a scale that has learned from other days (five folds
 of days), and the scale that answers has learned from all of them, as folds do it for predictions.
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from model_loop.days import days_of
 from model_loop.intervals.calibrated import Intervals
-from model_loop.intervals.calibration import Sized, calibrate
+from model_loop.intervals.calibration import ScoreSizes, calibrate
 from model_loop.intervals.grid import DEFAULT_LEVEL
 from model_loop.intervals.measures import measure_intervals
 from model_loop.intervals.residuals import Residuals, part_of
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 ScaledKind = Literal["number", "category"]
 
-#: By how much the interval score has to be better on each of two successive halves of the days.
+#: Least gain of the interval score on each of two successive halves of the days.
 GAIN = 0.03
 #: Parts of the days, each of which is judged by the others; days of all of them, and rows of each,
 #: below which nothing is compared.
@@ -217,7 +217,7 @@ class CalibrationSettings:
     lowest: float = -math.inf
     highest: float = math.inf
 
-    def calibrate(self, residuals: Residuals, sized: Sized | None = None) -> Intervals:
+    def calibrate(self, residuals: Residuals, sized: ScoreSizes | None = None) -> Intervals:
         """Make intervals of residuals."""
         return calibrate(
             residuals,
@@ -259,7 +259,7 @@ def calibrate_scaled(
         if others is None:
             return None
         sizes[held] = others.sizes(residuals.predicted[held], times[held], rows[held])
-    return settings.calibrate(residuals, Sized(scale, sizes))
+    return settings.calibrate(residuals, ScoreSizes(scale, sizes))
 
 
 def sharper_intervals(

@@ -20,7 +20,7 @@ from model_loop.intervals.adaptive import NO_CORRECTION, Correction, CorrectionR
 from model_loop.intervals.calibrated import Intervals
 from model_loop.intervals.evidence import TOLERANCE
 from model_loop.intervals.grid import DEFAULT_LEVEL, tail_of
-from model_loop.intervals.measures import Held, interval_scores, measure_intervals
+from model_loop.intervals.measures import IntervalMeasures, interval_scores, measure_intervals
 from model_loop.intervals.scores import Numbers
 from model_loop.models.classification.clusters import chance_below, groups_of
 from model_loop.models.gate import Check, Contender
@@ -111,7 +111,7 @@ def judge_intervals(
         return JudgedIntervals((Check("coverage", passed=True, found=found, wanted=wanted),))
     known = _rows(rows, challenger.predicted, rules, slicing)
 
-    def judged(correction: Correction) -> tuple[Held, tuple[Check, ...]]:
+    def judged(correction: Correction) -> tuple[IntervalMeasures, tuple[Check, ...]]:
         low, high = known.limits(intervals, challenger.predicted, level, correction)
         held = measure_intervals(low, high, known.actual, level)
         inside = (low <= known.actual) & (known.actual <= high)
@@ -150,7 +150,7 @@ def _rows(rows: pd.DataFrame, predicted: Numbers, rules: GateRules, slicing: Sli
     return _Rows(rows, actual, times, units, groups)
 
 
-def _coverage(held: Held, level: float, dataset: Dataset) -> Check:
+def _coverage(held: IntervalMeasures, level: float, dataset: Dataset) -> Check:
     low, high = level / 100 - BELOW, level / 100 + ABOVE
     width = dataset.target.with_unit(f"{held.width:.3g}")
     return Check(
@@ -219,7 +219,7 @@ def _score(scores: Sequence[Numbers], known: _Rows, version: int, dataset: Datas
 
 
 def _widened(
-    judged: Callable[[Correction], tuple[Held, tuple[Check, ...]]], level: float
+    judged: Callable[[Correction], tuple[IntervalMeasures, tuple[Check, ...]]], level: float
 ) -> Correction:
     """Return the tails with which intervals hold: smaller ones on the side that is missed more."""
     found, tail, least = Correction(version=1), tail_of(level), CorrectionRules.smallest

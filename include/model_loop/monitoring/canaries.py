@@ -1,8 +1,8 @@
 """Canaries that end by themselves: for faults at once, by their errors, or after so many days.
 
 Each look weighs all requests since the canary has begun, with evidence that may be read at every
-look. An action has the identity of its canary, so that a look that was killed is finished by the
-next one, and nothing is done or told twice.
+look. An action has the identity of its canary, so the next look completes one that was killed, and
+nothing is done or reported twice.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from model_loop.datasets.registry import dataset_of_variant
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.models.gate import Check
 from model_loop.serving.comparison.assigned import (
-    Slow,
-    Units,
+    AssignedUnits,
+    SlowThresholds,
     count_failures,
     count_units,
     first_latencies,
@@ -217,8 +217,8 @@ def watch_canary(
     -------
     tuple, optional
         The verdict, and the entry of the history that ends or proposes the canary, also for a day
-        after a look has made it: that one may have been killed before it could tell. None if there
-        is nothing to look at.
+        after a look has made it: the previous look may have been killed before it could report it.
+        None if there is nothing to look at.
 
     Raises
     ------
@@ -327,7 +327,7 @@ def _attempt(promoter: Promoter, canary: Canary, outcome: str) -> tuple[str, str
     return identity, None if run is None else str(run.info.status)
 
 
-def _refusals(units: Sequence[Units], rules: CanaryRules) -> Check:
+def _refusals(units: Sequence[AssignedUnits], rules: CanaryRules) -> Check:
     own = [one for one in units if one.own]
     counts = [
         (sum(one.units for one in of_day if one.refused), sum(one.units for one in of_day))
@@ -357,16 +357,19 @@ def _shows(hits: npt.ArrayLike, units: npt.ArrayLike, expected: npt.ArrayLike) -
     return bool(evidence_of_odds(hits, units, expected, more_alone=True)[-1] >= ENOUGH)
 
 
-def _slow(latencies: Sequence[tuple[float, float]], rules: CanaryRules) -> Slow | None:
+def _slow(latencies: Sequence[tuple[float, float]], rules: CanaryRules) -> SlowThresholds | None:
     """Return when answers are slow, by the champion's first ones; None while there are too few."""
     if len(latencies) < rules.requests:
         return None
     champion = float(np.percentile([latency for _, latency in latencies], _PERCENTILE))
-    return Slow(latencies[-1][0], rules.slower * champion, champion)
+    return SlowThresholds(latencies[-1][0], rules.slower * champion, champion)
 
 
 def _latency(
-    units: Sequence[Units], segments: Sequence[Segment], slow: Slow | None, rules: CanaryRules
+    units: Sequence[AssignedUnits],
+    segments: Sequence[Segment],
+    slow: SlowThresholds | None,
+    rules: CanaryRules,
 ) -> Check:
     """Check whether more of the canary's answers are slow than its share of the requests explains.
 

@@ -17,7 +17,7 @@ from model_loop.models.class_metrics import decide, log_losses
 from model_loop.models.classification.clusters import clusters_by_day
 from model_loop.models.classification.reliability import least_error, reliability
 from model_loop.models.intervals import Floats, measured_errors, sums_by_day
-from model_loop.monitoring.levels import ALL, Level, Thresholds, WindowFinding, judge, unknown
+from model_loop.monitoring.levels import ALL, Level, Thresholds, WindowFinding, judge_value, unknown
 from model_loop.monitoring.performance import (
     MAE,
     WORST,
@@ -178,7 +178,7 @@ def _shift(
     note = (
         f"{shares[0][most]:.1%} were {then.labels[most]} at training, {shares[1][most]:.1%} are now"
     )
-    return judge(SHIFT, ALL, psi_beyond_chance(before, after), thresholds, note)
+    return judge_value(SHIFT, ALL, psi_beyond_chance(before, after), thresholds, note)
 
 
 def _slices(

@@ -9,7 +9,7 @@ from model_loop.errors import StoredObjectError
 from model_loop.monitoring.coverage import WatchedIntervals, WatchedSets, judge_days, measure_days
 from model_loop.monitoring.interval_days import IntervalDay
 from model_loop.monitoring.levels import Thresholds, WindowFinding
-from model_loop.monitoring.records import Records, Watched
+from model_loop.monitoring.records import FindingRecords, WatchedVersion
 from model_loop.monitoring.tested import find_reference
 from model_loop.monitoring.windows import WindowRows
 from model_loop.tracking.corrections import correction_of, keep_correction, widening_of
@@ -39,8 +39,8 @@ def find_watched(versions: ModelVersions, version: int) -> WatchedIntervals | Wa
 
 def look_at_intervals(
     versions: ModelVersions,
-    records: Records,
-    watched: Watched,
+    records: FindingRecords,
+    watched: WatchedVersion,
     labelled: WindowRows,
     thresholds: Thresholds,
     *,

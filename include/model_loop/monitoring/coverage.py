@@ -25,12 +25,12 @@ from model_loop.intervals.adaptive import (
 from model_loop.intervals.calibrated import Intervals
 from model_loop.intervals.evidence import ENOUGH, TOLERANCE, coverage_evidence
 from model_loop.intervals.grid import DEFAULT_LEVEL, tail_of
-from model_loop.intervals.measures import Held, measure_intervals
+from model_loop.intervals.measures import IntervalMeasures, measure_intervals
 from model_loop.models.classification.class_sets import Inside, measure_sets, sets_at
 from model_loop.models.classification.decision import Decision
 from model_loop.models.slices import Cut, Slicing
 from model_loop.monitoring.interval_days import INTERVAL_EVIDENCE, IntervalDay
-from model_loop.monitoring.levels import ALL, Level, Thresholds, WindowFinding, judge, unknown
+from model_loop.monitoring.levels import ALL, Level, Thresholds, WindowFinding, judge_value, unknown
 from model_loop.monitoring.windows import WindowRows
 from model_loop.partitions.keys import labels_delay
 from model_loop.training_set.frames import as_numbers
@@ -68,7 +68,9 @@ class WatchedIntervals:
         """Return how days correct them."""
         return CorrectionRules(tail=tail_of(level))
 
-    def hold(self, rows: WindowRows, level: float, correction: Correction) -> tuple[Held, Inside]:
+    def hold(
+        self, rows: WindowRows, level: float, correction: Correction
+    ) -> tuple[IntervalMeasures, Inside]:
         """Measure them on some rows, and return which true values lie within."""
         times = _times(rows)
         sizes = self.intervals.sizes(rows.predicted, times, rows.rows)
@@ -76,14 +78,18 @@ class WatchedIntervals:
         inside = (limits[0] <= rows.actual) & (rows.actual <= limits[1])
         return measure_intervals(*limits, rows.actual, level), inside
 
-    def closed(self, day: str, rows: WindowRows, held: Held, level: float) -> ClosedDay:
+    def closed(
+        self, day: str, rows: WindowRows, measures: IntervalMeasures, level: float
+    ) -> ClosedDay:
         """Return what a day says of them."""
         # No bias is bounded by a limit for which the rows were too few.
         spread = self.intervals.spread(level)
         bound = spread if np.isfinite(spread) else 0.0
         sizes = self.intervals.sizes(rows.predicted, _times(rows), rows.rows)
         bias = float(np.median(self.intervals.scores(rows.actual, rows.predicted, sizes)))
-        return ClosedDay(day, held.rows, min(max(bias, -bound), bound), held.below, held.above)
+        return ClosedDay(
+            day, measures.rows, min(max(bias, -bound), bound), measures.below, measures.above
+        )
 
 
 @dataclass(frozen=True)
@@ -111,17 +117,21 @@ class WatchedSets:
         """Return how days correct them: a set is missed on one side alone."""
         return CorrectionRules(tail=2 * tail_of(level), smallest=_SMALLEST)
 
-    def hold(self, rows: WindowRows, level: float, correction: Correction) -> tuple[Held, Inside]:
+    def hold(
+        self, rows: WindowRows, level: float, correction: Correction
+    ) -> tuple[IntervalMeasures, Inside]:
         """Measure them on some rows: as width, the mean number of classes in a set."""
         sets = sets_at(level, self.decision.set_scores, rows.predicted, correction.upper)
         found = measure_sets(sets, rows.actual)
         inside = sets[np.arange(len(rows)), rows.actual.astype(np.int64)]
         missed = 1 - found.coverage
-        return Held(len(rows), found.coverage, 0.0, missed, found.size, np.nan), inside
+        return IntervalMeasures(len(rows), found.coverage, 0.0, missed, found.size, np.nan), inside
 
-    def closed(self, day: str, _rows: WindowRows, held: Held, level: float) -> ClosedDay:
+    def closed(
+        self, day: str, _rows: WindowRows, measures: IntervalMeasures, level: float
+    ) -> ClosedDay:
         """Return what a day says of them: nothing of a bias, nor of a lower side."""
-        return ClosedDay(day, held.rows, 0.0, self.rules(level).tail, held.above)
+        return ClosedDay(day, measures.rows, 0.0, self.rules(level).tail, measures.above)
 
 
 def measure_days(
@@ -228,7 +238,7 @@ def judge_days(
     if len(enough):
         first = days[int(enough[0])].day
         note += f"; evidence of less than {level / 100 - TOLERANCE:.0%} suffices since {first}"
-    finding = judge(INTERVAL_EVIDENCE, ALL, float(evidence[-1]), thresholds, note)
+    finding = judge_value(INTERVAL_EVIDENCE, ALL, float(evidence[-1]), thresholds, note)
     return replace(finding, level=Level.WARN) if finding.level is Level.ACT else finding
 
 

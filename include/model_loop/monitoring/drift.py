@@ -16,7 +16,7 @@ from model_loop.days import HOUR, WEEKDAY
 from model_loop.models.explanation import shap_by_feature, shap_rows
 from model_loop.models.outcomes import Explains
 from model_loop.monitoring.features import Feature, features
-from model_loop.monitoring.levels import ALL, Level, Thresholds, WindowFinding, judge, unknown
+from model_loop.monitoring.levels import ALL, Level, Thresholds, WindowFinding, judge_value, unknown
 from model_loop.monitoring.profile import (
     ClassProfile,
     FeatureProfile,
@@ -93,7 +93,7 @@ def drift_findings(
 ) -> list[WindowFinding]:
     """Compare a window with the profile of a version.
 
-    Of fewer rows than `least_rows` all findings are unknown.
+    With fewer rows than `least_rows`, all findings are unknown.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def drift_findings(
     ]
     values = [one.value for one in found if one.metric == PSI and not np.isnan(one.value)]
     average = float(np.mean(values)) if values else None
-    found.append(judge(PSI_AVERAGE, ALL, average, thresholds[PSI_AVERAGE]))
+    found.append(judge_value(PSI_AVERAGE, ALL, average, thresholds[PSI_AVERAGE]))
     score = score_of(inputs.predicted)
     found.append(_predictions(profile, score, thresholds[PREDICTIONS], least_rows))
     found += _classes(profile.classes, inputs, thresholds, least_rows, dataset)
@@ -164,17 +164,17 @@ def _of_feature(
         )
     else:
         value = psi_beyond_chance(feature.expected, np.asarray(now.counts))
-        finding = judge(PSI, bins.name, value, thresholds[PSI])
+        finding = judge_value(PSI, bins.name, value, thresholds[PSI])
         if finding.level in {Level.WARN, Level.ACT}:
             finding = replace(finding, note=_moved(feature, now, judged.dataset))
         yield finding
         if bins.kind == "category":
             share = now.counts[bins.unseen] / now.known - feature.once / feature.known
             note = _unseen(feature, values)
-            yield judge(UNSEEN, bins.name, max(share, 0.0), thresholds[UNSEEN], note)
+            yield judge_value(UNSEEN, bins.name, max(share, 0.0), thresholds[UNSEEN], note)
     change = abs(now.missing_share - feature.missing_share)
     note = f"{feature.missing_share:.1%} were missing at training, {now.missing_share:.1%} are now"
-    yield judge(MISSING, bins.name, change, thresholds[MISSING], note)
+    yield judge_value(MISSING, bins.name, change, thresholds[MISSING], note)
 
 
 def _moved(then: FeatureProfile, now: FeatureProfile, dataset: Dataset) -> str:
@@ -215,7 +215,7 @@ def _predictions(
         return unknown(PREDICTIONS, ALL, thresholds, why)
     then = profile.predictions
     value = psi_beyond_chance(np.asarray(then.counts), then.bins.counts(known))
-    return judge(PREDICTIONS, ALL, value, thresholds)
+    return judge_value(PREDICTIONS, ALL, value, thresholds)
 
 
 def _classes(
@@ -247,13 +247,13 @@ def _classes(
         f"{shares[0][most]:.1%} were predicted to be {now.labels[most]} at training, "
         f"{shares[1][most]:.1%} are now"
     )
-    yield judge(CLASSES, ALL, psi_beyond_chance(before, after), thresholds[CLASSES], note)
+    yield judge_value(CLASSES, ALL, psi_beyond_chance(before, after), thresholds[CLASSES], note)
     for place in places:
         old, new = then.means[place], now.means[place]
         chance = _CHANCE * float(np.hypot(then.errors[place], now.errors[place]))
         change = max(abs(new - old) - chance, 0.0) / old if old else np.nan
         note = f"{old:.3g} on average at training, {new:.3g} now"
-        yield judge(PROBABILITY, now.labels[place], change, thresholds[PROBABILITY], note)
+        yield judge_value(PROBABILITY, now.labels[place], change, thresholds[PROBABILITY], note)
 
 
 def _shap(
@@ -280,8 +280,8 @@ def _shap(
         changes.append(max(abs(after - before) - float(chance), 0.0) / total if total else np.nan)
         mean = dataset.target.with_unit(f"{before:.2f}")
         note = f"{mean} on average at training, {after:.2f} now"
-        yield judge(SHAP, name, changes[-1], thresholds, note)
-    yield judge(SHAP, ALL, float(np.sum(changes)) / 2, thresholds)
+        yield judge_value(SHAP, name, changes[-1], thresholds, note)
+    yield judge_value(SHAP, ALL, float(np.sum(changes)) / 2, thresholds)
 
 
 def _is_of(feature: str, part: str) -> bool:

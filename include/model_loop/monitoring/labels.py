@@ -49,7 +49,7 @@ class LabelReport:
     predictions
         Predictions of the window.
     told
-        Those whose true value was known before, by feedback.
+        Predictions whose true value was known before, by feedback.
     matched
         Those that one label agrees with.
     ambiguous
@@ -157,7 +157,7 @@ def _coded(frame: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
         if further := condition.columns - {name}:
             raise InvalidInputError(
                 f"Labels of {name}",
-                f"are no classes, and the condition {condition.text!r} also reads "
+                f"are not classes, and the condition {condition.text!r} also reads "
                 f"{', '.join(sorted(further))}",
                 classes.remedy,
             )
@@ -169,7 +169,7 @@ def _coded(frame: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
     if len(strange):
         raise InvalidInputError(
             f"Class {strange.iloc[0]!r} of {len(strange):,} labels",
-            "is none that the version has learned",
+            "is not one that the version has learned",
             classes.remedy,
         )
     return frame.assign(**{name: codes})
@@ -268,7 +268,7 @@ def _match(
     if lacking := [name for name in keys if name not in asked]:
         raise InvalidInputError(
             f"Key {', '.join(lacking)} of the dataset {dataset.name}",
-            "is no column that predictions are kept with, so that they cannot be found by it",
+            "is not stored with predictions, so they cannot be found by it",
             f"Give labels with {IDENTIFIER}, or declare label_keys of columns that are asked.",
         )
     values, agreeing, strays = _meet(asked[list(keys)], labels, dataset)
@@ -358,8 +358,8 @@ def labelled(
     Parameters
     ----------
     counts
-        Says which true values count: those that the version has learned from. How far it is off
-        elsewhere says nothing of how well it does what it was made for.
+        Says which true values count: those that the version has learned from. Its errors outside
+        that range say nothing about its quality within it.
     """
     known = ~np.isnan(window.actual) & window.is_predicted
     return window.where(known if counts is None else known & counts(window.actual))
@@ -418,7 +418,7 @@ def _text(value: Any) -> str:  # noqa: ANN401 - a cell of any kind
 def _matched(
     window: WindowRows, values: Targets, agreeing: Agreeing
 ) -> tuple[WindowRows, LabelReport]:
-    """Fill in the values of one label each; what feedback has told stays."""
+    """Fill in the values of one label each; values from feedback stay."""
     told = ~np.isnan(window.actual)
     agreeing = np.where(told, -1, agreeing)
     awaited = (agreeing == 0) & window.awaited(dt.datetime.now(dt.UTC))

@@ -126,7 +126,7 @@ class WindowFinding:
         return f"{name}({self.subject}) = {value}"
 
 
-def judge(
+def judge_value(
     metric: str, subject: str, value: float | None, thresholds: Thresholds, note: str = ""
 ) -> WindowFinding:
     """Judge a value; None, NaN and infinity are unknown, for which `note` should give the reason.
@@ -142,7 +142,7 @@ def judge(
 
 def unknown(metric: str, subject: str, thresholds: Thresholds, why: str) -> WindowFinding:
     """A finding that could not be made, and why."""
-    return judge(metric, subject, None, thresholds, why)
+    return judge_value(metric, subject, None, thresholds, why)
 
 
 def worst(findings: Iterable[WindowFinding]) -> Level:

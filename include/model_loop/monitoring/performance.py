@@ -26,7 +26,7 @@ from model_loop.monitoring.levels import (
     Level,
     Thresholds,
     WindowFinding,
-    judge,
+    judge_value,
     unknown,
 )
 from model_loop.monitoring.profile import ClassProfile
@@ -49,7 +49,7 @@ class ReferenceErrors:
     version
         Number in the registry.
     rmse, mae
-        In the unit of the target; None where it was not tested. Of a classifier the second is its
+        In the unit of the target; None where it was not tested. For a classifier, the second is its
         log loss, and the first is None.
     slices
         RMSE, or log loss, by slice and value, of slices that have enough rows to say something.
@@ -141,7 +141,7 @@ def judge_performance(
     Returns
     -------
     tuple of Finding
-        Four: of `rmse`, `mae`, `bias`, and of the worst slice. Where nothing can be said, they are
+        Four: of `rmse`, `mae`, `bias`, and of the worst slice. If there are too few rows, they are
         unknown, with the reason.
     """
     rules, dataset = rules or PerformanceRules(), labelled.dataset
@@ -245,7 +245,7 @@ def judge_certain(
     metric: str, subject: str, value: float, thresholds: Thresholds, note: str, *, certain: bool
 ) -> WindowFinding:
     """Judge a value that counts for a finding only where it is more than chance gives."""
-    finding = judge(metric, subject, value, thresholds, note)
+    finding = judge_value(metric, subject, value, thresholds, note)
     if certain or finding.level.rank < Level.WARN.rank:
         return finding
     return replace(finding, level=Level.OK, note=f"{note}; {WITHIN_CHANCE}", certain=False)

@@ -331,7 +331,7 @@ def day_spread(
 def score_of(predicted: Targets) -> Targets:
     """Return the number of each prediction whose distribution is watched, shape (rows,).
 
-    Of several classes it is the probability of the most probable one.
+    With several classes, it is the probability of the most probable one.
     """
     return predicted.max(axis=1) if predicted.ndim > 1 else predicted
 

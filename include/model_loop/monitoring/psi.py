@@ -9,7 +9,7 @@ Of two samples of *n* and *m* rows that are drawn from the same distribution, PS
 *B* bins its mean is about ``(B - 1) * (1 / n + 1 / m)``, because it then follows a chi-squared
 distribution with *B - 1* degrees of freedom, times ``1 / n + 1 / m`` (Yurdakul and Naranjo,
 *Statistical properties of the population stability index*, Journal of Risk Model Validation 14,
-2020). That mean is subtracted, so that small windows are judged like large ones.
+2020). That mean is subtracted, so small windows are judged like large ones.
 """
 
 from __future__ import annotations

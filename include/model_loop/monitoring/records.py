@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Watched:
+class WatchedVersion:
     """A version that is watched in a window, by the rows of one source.
 
     Parameters
@@ -99,7 +99,7 @@ class Watched:
         return f"{self.window.variant} version {self.version}{asked}"
 
 
-class Records:
+class FindingRecords:
     """Findings in one experiment.
 
     Parameters
@@ -111,7 +111,7 @@ class Records:
     def __init__(self, tracker: Tracker) -> None:
         self.tracker = tracker
 
-    def open(self, watched: Watched) -> str:
+    def open(self, watched: WatchedVersion) -> str:
         """Begin the run of a window, or go on with it; return its id."""
         tags = {
             **watched.tags,
@@ -142,7 +142,7 @@ class Records:
         if folder is not None:
             self.tracker.client.log_artifacts(run_id, str(folder), part)
 
-    def close(self, watched: Watched, findings: Sequence[WindowFinding]) -> Level:
+    def close(self, watched: WatchedVersion, findings: Sequence[WindowFinding]) -> Level:
         """Say how grave it all is, and add the window to the time series."""
         run_id, level = self.open(watched), worst(findings)
         run = self.tracker.client.get_run(run_id)
@@ -156,7 +156,7 @@ class Records:
             self._append(watched, [(watched.window.end, dict(_metrics(findings)))])
         return level
 
-    def days(self, watched: Watched) -> list[IntervalDay]:
+    def days(self, watched: WatchedVersion) -> list[IntervalDay]:
         """Return the days of a version's intervals that were measured so far, in their order."""
         run = self.tracker.find_run(f"{_INTERVALS}/{watched.line}")
         content = run and read_artifact(self.tracker.client, run.info.run_id, DAYS)
@@ -167,7 +167,7 @@ class Records:
             return []
 
     def add_days(
-        self, watched: Watched, days: Sequence[IntervalDay], new: Iterable[IntervalDay]
+        self, watched: WatchedVersion, days: Sequence[IntervalDay], new: Iterable[IntervalDay]
     ) -> None:
         """Store all days of a version's intervals, and log the new ones as a time series.
 
@@ -184,12 +184,12 @@ class Records:
         self.tracker.log(run_id, tags={"outcome": outcome})
 
     def history(
-        self, watched: Watched, part: str, most: int, known: str = ""
+        self, watched: WatchedVersion, part: str, most: int, known: str = ""
     ) -> list[list[WindowFinding]]:
         """Return the findings of a step in the windows before a window, the oldest first.
 
-        Of windows that end within a day of each other only the last counts, so that repeated checks
-        do not add to the history.
+        If windows end within a day of each other, only the last counts, so repeated checks do not
+        add to the history.
 
         Parameters
         ----------
@@ -215,7 +215,7 @@ class Records:
             logger.warning("%s of run %s cannot be read: %s", path, run_id, error)
             return []
 
-    def _runs(self, watched: Watched) -> list[Run]:
+    def _runs(self, watched: WatchedVersion) -> list[Run]:
         """The runs of all windows of a version, by the end of the window."""
         found, token = [], None
         while True:
@@ -231,7 +231,7 @@ class Records:
                 return sorted(found, key=_end)
 
     def _append(
-        self, watched: Watched, points: Iterable[tuple[dt.datetime, dict[str, float]]]
+        self, watched: WatchedVersion, points: Iterable[tuple[dt.datetime, dict[str, float]]]
     ) -> None:
         identity = f"{_SERIES}/{watched.line}"
         run_id = self.tracker.open_run(identity, watched.series, watched.tags)
@@ -249,7 +249,7 @@ class Records:
         for first in range(0, len(metrics), _BATCH):
             self.tracker.client.log_batch(run_id, metrics=metrics[first : first + _BATCH])
 
-    def _begin_series_again(self, watched: Watched) -> None:
+    def _begin_series_again(self, watched: WatchedVersion) -> None:
         """A point that was logged stays for good: write the whole series into a new run."""
         old = self.tracker.find_run(f"{_SERIES}/{watched.line}")
         points = [(_end(run), _known(run)) for run in self._runs(watched)]

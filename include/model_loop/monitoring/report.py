@@ -15,7 +15,7 @@ import pandas as pd
 
 from model_loop.datasets.dataset import Dataset
 from model_loop.monitoring.features import features, is_number
-from model_loop.monitoring.levels import Thresholds, WindowFinding, judge, unknown
+from model_loop.monitoring.levels import Thresholds, WindowFinding, judge_value, unknown
 from model_loop.monitoring.profile import PREDICTION
 from model_loop.tracking.names import EVIDENTLY_HTML
 from model_loop.training_set.matrices import Targets
@@ -41,10 +41,10 @@ def write_report(
 ) -> list[WindowFinding]:
     """Compare the rows of a window with a sample of those learned from, as HTML and JSON.
 
-    By the size of the effect, not by p-values, which in a large window any change makes small:
-    numbers by the Wasserstein distance in standard deviations, categories by PSI. Numbers are
-    clipped far outside of the sample's range: a single absurd one would decide the standard
-    deviation.
+    Drift is measured by the size of the effect, not by p-values, which any change makes small in a
+    large window: numbers by the Wasserstein distance in standard deviations, categories by PSI.
+    Numbers are clipped far outside of the sample's range: a single absurd one would decide the
+    standard deviation.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def write_report(
     made.save_json(str(folder / JSON))
     found = _drifts(made.dict())
     return [
-        judge(DISTANCE_METRIC, name, found.get(name), limits, "standard deviations")
+        judge_value(DISTANCE_METRIC, name, found.get(name), limits, "standard deviations")
         if name in numbers
         else unknown(DISTANCE_METRIC, name, limits, f"none of the {dataset.rows[0]} has it")
         for name in of_numbers

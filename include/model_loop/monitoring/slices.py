@@ -49,7 +49,7 @@ def measure_errors(
 ) -> tuple[SliceErrors, ...]:
     """Errors of rows whose true value is known: of all, and by slice.
 
-    Of classes they are log losses, so that the mean absolute error is their mean.
+    For classes they are log losses, and the mean absolute error is their mean.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ _SLICES = "errors_by_slice.csv"
 
 
 def find_reference(tracker: Tracker, name: str, version: int) -> ReferenceErrors:
-    """Return what a version of a registered model came to on its test rows, as its run tells.
+    """Return the test errors of a registered version from its run.
 
     Empty where the version has no run here, or was trained without test rows.
     """

@@ -201,7 +201,7 @@ class WindowRows:
     def awaited(self, now: dt.datetime) -> npt.NDArray[np.bool_]:
         """Return which rows have no true value because it cannot have arrived yet, shape (rows,).
 
-        By the declared delay after the time of a row, or of the request where it has none; a
+        The declared delay counts from the time of a row, or of the request if the row has none; a
         dataset that declares no delay awaits nothing.
         """
         delay, without = labels_delay(self.dataset), np.isnan(self.actual)
@@ -275,7 +275,7 @@ def read_request_log(engine: Engine, window: Window) -> WindowRows:
     predicted = found["minutes"].to_numpy(dtype=np.float64)
     actual = found["actual_minutes"].to_numpy(dtype=np.float64)
     if window.dataset.target.is_classified:
-        # Codes of the log are those of the day on which they were told; labels stay.
+        # Codes of the log are those of the day of the feedback; labels do not change.
         predicted = outcomes_of_texts(found[PROBABILITIES], window.dataset.target)
         actual = codes_of_labels(found[ACTUAL_LABEL], window.dataset.target)
     return WindowRows(

@@ -99,7 +99,7 @@ def _read(descriptor: int, size: int) -> bytes:
 def end_with_runner(requests: int) -> None:
     """Let the kernel end this process when the runner ends, also while it computes.
 
-    What it has started itself is ended by the runner that comes next.
+    The next runner ends processes that it has started.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     _check(libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
@@ -213,7 +213,7 @@ def _check(result: int) -> int:
     return result
 
 
-def load(configuration: dict[str, Any]) -> _Functions:
+def load_functions(configuration: dict[str, Any]) -> _Functions:
     """Load the code; return a function from rows to answers, and one from a file to a file."""
     folder, entry = configuration["folder"], configuration["entry"]
     path = pathlib.Path(folder, entry)
@@ -223,7 +223,7 @@ def load(configuration: dict[str, Any]) -> _Functions:
     name = configuration["function"]
     spec = importlib.util.spec_from_file_location(path.name.partition(".")[0], path)
     if spec is None or spec.loader is None:
-        raise RefusedAnswerError(f"{entry} is no Python script")
+        raise RefusedAnswerError(f"{entry} is not a Python script")
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     function = getattr(module, name, None)
@@ -272,7 +272,7 @@ def _mlflow(folder: str, times: list[str]) -> Callable[[list[Any]], list[Any]]:
     return predict
 
 
-def plain(answers: list[Any], number: int, outputs: list[str], *, single: bool) -> bytes:
+def plain_answers(answers: list[Any], number: int, outputs: list[str], *, single: bool) -> bytes:
     """Return answers as JSON.
 
     Parameters
@@ -325,7 +325,7 @@ def score_rows(content: bytes, functions: _Functions, configuration: dict[str, A
         raise RefusedAnswerError("it scores files and no rows: its first parameter is data_path")
     rows = json.loads(content)
     is_mlflow = configuration["form"] == "mlflow"
-    return plain(functions[0](rows), len(rows), configuration["outputs"], single=is_mlflow)
+    return plain_answers(functions[0](rows), len(rows), configuration["outputs"], single=is_mlflow)
 
 
 def score_file(source: str, functions: _Functions, descriptor: int) -> None:
@@ -345,7 +345,7 @@ def score_file(source: str, functions: _Functions, descriptor: int) -> None:
             write_frame(descriptor, PIECE, piece)
 
 
-def said(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """Return the text of an error for people: what failed, and where in the code."""
     if isinstance(error, RefusedAnswerError):
         return str(error)
@@ -380,7 +380,7 @@ def serve(
                 score_file(str(source), functions, answers)
         except BaseException as error:  # noqa: BLE001 - of foreign code; exit, too
             traceback.print_exc()
-            reply = ERROR, said(error).encode("utf-8", "replace")
+            reply = ERROR, error_text(error).encode("utf-8", "replace")
         if kind == FILE:
             source.unlink(missing_ok=True)
         # Printed lines have their own way.
@@ -406,11 +406,13 @@ def main() -> None:
         if configuration["form"] == PROBE:
             require_confined()
         site.addsitedir(configuration["site"])
-        functions = (None, None) if configuration["form"] == PROBE else load(configuration)
+        functions = (
+            (None, None) if configuration["form"] == PROBE else load_functions(configuration)
+        )
     except BaseException as error:  # noqa: BLE001 - of foreign code; exit, too
         traceback.print_exc()
         sys.stderr.flush()
-        write_frame(answers, ERROR, said(error).encode("utf-8", "replace"))
+        write_frame(answers, ERROR, error_text(error).encode("utf-8", "replace"))
         return
     write_frame(answers, READY, b"")
     serve(requests, answers, functions, configuration)

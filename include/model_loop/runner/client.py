@@ -193,7 +193,7 @@ class RunnerClient:
         try:
             answers = msgspec.json.decode(answer)
         except UNREADABLE as error:
-            raise CodeFailedError("Its answers", f"are no JSON ({error})", _CORRECT) from error
+            raise CodeFailedError("Its answers", f"are not JSON ({error})", _CORRECT) from error
         if fault := fault_of(answers, package.outputs, len(rows)):
             raise CodeFailedError("Its answers", fault, _CORRECT)
         return cast("list[dict[str, Any]]", answers)

@@ -42,7 +42,7 @@ _LOCKED = re.compile(
 )
 
 
-def require(holds: object, given: str, rule: str, remedy: str) -> None:
+def require_that(holds: object, given: str, rule: str, remedy: str) -> None:
     """Raise an `InvalidInputError` of these parts unless a condition holds."""
     if not holds:
         raise InvalidInputError(given, rule, remedy)
@@ -59,10 +59,10 @@ def require_path(path: str) -> None:
     parts = path.split("/")
     plain = path.isprintable() and "\\" not in path and len(path) <= _LONGEST_PATH
     inside = not {"", ".", ".."} & {*parts} and len(parts) <= _MOST_LEVELS
-    require(
+    require_that(
         plain and inside and str(PurePosixPath(path)) == path,
         f"The file {path!r}",
-        "is no plain path inside the package",
+        "is not a plain path inside the package",
         "Give a relative path with / between its names and without . or ...",
     )
 
@@ -75,10 +75,10 @@ def require_requirement(line: str) -> None:
     InvalidInputError
         If it is an option, an address, a path, or an editable package.
     """
-    require(
+    require_that(
         len(line) <= _LONGEST_NAME and _REQUIREMENT.fullmatch(line),
         f"The requirement {line!r}",
-        "is no package with its version",
+        "is not a package with its version",
         "Write it as name==1.2.3; options, addresses, paths and -e are not allowed.",
     )
 
@@ -93,7 +93,7 @@ def require_locked(lines: tuple[str, ...]) -> None:
     """
     _require_few("fixed packages", len(lines), _MOST_LOCKED)
     for line in lines:
-        require(
+        require_that(
             _LOCKED.fullmatch(line),
             f"The fixed package {line[:_LONGEST_NAME]!r}",
             "has no version with digests",
@@ -121,13 +121,13 @@ class CodeColumn:
 
     def __post_init__(self) -> None:
         """Check it."""
-        require(
+        require_that(
             0 < len(self.name) <= _LONGEST_NAME and self.name.isprintable(),
             f"The column {self.name!r}",
             "has no usable name",
             f"Give it a printable name of at most {_LONGEST_NAME} characters.",
         )
-        require(
+        require_that(
             self.type in get_args(ColumnType),
             f"The column {self.name!r}",
             f"has the type {self.type!r}",
@@ -180,7 +180,7 @@ class CodePackage:
 
     def __post_init__(self) -> None:
         """Check it."""
-        require(
+        require_that(
             self.form in get_args(Form),
             f"The form {self.form!r}",
             "is unknown",
@@ -188,16 +188,16 @@ class CodePackage:
         )
         self._require_files()
         named = _FUNCTION.fullmatch(self.function)
-        require(
+        require_that(
             named if self.form == "script" else not self.function,
             f"The function {self.function!r}",
             f"cannot be that of the form {self.form}",
             "Name the function of a script; a model of MLflow has none.",
         )
-        require(
+        require_that(
             _PYTHON.fullmatch(self.python),
             f"Python {self.python!r}",
-            "is no version of Python",
+            "is not a version of Python",
             "Give it as 3.11.",
         )
         _require_few("requirements", len(self.requirements), _MOST_REQUIREMENTS)
@@ -207,11 +207,11 @@ class CodePackage:
         for noun, columns in (("inputs", self.inputs), ("outputs", self.outputs)):
             _require_few(noun, len(columns), _MOST_COLUMNS)
             _require_distinct(noun, [column.name for column in columns])
-        require(self.outputs, "The outputs", "are empty", "Name at least one column.")
+        require_that(self.outputs, "The outputs", "are empty", "Name at least one column.")
         _require_few("variables", len(self.variables), _MOST_VARIABLES)
         _require_distinct("variables", self.variables)
         for name in self.variables:
-            require(
+            require_that(
                 _VARIABLE.fullmatch(name) and not _RESERVED.fullmatch(name),
                 f"The variable {name!r}",
                 "cannot be set for a code package",
@@ -223,20 +223,20 @@ class CodePackage:
         _require_few("files", len(self.files), MOST_FILES)
         for path, digest in self.files.items():
             require_path(path)
-            require(
+            require_that(
                 _SHA256.fullmatch(digest),
                 f"The file {path!r}",
                 "has no SHA-256",
                 "Give 64 digits of 0-9 and a-f.",
             )
         folders = {str(parent) for path in self.files for parent in PurePosixPath(path).parents}
-        require(
+        require_that(
             not folders & {*self.files},
             f"The file {min(folders & {*self.files}, default='')!r}",
             "is a folder too",
             "Rename one of them.",
         )
-        require(
+        require_that(
             self.entry in self.files,
             f"The entry {self.entry!r}",
             "is not among the files",
@@ -282,11 +282,11 @@ def _digest(value: object) -> str:
 
 
 def _require_few(noun: str, number: int, most: int) -> None:
-    require(number <= most, f"{number} {noun}", "are too many", f"Give at most {most}.")
+    require_that(number <= most, f"{number} {noun}", "are too many", f"Give at most {most}.")
 
 
 def _require_distinct(noun: str, names: tuple[str, ...] | list[str]) -> None:
-    require(
+    require_that(
         len({*names}) == len(names),
         f"The {noun}",
         "hold a name twice",

@@ -170,7 +170,7 @@ class CodeProcess:
     def kill(self) -> bool:
         """Kill it alone; return False if the runner must not signal it, and its own user has to.
 
-        What it has started is ended with the version.
+        Processes that it has started are ended with the version.
         """
         try:
             self._process.kill()

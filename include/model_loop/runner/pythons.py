@@ -22,7 +22,7 @@ _BY_OTHERS = 0o001
 def pythons() -> Mapping[str, str]:
     """Return the path of each interpreter by its version, such as 3.11.
 
-    Versions run under user ids of their own, so that one in somebody's home is none of them.
+    Versions run under their own user ids, so a Python in somebody's home is not used.
     """
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/bin", "/usr/bin"))

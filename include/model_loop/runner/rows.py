@@ -45,7 +45,7 @@ def _fault_of_row(row: object, columns: Sequence[CodeColumn], names: set[str]) -
     if not isinstance(row, Mapping):
         return "no dictionary"
     if strange := sorted(map(str, {*row} - names)):
-        return f"{strange[0]!r}, which is no column"
+        return f"{strange[0]!r}, which is not a column"
     for column in columns:
         value = row.get(column.name)
         if value is None:
@@ -67,7 +67,7 @@ def _fault_of_time(value: object) -> str:
     try:
         dt.datetime.fromisoformat(str(value))
     except ValueError:
-        return "is no time in ISO 8601"
+        return "is not a time in ISO 8601"
     return _fault_of_text(value)
 
 

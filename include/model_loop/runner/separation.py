@@ -2,7 +2,7 @@
 
 Each of them confines itself first (`child.confine`): files by Landlock, networks and the kernel by
 seccomp. Processes are kept apart by a user id for each version where the runner may change its own,
-as in its container, and by bubblewrap elsewhere. Where neither works, no code is run.
+as in its container, and by bubblewrap elsewhere. If neither works, no code is run.
 """
 
 from __future__ import annotations

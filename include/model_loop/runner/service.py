@@ -178,7 +178,7 @@ def make_runner(settings: Settings) -> Starlette:
     if len(settings.runner_token_sha256) != hashlib.sha256().digest_size * 2:
         raise InvalidInputError(
             "MODEL_LOOP_RUNNER_TOKEN_SHA256",
-            "is no SHA-256" if settings.runner_token_sha256 else "is not set",
+            "is not a SHA-256 digest" if settings.runner_token_sha256 else "is not set",
             "Set it to the digest of the callers' token, which they have as "
             'MODEL_LOOP_RUNNER_TOKEN: printf %s TOKEN | sha256sum | cut -d " " -f 1',
         )
@@ -205,7 +205,7 @@ def make_runner(settings: Settings) -> Starlette:
 
 
 def run_runner(settings: Settings) -> None:
-    """Serve until the process is told to stop."""
+    """Serve until the process receives a signal to stop."""
     uvicorn.run(
         make_runner(settings),
         host=settings.runner_host,

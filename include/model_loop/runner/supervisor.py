@@ -14,7 +14,7 @@ from model_loop.runner.client import CodeState
 from model_loop.runner.errors import RunnerUnavailableError
 from model_loop.runner.package import CodePackage
 from model_loop.runner.separation import Separation, memory_of, read_statuses
-from model_loop.runner.version import CodeVersion, Home
+from model_loop.runner.version import CodeVersion, VersionContext
 from model_loop.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Supervisor:
     """
 
     def __init__(self, folder: Path, separation: Separation, settings: Settings) -> None:
-        self._home = Home(folder, separation, settings)
+        self._home = VersionContext(folder, separation, settings)
         self._versions: dict[str, CodeVersion] = {}
         self._deploying = asyncio.Lock()
         self._warming: set[asyncio.Task[None]] = set()

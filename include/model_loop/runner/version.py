@@ -58,7 +58,7 @@ _ENVIRONMENT = {
 
 
 @dataclass(frozen=True)
-class Home:
+class VersionContext:
     """Common base of all versions of a runner.
 
     Parameters
@@ -89,13 +89,18 @@ class CodeVersion:
     """
 
     def __init__(
-        self, digest: str, package: CodePackage, values: Mapping[str, str], slot: int, home: Home
+        self,
+        digest: str,
+        package: CodePackage,
+        values: Mapping[str, str],
+        slot: int,
+        context: VersionContext,
     ) -> None:
-        self.digest, self.package, self.slot, self._home = digest, package, slot, home
+        self.digest, self.package, self.slot, self._home = digest, package, slot, context
         self._values = dict(values)
         self._python = find_python(package.python)
         self._environment = environment_path(
-            home.settings.environments_folder, package.environment_digest
+            context.settings.environments_folder, package.environment_digest
         )
         if not self._environment.is_dir():
             raise InvalidInputError(
@@ -103,7 +108,7 @@ class CodeVersion:
                 "is not built",
                 "Build it first: the command or the DAG that registers the package does.",
             )
-        self._folder = Path(tempfile.mkdtemp(prefix=f"{slot}-", dir=home.folder))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{slot}-", dir=context.folder))
         self._code, self._scratch = self._folder / "code", self._folder / "scratch"
         self._size = 0
         self._writing = threading.Lock()
@@ -135,7 +140,8 @@ class CodeVersion:
         Raises
         ------
         InvalidInputError
-            If it is none of the package, is another one, or all are too large together.
+            If it is not a file of the package, has another digest, or all files together are too
+            large.
         """
         paths = [path for path, sha256 in self.package.files.items() if sha256 == digest]
         with self._writing:
@@ -145,7 +151,7 @@ class CodeVersion:
             if is_other or size > MOST_BYTES:
                 raise InvalidInputError(
                     f"The file {digest}",
-                    f"is none of the package, or all together have more than {MOST_BYTES} bytes",
+                    f"is not in the package, or all files have more than {MOST_BYTES} bytes",
                     "Deploy the package again.",
                 )
             self._size = size
@@ -206,7 +212,7 @@ class CodeVersion:
             number = len(msgspec.json.decode(rows, type=list[msgspec.Raw]))
         except UNREADABLE as error:
             raise InvalidInputError(
-                "The rows", f"are no list in JSON ({error})", "Use the client of this version."
+                "The rows", f"are not a list in JSON ({error})", "Use the client of this version."
             ) from error
         most = most_answer_bytes(number, self.package)
         async with self._turn(seconds) as process:
@@ -247,7 +253,7 @@ class CodeVersion:
                     raise RunnerUnavailableError(
                         self._named, f"was starting for {seconds:g} seconds", "Ask again."
                     )
-                # The time of its start is none of the code's.
+                # The start of the process does not count as time of the code.
                 end = time.monotonic() + seconds
             try:
                 async with asyncio.timeout_at(

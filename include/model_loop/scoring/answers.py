@@ -56,7 +56,7 @@ class Answer(Struct, kw_only=True):
     assumed: (
         Annotated[
             dict[str, Any],
-            Meta(description="What the request has left out and was assumed, by field."),
+            Meta(description="Values that the request left out and that were assumed, by field."),
         ]
         | UnsetType
     ) = UNSET
@@ -70,9 +70,7 @@ class Answer(Struct, kw_only=True):
     reasons: (
         Annotated[
             Reasons,
-            Meta(
-                description="What the columns add to the prediction, where reasons are asked for."
-            ),
+            Meta(description="Amounts that the columns add to the prediction, on request."),
         ]
         | UnsetType
     ) = UNSET
@@ -120,7 +118,7 @@ class ClassAnswer(Struct, kw_only=True):
     assumed: (
         Annotated[
             dict[str, Any],
-            Meta(description="What the request has left out and was assumed, by field."),
+            Meta(description="Values that the request left out and that were assumed, by field."),
         ]
         | UnsetType
     ) = UNSET
@@ -134,9 +132,7 @@ class ClassAnswer(Struct, kw_only=True):
     reasons: (
         Annotated[
             ClassReasons,
-            Meta(
-                description="What the columns add to the prediction, where reasons are asked for."
-            ),
+            Meta(description="Amounts that the columns add to the prediction, on request."),
         ]
         | UnsetType
     ) = UNSET
@@ -189,7 +185,7 @@ The prediction is a number, or the outcome of a class.
 """
 
 
-def answering(dataset: Dataset) -> Make:
+def answer_maker(dataset: Dataset) -> Make:
     """Return a function that makes the answers about rows of a dataset.
 
     Values that were left out and assumed stand under `assumed`.

@@ -1,4 +1,4 @@
-"""Values that a request leaves out and that are computed from the others, and how that is told."""
+"""Compute values that a request leaves out from the others, and describe them in answers."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Notice:
     code: Code
     column: Annotated[str, Meta(description="Field of the request; empty if all are meant.")]
     value: Annotated[float | str | None, Meta(description="As it was read; null if missing.")]
-    learned: Annotated[str, Meta(description="What the version has learned from, in words.")]
+    learned: Annotated[str, Meta(description="Values in training, in words.")]
     message: Annotated[str, Meta(description="All of this as a sentence.")]
 
     def __str__(self) -> str:
@@ -82,7 +82,7 @@ class ValueWatch:
     def settle(self, row: Row) -> Row:
         """Return a row in which each number that can be read in two ways is like those learned.
 
-        Where both are, or neither is, it stays what the declared decimal sign says.
+        If both are, or neither is, the declared decimal sign decides.
         """
         cells = [*row.cells]
         for place, number in row.doubtful:
@@ -216,7 +216,7 @@ def _plain(column: Column, value: Value) -> float | str | None:
 def watch_of(dataset: Dataset, version: int, learned: LearnedValues | None) -> ValueWatch | None:
     """Return the watch of a version; None of tables in Python, which store nothing of it.
 
-    What is not stored is said once, in the log.
+    If nothing is stored, the log says so once.
     """
     if learned is None and dataset.declaration is None:
         return None
@@ -241,7 +241,7 @@ def notices_of(watch: ValueWatch | None, row: Row) -> tuple[Notice, ...]:
     return () if watch is None else watch.notices(row)
 
 
-def told(notices: Sequence[Notice]) -> str | None:
+def notice_text(notices: Sequence[Notice]) -> str | None:
     """Return notices as one text of a file; None where there are none."""
     return "; ".join(map(str, notices)) or None
 

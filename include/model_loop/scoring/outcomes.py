@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from model_loop.models.classification.decision import Decision
     from model_loop.training_set.matrices import Targets
 
-#: By how much arithmetic may miss the threshold, which may be the probability of some row.
+#: Tolerance at the threshold, which may be the probability of some row.
 _ROUNDING = 1e-12
 
 
@@ -56,7 +56,7 @@ class Outcome(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Deciding:
+class DecisionRules:
     """Rules by which a version answers with a class.
 
     Parameters
@@ -118,13 +118,15 @@ class Deciding:
         return Limits(None, None, level) if self.has_sets else NO_LIMITS
 
 
-def deciding_of(target: Target, threshold: float, decision: Decision | None) -> Deciding | None:
+def deciding_of(
+    target: Target, threshold: float, decision: Decision | None
+) -> DecisionRules | None:
     """Return the rules by which a version answers; None of a target that is a number."""
-    return Deciding(target.labels, threshold, decision) if target.is_classified else None
+    return DecisionRules(target.labels, threshold, decision) if target.is_classified else None
 
 
 def answers_of_rows(
-    deciding: Deciding | None,
+    deciding: DecisionRules | None,
     intervals: Intervals | None,
     dataset: Dataset,
     level: float,

@@ -19,7 +19,7 @@ from model_loop.intervals.adaptive import NO_CORRECTION, Correction
 from model_loop.intervals.calibrated import Intervals
 from model_loop.models.outcomes import Explains, Predicts, parts_of_classifier, predict_outcomes
 from model_loop.scoring.notices import ValueWatch, watch_of
-from model_loop.scoring.outcomes import Deciding, deciding_of
+from model_loop.scoring.outcomes import DecisionRules, deciding_of
 from model_loop.tracking.corrections import correction_of
 from model_loop.tracking.deployments import (
     Standings,
@@ -69,7 +69,7 @@ class RegisteredVersion:
 
 
 @dataclass(frozen=True)
-class Named:
+class VersionAddress:
     """The version that the address of a model names, by its number or by an alias.
 
     Parameters
@@ -134,7 +134,7 @@ class Predictor:
     watch: ValueWatch | None = None
     intervals: Intervals | None = None
     correction: Correction = NO_CORRECTION
-    deciding: Deciding | None = None
+    deciding: DecisionRules | None = None
 
     @property
     def pipeline(self) -> Pipeline | None:
@@ -155,7 +155,7 @@ class Predictor:
         return predict_outcomes(self.model, rows[list(self.columns)], target)
 
 
-def parse_model(text: str, service: str) -> Named:
+def parse_model(text: str, service: str) -> VersionAddress:
     """Read ``3``, ``models:/flights/3`` or ``models:/flights@champion``.
 
     Parameters
@@ -169,7 +169,7 @@ def parse_model(text: str, service: str) -> Named:
         If the text is none of these, or the model is not one of ours, or the alias is none of ours.
     """
     if _NUMBER.fullmatch(text):
-        return Named(service, int(text))
+        return VersionAddress(service, int(text))
     services = {variant.model_name: key for key, variant in variants().items()}
     address = _ADDRESS.fullmatch(text)
     if address is None or address["name"] not in services:
@@ -180,14 +180,14 @@ def parse_model(text: str, service: str) -> Named:
         )
     named, alias = services[address["name"]], address["alias"]
     if alias is None:
-        return Named(named, int(address["version"]))
+        return VersionAddress(named, int(address["version"]))
     if alias not in (aliases := parts_of_aliases(dataset_of_variant(named).moments)):
         raise InvalidInputError(
             f"Model {text!r}",
             f"has the alias {alias!r}, which is unknown",
             f"Choose one of: {', '.join(aliases)}.",
         )
-    return Named(named, alias=alias)
+    return VersionAddress(named, alias=alias)
 
 
 def choose_version(

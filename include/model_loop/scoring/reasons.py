@@ -127,7 +127,7 @@ class ClassReasons(Reasons, kw_only=True):
     ]
 
 
-def tell_reasons(
+def strongest_reasons(
     dataset: Dataset,
     cells: Sequence[Any],
     prediction: float,
@@ -177,7 +177,7 @@ def reasons_of_rows(
     """Compute the reasons of the predictions of rows; see `tell_reasons`."""
     found = explain(rows)
     return [
-        tell_reasons(dataset, cells, prediction, found, number)
+        strongest_reasons(dataset, cells, prediction, found, number)
         for number, (cells, prediction) in enumerate(
             zip(rows.tolist(), predicted.tolist(), strict=True)
         )

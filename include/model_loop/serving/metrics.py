@@ -143,7 +143,9 @@ class _State(Collector):
         reachable = not any(live.unreachable for live in lives)
         yield _gauge("registry_reachable", "Whether the registry answers.", reachable)
         unreadable = sum(len(live.unreadable) for live in lives)
-        yield _gauge("registry_unreadable", "What of the registry cannot be read.", unreadable)
+        yield _gauge(
+            "registry_unreadable", "Parts of the registry that cannot be read.", unreadable
+        )
         ready = GaugeMetricFamily(
             f"{_PREFIX}_model_live",
             "Versions that answer.",

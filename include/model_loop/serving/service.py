@@ -24,7 +24,7 @@ from model_loop.serving.compiled.model import Targets
 from model_loop.serving.metrics import ServerMetrics
 from model_loop.serving.models.manager import ModelManager
 from model_loop.serving.models.predictor import ServedVersion
-from model_loop.serving.models.traffic import Chosen, Read, choose
+from model_loop.serving.models.traffic import ChosenVersion, Read, choose_version
 from model_loop.serving.request_log.entries import FAILED, Entry
 from model_loop.serving.request_log.log import RequestLog
 from model_loop.tracking.deployments import log_once
@@ -142,7 +142,7 @@ class PredictionService:
             If the rows are refused, a value that is missing cannot be computed, or the version
             gives no reasons and is asked for them.
         """
-        chosen = choose(self.dataset, self.live.now, read, key, moment)
+        chosen = choose_version(self.dataset, self.live.now, read, key, moment)
         if chosen.champion is None:
             rows, values, predicted = _predict(chosen)
         else:
@@ -201,7 +201,7 @@ class PredictionService:
         ]
 
 
-def _predict(chosen: Chosen) -> _Predicted:
+def _predict(chosen: ChosenVersion) -> _Predicted:
     predictor, dataset = chosen.predictor, chosen.dataset
     rows = compute_missing(dataset, chosen.rows) if chosen.computes else chosen.rows
     rows = settled(predictor.watch, rows)
@@ -210,13 +210,15 @@ def _predict(chosen: Chosen) -> _Predicted:
     return rows, values, predictor.predict(np.array(values, dtype=dtype))
 
 
-def _predict_on_trial(chosen: Chosen, champion: Chosen) -> tuple[Chosen, _Predicted]:
+def _predict_on_trial(
+    chosen: ChosenVersion, champion: ChosenVersion
+) -> tuple[ChosenVersion, _Predicted]:
     """Let a version on trial predict; where it fails, the champion does."""
     try:
         predicted = _predict(chosen)
         if np.isfinite(predicted[2]).all():
             return chosen, predicted
-        problem = "it predicts what is no number"
+        problem = "it predicts something that is not a number"
     except Exception as error:  # noqa: BLE001 - whatever fails on trial is no caller's problem
         problem = f"{type(error).__name__}: {error}"[:_QUOTED]
     log_once(f"Version {chosen.predictor.version} failed, the champion answers: {problem}")

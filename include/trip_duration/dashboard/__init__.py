@@ -12,8 +12,8 @@ from markupsafe import Markup
 from model_loop.charts import figures
 from model_loop.charts.document import templates
 from model_loop.dashboard.additions import Panel, PartitionCharts
-from model_loop.dashboard.known import Known
 from model_loop.dashboard.page import ChartGroup, PageField
+from model_loop.dashboard.page_data import LoadedParts
 from model_loop.settings import Settings
 from trip_duration.charts import maps
 from trip_duration.charts.months import trips_charts
@@ -46,12 +46,16 @@ class TripPages:
         )
 
     def partition(
-        self, known: Known, profile: Mapping[str, Any] | None, name: str, query: Mapping[str, str]
+        self,
+        parts: LoadedParts,
+        profile: Mapping[str, Any] | None,
+        name: str,
+        query: Mapping[str, str],
     ) -> PartitionCharts:
         """Draw the trips of a month, and a map of its zones."""
-        measures, measure = measures_of(known), query.get("map", "")
+        measures, measure = measures_of(parts), query.get("map", "")
         measure = measure if measure in measures else "pickups"
-        zones = [map_chart(known, profile, measure, self._outlines), pairs_chart(profile)]
+        zones = [map_chart(parts, profile, measure, self._outlines), pairs_chart(profile)]
         return PartitionCharts(
             sections=[
                 ChartGroup(f"Trips of {name}".removesuffix(" of "), trips_charts(profile, name)),

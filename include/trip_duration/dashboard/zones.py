@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from model_loop.charts.chart import Chart, Empty
-from model_loop.dashboard.known import Known
+from model_loop.dashboard.page_data import LoadedParts
 from model_loop.tracking.names import NUMBERS
 from trip_duration.charts.zones import (
     DURATION,
@@ -21,9 +21,9 @@ from trip_duration.dashboard.outlines import Outlines
 _ERROR = "error"
 
 
-def measures_of(known: Known) -> dict[str, str]:
+def measures_of(parts: LoadedParts) -> dict[str, str]:
     """Return what the map can show, by its name in the address: also each champion's error."""
-    of = {f"{_ERROR}_{moment}": f" ({moment})" for moment in known.registry.led} or {_ERROR: ""}
+    of = {f"{_ERROR}_{moment}": f" ({moment})" for moment in parts.registry.led} or {_ERROR: ""}
     return {
         "pickups": "pick-ups",
         "duration": DURATION,
@@ -32,7 +32,7 @@ def measures_of(known: Known) -> dict[str, str]:
 
 
 def map_chart(
-    known: Known, profile: Mapping[str, Any] | None, measure: str, outlines: Outlines
+    parts: LoadedParts, profile: Mapping[str, Any] | None, measure: str, outlines: Outlines
 ) -> Chart:
     """Return a map of a month.
 
@@ -43,9 +43,9 @@ def map_chart(
     outlines
         Of the zones; those that have one are filled.
     """
-    title, empty = measures_of(known)[measure], NO_PROFILE
+    title, empty = measures_of(parts)[measure], NO_PROFILE
     if measure.startswith(_ERROR):
-        rows = zone_rows(profile, _errors_by_zone(known, measure))
+        rows = zone_rows(profile, _errors_by_zone(parts, measure))
         if (profile or {}).get("zones"):
             empty = Empty("The champion was not judged by zone: train a model.", "xgboost_training")
     else:
@@ -53,10 +53,10 @@ def map_chart(
     return zones_chart(rows, title, empty, outlines.zones, outlines.rings)
 
 
-def _errors_by_zone(known: Known, measure: str) -> dict[int, float]:
-    led = {f"{_ERROR}_{moment}": one.champion for moment, one in known.registry.led.items()}
-    champion = known.registry.version(led.get(measure))
-    numbers = known.numbers(champion.run_id, NUMBERS) if champion else None
+def _errors_by_zone(parts: LoadedParts, measure: str) -> dict[int, float]:
+    led = {f"{_ERROR}_{moment}": one.champion for moment, one in parts.registry.led.items()}
+    champion = parts.registry.version(led.get(measure))
+    numbers = parts.numbers(champion.run_id, NUMBERS) if champion else None
     test = (numbers or {}).get("test") or {}
     return {
         int(row["zone"]): row["mae"] for row in test.get("zones", ()) if row["trips"] >= LEAST_TRIPS

@@ -1,19 +1,19 @@
-"""The pages, each made of what is known and of what the address asks for."""
+"""The pages, each made of the loaded parts and the parameters of its address."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.page import Page
+from model_loop.dashboard.page_data import PageSources
 from model_loop.dashboard.pages.data import data_page
 from model_loop.dashboard.pages.models import models_page
 from model_loop.dashboard.pages.monitoring import monitoring_page
 from model_loop.dashboard.pages.overview import overview_page
 from model_loop.dashboard.pages.playground import playground_page
 
-#: What makes each page, by its name, in the order of the menu.
+#: Function that makes each page, by its name, in the order of the menu.
 PAGES: Mapping[str, Callable[[PageSources, Mapping[str, str]], Page]] = MappingProxyType(
     {
         "overview": overview_page,

@@ -8,7 +8,7 @@ from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.formatting import percent
 from model_loop.charts.words import Words
-from model_loop.dashboard.known import PageSources
+from model_loop.dashboard.page_data import PageSources
 from model_loop.dashboard.types import RegistryState
 from model_loop.models.intervals import CONFIDENCE, Interval
 from model_loop.serving.comparison.report import AbReport, VersionComparison

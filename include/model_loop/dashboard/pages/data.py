@@ -11,8 +11,8 @@ from model_loop.charts.columns import column_charts
 from model_loop.charts.formatting import date_of, percent, plain
 from model_loop.charts.partitions import partition_charts
 from model_loop.dashboard.additions import PartitionCharts
-from model_loop.dashboard.known import Known, PageSources
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
+from model_loop.dashboard.page_data import LoadedParts, PageSources
 from model_loop.dashboard.types import LoggedPartition
 from model_loop.datasets.classes import text_of_label
 from model_loop.tracking.names import metric_of
@@ -20,23 +20,23 @@ from model_loop.tracking.names import metric_of
 
 def data_page(sources: PageSources, query: Mapping[str, str]) -> Page:
     """Return the page of the partitions."""
-    known = sources.look("partitions", "registry")
+    parts = sources.look("partitions", "registry")
     one = sources.dataset.partitions[1]
-    own = [each for each in known.partitions if each.service == sources.service]
+    own = [each for each in parts.partitions if each.service == sources.service]
     names, sound = [each.partition for each in own], [each for each in own if not each.refused]
     # Bookmarks of versions before 0.3 name a month.
     wanted = query.get("partition") or query.get(one, "")
     chosen = own[names.index(wanted)] if wanted in names else (own[-1] if own else None)
     profile, report, found = (
-        known.numbers(chosen.run_id, path) if chosen else None
+        parts.numbers(chosen.run_id, path) if chosen else None
         for path in ("profile.json", "report.json", chosen.findings if chosen else "")
     )
     title = chosen.partition if chosen else ""
     words, charts = _Words(sources, own), PartitionCharts([])
     many = words.partitions
-    sections = [ChartGroup(f"All {many}", known.charts(["partitions"], _all(own, sound, words)))]
+    sections = [ChartGroup(f"All {many}", parts.charts(["partitions"], _all(own, sound, words)))]
     if chosen:
-        charts = _charts(known, profile, chosen.partition, query, words)
+        charts = _charts(parts, profile, chosen.partition, query, words)
         sections += [
             ChartGroup(
                 f"Findings about {title}",
@@ -53,14 +53,14 @@ def data_page(sources: PageSources, query: Mapping[str, str]) -> Page:
         "are like, what was set aside.",
         cards=_cards(chosen, own, words)
         if chosen
-        else [known.card(words.many, ["partitions"], lambda _: words.no_card)],
+        else [parts.card(words.many, ["partitions"], lambda _: words.no_card)],
         choices=[
             PageField("partition", words.one, title, [(each, each) for each in reversed(names)]),
             *charts.choices,
         ],
         sections=sections,
-        notes=[*known.problems, *charts.notes],
-        waiting=known.waiting,
+        notes=[*parts.problems, *charts.notes],
+        waiting=parts.waiting,
     )
 
 
@@ -144,7 +144,7 @@ def _sound(metrics: Mapping[str, float]) -> int:
 
 
 def _charts(
-    known: Known,
+    parts: LoadedParts,
     profile: Mapping[str, Any] | None,
     title: str,
     query: Mapping[str, str],
@@ -153,7 +153,7 @@ def _charts(
     """Draw the rows of a partition: as the dataset does, or in general."""
     sources = words.sources
     if sources.pages:
-        return sources.pages.partition(known, profile, title, query)
+        return sources.pages.partition(parts, profile, title, query)
     charts = partition_charts(profile, sources.dataset, words.no_profile)
     return PartitionCharts([ChartGroup(f"{words.rows.capitalize()} of {title}", charts)])
 
@@ -269,7 +269,7 @@ def _listed(own: Sequence[LoggedPartition], words: _Words) -> Chart:
         (
             each.partition,
             each.source,
-            # Of a partition that breaks its contract, nothing was counted.
+            # A partition that breaks its contract has no counts.
             *(_counted(each.metrics, words) if each.metrics else ("", "", "", "")),
             date_of(each.logged),
             "refused" if each.refused else "",

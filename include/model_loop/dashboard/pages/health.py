@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.formatting import UNKNOWN, age_of, date_of
-from model_loop.dashboard.known import PageSources
+from model_loop.dashboard.page_data import PageSources
 from model_loop.monitoring.health.types import RECENT_SECONDS, ServiceHealth
 
 _NO_CHAMPION = Empty("Nothing answers yet.", "promotion")
@@ -25,8 +25,8 @@ def _service(health: ServiceHealth | None) -> Chart:
         "service_health",
         "Service",
         "see each line",
-        "What the request log, the server that shows this page, and the registry say. The same is "
-        "at /model-loop/health/metrics for Prometheus.",
+        "Data of the request log, of this server, and of the registry. The same is at "
+        "/model-loop/health/metrics for Prometheus.",
         ChartTable(("what", "value"), [] if health is None else list(_lines(health))),
         _NO_CHAMPION,
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty
-from model_loop.dashboard.known import Known
+from model_loop.dashboard.page_data import LoadedParts
 from model_loop.dashboard.types import WindowRun
 from model_loop.monitoring.interval_days import DAYS, IntervalDay, days_of
 
@@ -19,10 +19,10 @@ _NO_SETS = Empty(
 _Of = Callable[[IntervalDay], float | None]
 
 
-def interval_charts(window: WindowRun, known: Known) -> list[Chart]:
+def interval_charts(window: WindowRun, parts: LoadedParts) -> list[Chart]:
     """Return the charts of all days up to a window of a version."""
-    stored = known.numbers(window.run_id, f"intervals/{DAYS}")
-    days, unit = days_of(stored) if stored else [], known.sources.words.unit
+    stored = parts.numbers(window.run_id, f"intervals/{DAYS}")
+    days, unit = days_of(stored) if stored else [], parts.sources.words.unit
     return [
         _by_day(
             "interval_coverage",
@@ -71,9 +71,9 @@ def interval_charts(window: WindowRun, known: Known) -> list[Chart]:
     ]
 
 
-def set_charts(window: WindowRun, known: Known) -> list[Chart]:
+def set_charts(window: WindowRun, parts: LoadedParts) -> list[Chart]:
     """Return the charts of the sets of classes of all days up to a window of a version."""
-    stored = known.numbers(window.run_id, f"intervals/{DAYS}")
+    stored = parts.numbers(window.run_id, f"intervals/{DAYS}")
     days = days_of(stored) if stored else []
     return [
         _by_day(

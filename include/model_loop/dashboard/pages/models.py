@@ -19,8 +19,8 @@ from model_loop.dashboard.comparable import (
     source_of,
     span_of,
 )
-from model_loop.dashboard.known import Known, PageSources
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
+from model_loop.dashboard.page_data import LoadedParts, PageSources
 from model_loop.dashboard.pages.searches import trials_chart, trials_table
 from model_loop.dashboard.types import FamilyRun
 from model_loop.models.search import metric_title
@@ -36,29 +36,29 @@ _COMPARED, _OFFERED, _LISTED = 24, 60, 30
 
 def models_page(sources: PageSources, query: Mapping[str, str]) -> Page:
     """The page of the models."""
-    known = sources.look("families", "registry")
-    runs = [run for run in known.families if run.service == sources.service]
-    chosen = _chosen(known, runs, query.get("run", ""), query.get("dag_run", ""))
-    numbers = known.numbers(chosen.run_id, NUMBERS) if chosen else None
-    trials = known.trials(chosen.run_id) if chosen else ()
+    parts = sources.look("families", "registry")
+    runs = [run for run in parts.families if run.service == sources.service]
+    chosen = _chosen(parts, runs, query.get("run", ""), query.get("dag_run", ""))
+    numbers = parts.numbers(chosen.run_id, NUMBERS) if chosen else None
+    trials = parts.trials(chosen.run_id) if chosen else ()
     test = (numbers or {}).get("test") or {}
-    name = _called(chosen, known) if chosen else ""
+    name = _called(chosen, parts) if chosen else ""
     words = sources.words
     return Page(
         name="models",
         title="Models",
-        lead="What was trained, how it was found, how far off it is and where, and which version "
-        "answers.",
-        cards=_cards(chosen, known, test)
+        lead="Trained models, their search, their errors overall and by slice, and the version "
+        "that answers.",
+        cards=_cards(chosen, parts, test)
         if chosen
-        else [known.card("Models", ["families"], _no_models)],
+        else [parts.card("Models", ["families"], _no_models)],
         choices=[
             PageField(
-                "run", "Model", chosen.run_id if chosen else "", _offered(runs, known, chosen)
+                "run", "Model", chosen.run_id if chosen else "", _offered(runs, parts, chosen)
             )
         ],
         sections=[
-            ChartGroup("Comparison", known.charts(["families"], [_comparison(runs, known)])),
+            ChartGroup("Comparison", parts.charts(["families"], [_comparison(runs, parts)])),
             ChartGroup(
                 f"How {name} was found" if name else "How it was found",
                 [
@@ -72,18 +72,18 @@ def models_page(sources: PageSources, query: Mapping[str, str]) -> Page:
                 "What it needs to know",
                 explanation_charts(numbers, words),
             ),
-            ChartGroup("Registry", known.charts(["registry"], [_history(known)])),
+            ChartGroup("Registry", parts.charts(["registry"], [_history(parts)])),
         ],
-        notes=known.problems,
+        notes=parts.problems,
         extra={
-            "versions": _versions(known),
+            "versions": _versions(parts),
             "led": [
                 moment
-                for moment, standing in known.registry.standings.items()
+                for moment, standing in parts.registry.standings.items()
                 if standing.champion is not None
             ],
         },
-        waiting=known.waiting,
+        waiting=parts.waiting,
     )
 
 
@@ -100,9 +100,11 @@ def _judged(test: Mapping[str, Any], words: Words) -> list[ChartGroup]:
     ]
 
 
-def _chosen(known: Known, runs: Sequence[FamilyRun], run_id: str, dag_run: str) -> FamilyRun | None:
+def _chosen(
+    parts: LoadedParts, runs: Sequence[FamilyRun], run_id: str, dag_run: str
+) -> FamilyRun | None:
     """The run that is asked for; else the champion's; else the newest that has ended."""
-    champion = known.registry.version(known.registry.standing.champion)
+    champion = parts.registry.version(parts.registry.standing.champion)
     wanted = [
         next((run for run in runs if run.run_id == run_id), None),
         next((run for run in runs if dag_run and run.dag_run == dag_run), None),
@@ -113,31 +115,31 @@ def _chosen(known: Known, runs: Sequence[FamilyRun], run_id: str, dag_run: str) 
     return next((run for run in wanted if run is not None), None)
 
 
-def _called(run: FamilyRun, known: Known) -> str:
-    version = next((one for one in known.registry.versions if one.run_id == run.run_id), None)
+def _called(run: FamilyRun, parts: LoadedParts) -> str:
+    version = next((one for one in parts.registry.versions if one.run_id == run.run_id), None)
     number = f" (version {version.number})" if version else ""
     return f"{short(run.family)}{number}"
 
 
 def _offered(
-    runs: Sequence[FamilyRun], known: Known, chosen: FamilyRun | None
+    runs: Sequence[FamilyRun], parts: LoadedParts, chosen: FamilyRun | None
 ) -> list[tuple[str, str]]:
     offered = list(runs[:_OFFERED])
     if chosen is not None and chosen not in offered:
         offered.append(chosen)
-    return [(run.run_id, f"{_called(run, known)}, {date_of(run.started)}") for run in offered]
+    return [(run.run_id, f"{_called(run, parts)}, {date_of(run.started)}") for run in offered]
 
 
-def _no_models(known: Known) -> Card:
-    trainings = " or ".join(map(known.sources.dag_id, ("sklearn_training", "xgboost_training")))
+def _no_models(parts: LoadedParts) -> Card:
+    trainings = " or ".join(map(parts.sources.dag_id, ("sklearn_training", "xgboost_training")))
     return Card("Models", "none", f"Run the DAG {trainings}.", "warn")
 
 
-def _cards(chosen: FamilyRun, known: Known, test: Mapping[str, Any]) -> list[Card]:
+def _cards(chosen: FamilyRun, parts: LoadedParts, test: Mapping[str, Any]) -> list[Card]:
     metrics = chosen.metrics
-    version = next((one for one in known.registry.versions if one.run_id == chosen.run_id), None)
-    parts = known.registry.parts(version.number) if version else []
-    aliases = [f"{part}{known.sources.at_moment(moment)}" for part, moment, _ in parts]
+    version = next((one for one in parts.registry.versions if one.run_id == chosen.run_id), None)
+    roles = parts.registry.parts(version.number) if version else []
+    aliases = [f"{part}{parts.sources.at_moment(moment)}" for part, moment, _ in roles]
     return [
         Card(
             "Model",
@@ -151,15 +153,15 @@ def _cards(chosen: FamilyRun, known: Known, test: Mapping[str, Any]) -> list[Car
             "ok" if aliases else "",
         ),
         *(
-            _class_cards(metrics, test, known.sources.words)
-            if known.sources.words.is_classified
-            else _error_cards(metrics, known)
+            _class_cards(metrics, test, parts.sources.words)
+            if parts.sources.words.is_classified
+            else _error_cards(metrics, parts)
         ),
     ]
 
 
-def _error_cards(metrics: Mapping[str, float], known: Known) -> list[Card]:
-    test, with_unit = f"on the test {known.sources.words.rows}", known.sources.with_unit
+def _error_cards(metrics: Mapping[str, float], parts: LoadedParts) -> list[Card]:
+    test, with_unit = f"on the test {parts.sources.words.rows}", parts.sources.with_unit
     return [
         Card(
             f"RMSE {test}",
@@ -225,9 +227,9 @@ _COMPARED_BY = {
 }
 
 
-def _comparison(runs: Sequence[FamilyRun], known: Known) -> Chart:
-    numbers = {version.run_id: version.number for version in known.registry.versions}
-    words = known.sources.words
+def _comparison(runs: Sequence[FamilyRun], parts: LoadedParts) -> Chart:
+    numbers = {version.run_id: version.number for version in parts.registry.versions}
+    words = parts.sources.words
     compared, unit = _ranked(runs[:_COMPARED], words.metric), words.unit
     errors = f"errors in {unit}" if unit else "errors"
     if words.is_classified:
@@ -259,7 +261,7 @@ def _comparison(runs: Sequence[FamilyRun], known: Known) -> Chart:
                 "version",
                 "recipe",
                 "source",
-                f"test {known.sources.dataset.partitions[0]}",
+                f"test {parts.sources.dataset.partitions[0]}",
                 *(f"{part} {metric_title(name)}" for part, _, name in map(_parted, columns)),
                 "tuning (s)",
                 "status",
@@ -291,10 +293,10 @@ def _rounded(value: float | None, digits: int = 3) -> float | None:
     return None if value is None else round(value, digits)
 
 
-def _versions(known: Known) -> list[dict[str, Any]]:
-    runs, metric = {run.run_id: run for run in known.families}, known.sources.words.metric
+def _versions(parts: LoadedParts) -> list[dict[str, Any]]:
+    runs, metric = {run.run_id: run for run in parts.families}, parts.sources.words.metric
     found = []
-    for version in known.registry.versions[:_LISTED]:
+    for version in parts.registry.versions[:_LISTED]:
         run = runs.get(version.run_id)
         found.append(
             {
@@ -305,14 +307,14 @@ def _versions(known: Known) -> list[dict[str, Any]]:
                 "recipe": model_input(run) if run else "not known",
                 "judged_on": judged_on(run) if run else "not known",
                 "run_id": version.run_id,
-                "parts": known.registry.parts(version.number),
+                "parts": parts.registry.parts(version.number),
                 "retired": version.retired,
             }
         )
     return found
 
 
-def _history(known: Known) -> Chart:
+def _history(parts: LoadedParts) -> Chart:
     rows = [
         (
             date_of(entry.at),
@@ -328,7 +330,7 @@ def _history(known: Known) -> Chart:
             entry.why,
             entry.remarks,
         )
-        for entry in known.registry.history
+        for entry in parts.registry.history
     ]
     return Chart(
         "history",
@@ -350,6 +352,6 @@ def _history(known: Known) -> Chart:
             ),
             rows,
         ),
-        _NO_VERSIONS if not known.registry.versions else _NO_HISTORY,
+        _NO_VERSIONS if not parts.registry.versions else _NO_HISTORY,
         wide=True,
     )

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.formatting import UNKNOWN, date_of, plain
-from model_loop.dashboard.known import Known, PageSources
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
+from model_loop.dashboard.page_data import LoadedParts, PageSources
 from model_loop.dashboard.pages.ab import ab_charts
 from model_loop.dashboard.pages.health import health_charts
 from model_loop.dashboard.pages.intervals import interval_charts, set_charts
@@ -23,7 +23,7 @@ _NO_LABELS = Empty(
     "monitoring",
 )
 
-#: What is drawn over time: metric, title, unit, and what it says.
+#: Charts over time: metric, title, unit, and description.
 _OVER_TIME = (
     (
         "psi",
@@ -84,7 +84,7 @@ _ERRORS = (
     ("bias", "Bias against the MAE of the test rows", "share"),
     ("slice_rmse", "RMSE of the worst slice", "added share"),
 )
-#: Of classifiers: metric, title, unit, and what it says.
+#: The same for classifiers.
 _SCORES = (
     (
         "log_loss",
@@ -125,20 +125,20 @@ _SCORES = (
 )
 _ACTING = {"ok": 0, "unknown": 1, "warn": 2, "act": 3}
 _LISTED = 60
-#: Of so few windows, the bars would be as wide as the page.
+#: With so few windows, the bars would be as wide as the page.
 _FEW = 6
 
 
 def monitoring_page(sources: PageSources, query: Mapping[str, str]) -> Page:
     """The page of monitoring."""
-    known = sources.look("windows", "live", "registry", "health")
-    lines = sorted({(one.version, one.source) for one in known.windows}, reverse=True)
+    parts = sources.look("windows", "live", "registry", "health")
+    lines = sorted({(one.version, one.source) for one in parts.windows}, reverse=True)
     named = {f"{version}/{source}": (version, source) for version, source in lines}
-    champion = known.registry.standing.champion
+    champion = parts.registry.standing.champion
     usual = next((name for name, one in named.items() if one[0] == champion), next(iter(named), ""))
     line = query.get("line", "")
     line = line if line in named else usual
-    windows = [one for one in known.windows if (one.version, one.source) == named.get(line)]
+    windows = [one for one in parts.windows if (one.version, one.source) == named.get(line)]
     labels = {one.label: one for one in windows}
     window = labels.get(query.get("window", "")) or (windows[-1] if windows else None)
     return Page(
@@ -146,16 +146,16 @@ def monitoring_page(sources: PageSources, query: Mapping[str, str]) -> Page:
         title="Monitoring",
         lead=f"Whether the {sources.words.rows} are still those that the model has learned "
         "from, and how far off it is now.",
-        cards=_cards(window, known)
+        cards=_cards(window, parts)
         if window
-        else [known.card("Monitoring", ["windows"], _no_window)],
+        else [parts.card("Monitoring", ["windows"], _no_window)],
         choices=[
             PageField(
                 "line",
                 "Version and source",
                 line,
                 [
-                    (name, f"{asked_at(known, version)}, {source.replace('_', ' ')}")
+                    (name, f"{asked_at(parts, version)}, {source.replace('_', ' ')}")
                     for name, (version, source) in named.items()
                 ],
             ),
@@ -167,43 +167,43 @@ def monitoring_page(sources: PageSources, query: Mapping[str, str]) -> Page:
             ),
         ],
         sections=[
-            ChartGroup("Windows", known.charts(["windows"], [_levels(windows)])),
-            *(_of_windows(windows, known) if windows else ()),
+            ChartGroup("Windows", parts.charts(["windows"], [_levels(windows)])),
+            *(_of_windows(windows, parts) if windows else ()),
             # Two classes have neither limits nor sets.
             *(
-                _intervals(window, windows, known)
+                _intervals(window, windows, parts)
                 if window and sources.dataset.target.kind != "binary"
                 else ()
             ),
             ChartGroup(
                 "Versions side by side (A/B)",
-                known.charts(["live", "registry"], ab_charts(known.live, known.registry, sources)),
+                parts.charts(["live", "registry"], ab_charts(parts.live, parts.registry, sources)),
             ),
             ChartGroup(
-                "Service health", known.charts(["health"], health_charts(known.health, sources))
+                "Service health", parts.charts(["health"], health_charts(parts.health, sources))
             ),
         ],
-        notes=known.problems,
+        notes=parts.problems,
         extra={
             "window": window,
-            "window_rows": _findings(window, known) if window else [],
+            "window_rows": _findings(window, parts) if window else [],
             "evidently": window.run_id if window else "",
         },
-        waiting=known.waiting,
+        waiting=parts.waiting,
     )
 
 
-def _of_windows(windows: Sequence[WindowRun], known: Known) -> list[ChartGroup]:
+def _of_windows(windows: Sequence[WindowRun], parts: LoadedParts) -> list[ChartGroup]:
     """Return drift and live errors, window by window."""
-    classified = known.sources.words.is_classified
+    classified = parts.sources.words.is_classified
     since_test = (
-        f"As a share of the error on the test {known.sources.words.rows}; 0 is as good as then."
+        f"As a share of the error on the test {parts.sources.words.rows}; 0 is as good as then."
     )
     return [
         ChartGroup(
             "Drift",
             [
-                _over_time(windows, metric, title, unit, about, known)
+                _over_time(windows, metric, title, unit, about, parts)
                 for metric, title, unit, about in (
                     *_OVER_TIME,
                     *(_CLASSES_OVER_TIME if classified else ()),
@@ -213,7 +213,7 @@ def _of_windows(windows: Sequence[WindowRun], known: Known) -> list[ChartGroup]:
         ChartGroup(
             "Live scores" if classified else "Live error",
             [
-                _over_time(windows, metric, title, unit, about, known, _NO_LABELS)
+                _over_time(windows, metric, title, unit, about, parts, _NO_LABELS)
                 for metric, title, unit, about in (
                     _SCORES if classified else [(*error, since_test) for error in _ERRORS]
                 )
@@ -222,27 +222,29 @@ def _of_windows(windows: Sequence[WindowRun], known: Known) -> list[ChartGroup]:
     ]
 
 
-def _intervals(window: WindowRun, windows: Sequence[WindowRun], known: Known) -> list[ChartGroup]:
+def _intervals(
+    window: WindowRun, windows: Sequence[WindowRun], parts: LoadedParts
+) -> list[ChartGroup]:
     """Return intervals, or sets, by day, and the evidence that they do not hold, by window."""
-    classified = known.sources.words.is_classified
+    classified = parts.sources.words.is_classified
     kind = "sets" if classified else "intervals"
     about = (
         f"Evidence that {kind} as registered cover less than their level by more than two "
         "points; it may be read every day."
     )
     evidence = _over_time(
-        windows, INTERVAL_EVIDENCE, f"Evidence against {kind}", "e-value", about, known
+        windows, INTERVAL_EVIDENCE, f"Evidence against {kind}", "e-value", about, parts
     )
-    charts = set_charts(window, known) if classified else interval_charts(window, known)
+    charts = set_charts(window, parts) if classified else interval_charts(window, parts)
     return [ChartGroup("Sets of classes" if classified else "Intervals", [*charts, evidence])]
 
 
-def _no_window(known: Known) -> Card:
-    dag_id = known.sources.dag_id("monitoring")
+def _no_window(parts: LoadedParts) -> Card:
+    dag_id = parts.sources.dag_id("monitoring")
     return Card("Monitoring", UNKNOWN, f"Run the DAG {dag_id}.", "warn")
 
 
-def _cards(window: WindowRun, known: Known) -> list[Card]:
+def _cards(window: WindowRun, parts: LoadedParts) -> list[Card]:
     level = window.level if window.level in {"ok", "warn", "act"} else ""
     return [
         Card(
@@ -257,16 +259,16 @@ def _cards(window: WindowRun, known: Known) -> list[Card]:
             f"until {date_of(window.end)} UTC · {window.source.replace('_', ' ')}",
         ),
         Card(
-            "PSI, mean", plain(window.metrics.get("psi_average.all")), _limits(known, "psi_average")
+            "PSI, mean", plain(window.metrics.get("psi_average.all")), _limits(parts, "psi_average")
         ),
-        _live_card(window, known),
+        _live_card(window, parts),
         Card("Outcome", window.outcome or UNKNOWN, "what became of the alarm"),
     ]
 
 
-def _live_card(window: WindowRun, known: Known) -> Card:
-    live = next((one for one in known.live.versions if one.version == window.version), None)
-    words = known.sources.words
+def _live_card(window: WindowRun, parts: LoadedParts) -> Card:
+    live = next((one for one in parts.live.versions if one.version == window.version), None)
+    words = parts.sources.words
     return Card(
         f"Live {words.error}",
         words.score(live_error(live, words)[0] if live else None),
@@ -274,8 +276,8 @@ def _live_card(window: WindowRun, known: Known) -> Card:
     )
 
 
-def _limits(known: Known, metric: str) -> str:
-    found = known.sources.thresholds.get(metric)
+def _limits(parts: LoadedParts, metric: str) -> str:
+    found = parts.sources.thresholds.get(metric)
     return str(found) if found else ""
 
 
@@ -324,7 +326,7 @@ def _over_time(
     title: str,
     unit: str,
     about: str,
-    known: Known,
+    parts: LoadedParts,
     empty: Empty = _NOTHING,
 ) -> Chart:
     prefix = f"{metric}."
@@ -339,7 +341,7 @@ def _over_time(
         subject: [(row[0], round(row[3], 5)) for row in rows if row[2] == subject]
         for subject in subjects
     }
-    thresholds = known.sources.thresholds.get(metric)
+    thresholds = parts.sources.thresholds.get(metric)
     limits = {"warn": thresholds.warn, "act": thresholds.act} if thresholds else {}
     last = max(
         (row for row in rows if rows and row[0] == rows[-1][0]),
@@ -359,12 +361,12 @@ def _over_time(
     )
 
 
-def _findings(window: WindowRun, known: Known) -> list[tuple[str, str, str, str]]:
+def _findings(window: WindowRun, parts: LoadedParts) -> list[tuple[str, str, str, str]]:
     """Every figure of a window, with the level that it comes to."""
     found = []
     for name, value in window.metrics.items():
         metric, _, subject = name.partition(".")
-        thresholds = known.sources.thresholds.get(metric)
+        thresholds = parts.sources.thresholds.get(metric)
         if thresholds is not None:
             level = thresholds.level(value)
             found.append(

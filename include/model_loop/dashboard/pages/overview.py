@@ -18,8 +18,8 @@ from model_loop.dashboard.comparable import (
     same_rows,
     source_of,
 )
-from model_loop.dashboard.known import Known, PageSources
 from model_loop.dashboard.page import Card, ChartGroup, Page, PageField
+from model_loop.dashboard.page_data import LoadedParts, PageSources
 from model_loop.dashboard.types import FamilyRun, WindowRun
 from model_loop.models.search import metric_title
 from model_loop.serving.comparison.report import VersionErrors
@@ -60,23 +60,23 @@ def metrics_of(words: Words) -> dict[str, str]:
 
 def overview_page(sources: PageSources, query: Mapping[str, str]) -> Page:
     """The first page."""
-    known = sources.look("families", "partitions", "registry", "windows", "live", "dags")
+    parts = sources.look("families", "partitions", "registry", "windows", "live", "dags")
     metrics = metrics_of(sources.words)
     first = next(iter(metrics))
     metric = query.get("metric", first)
     metric = metric if metric in metrics else first
-    runs = _own_runs(known)
+    runs = _own_runs(parts)
     return Page(
         name="overview",
         title="Overview",
         lead=f"{sources.title}: what answers now, how well, and what has run.",
-        cards=_cards(known),
+        cards=_cards(parts),
         choices=[PageField("metric", "Metric of the distribution", metric, list(metrics.items()))],
         sections=[
-            ChartGroup("Alarms", known.charts(("dags", "windows", "registry"), [_alarms(known)])),
+            ChartGroup("Alarms", parts.charts(("dags", "windows", "registry"), [_alarms(parts)])),
             ChartGroup(
                 "Models",
-                known.charts(
+                parts.charts(
                     ["families"],
                     [
                         _error_by_model(runs, sources.words),
@@ -91,61 +91,61 @@ def overview_page(sources: PageSources, query: Mapping[str, str]) -> Page:
             ),
             ChartGroup(
                 "Runs of the DAGs",
-                known.charts(["dags"], [_days(known, job) for job in TRAININGS]),
+                parts.charts(["dags"], [_days(parts, job) for job in TRAININGS]),
             ),
         ],
-        notes=known.problems,
-        waiting=known.waiting,
+        notes=parts.problems,
+        waiting=parts.waiting,
     )
 
 
-def _own_runs(known: Known) -> list[FamilyRun]:
-    return [run for run in known.families if run.service == known.sources.service]
+def _own_runs(parts: LoadedParts) -> list[FamilyRun]:
+    return [run for run in parts.families if run.service == parts.sources.service]
 
 
-def _cards(known: Known) -> list[Card]:
-    words = known.sources.words
+def _cards(parts: LoadedParts) -> list[Card]:
+    words = parts.sources.words
     return [
-        *_by_moment(known, "Champion", ["registry"], _champion_card),
+        *_by_moment(parts, "Champion", ["registry"], _champion_card),
         *_by_moment(
-            known,
+            parts,
             f"{words.capitalized} on the test {words.rows}",
             ["registry", "families"],
             _test_card,
         ),
-        *_by_moment(known, f"{words.capitalized} live", ["registry", "live"], _live_card),
-        known.card("Last retraining", ["dags", "families"], _retraining_card),
-        known.card("Open alarms", ["dags", "windows", "registry"], _alarms_card),
-        known.card("Data until", ["partitions"], _age_card),
+        *_by_moment(parts, f"{words.capitalized} live", ["registry", "live"], _live_card),
+        parts.card("Last retraining", ["dags", "families"], _retraining_card),
+        parts.card("Open alarms", ["dags", "windows", "registry"], _alarms_card),
+        parts.card("Data until", ["partitions"], _age_card),
     ]
 
 
 def _by_moment(
-    known: Known,
+    parts: LoadedParts,
     label: str,
-    parts: Iterable[str],
-    make: Callable[[str, Deployment, Known], Card],
+    needed: Iterable[str],
+    make: Callable[[str, Deployment, LoadedParts], Card],
 ) -> Iterator[Card]:
     """Yield a card for the champion of each moment; where there is none, one that says so."""
-    led = known.registry.led
+    led = parts.registry.led
     if not led:
         none = Card(label, UNKNOWN, "no champion")
         if make is _champion_card:
-            dag_id = known.sources.dag_id("promotion")
+            dag_id = parts.sources.dag_id("promotion")
             none = Card(label, "none", f"Train a model, then run the DAG {dag_id}.", "warn")
-        yield known.card(label, parts, lambda _: none)
+        yield parts.card(label, needed, lambda _: none)
     for moment, standing in led.items():
-        named = f"{label}{known.sources.at_moment(moment)}"
-        # Of the very moment of this turn.
-        yield known.card(named, parts, functools.partial(make, named, standing))
+        named = f"{label}{parts.sources.at_moment(moment)}"
+        # For the moment of this iteration.
+        yield parts.card(named, needed, functools.partial(make, named, standing))
 
 
-def _champion_card(label: str, standing: Deployment, known: Known) -> Card:
-    version = known.registry.version(standing.champion)
+def _champion_card(label: str, standing: Deployment, parts: LoadedParts) -> Card:
+    version = parts.registry.version(standing.champion)
     moved = next(
         (
             entry
-            for entry in known.registry.history
+            for entry in parts.registry.history
             if entry.after.champion == standing.champion != entry.before.champion
         ),
         None,
@@ -157,7 +157,7 @@ def _champion_card(label: str, standing: Deployment, known: Known) -> Card:
         if moved
         else ""
     )
-    run = _run_of(known, standing.champion)
+    run = _run_of(parts, standing.champion)
     trained = f"{model_input(run)}, {source_of(run)}" if run else ""
     said = moved.remarks.split("; ") if moved else []
     remarks = "; ".join(one for one in said if one not in trained)
@@ -180,9 +180,9 @@ def _others(standing: Deployment) -> list[str]:
     return found
 
 
-def _test_card(label: str, standing: Deployment, known: Known) -> Card:
-    run = _run_of(known, standing.champion)
-    words = known.sources.words
+def _test_card(label: str, standing: Deployment, parts: LoadedParts) -> Card:
+    run = _run_of(parts, standing.champion)
+    words = parts.sources.words
     test = run.metrics.get(f"test_{words.metric}") if run else None
     naive = run.metrics.get(f"naive_test_{words.metric}") if run else None
     beside = f"{words.constant} alone: {words.score(naive)}" if naive is not None else "not tested"
@@ -192,14 +192,14 @@ def _test_card(label: str, standing: Deployment, known: Known) -> Card:
     return Card(label, words.score(test), f"{of}{beside}")
 
 
-def _live_card(label: str, standing: Deployment, known: Known) -> Card:
-    live = next((one for one in known.live.versions if one.version == standing.champion), None)
+def _live_card(label: str, standing: Deployment, parts: LoadedParts) -> Card:
+    live = next((one for one in parts.live.versions if one.version == standing.champion), None)
     if live is None:
         return Card(label, UNKNOWN, "No true value is known yet: send feedback.")
-    words, (error, interval) = known.sources.words, live_error(live, known.sources.words)
+    words, (error, interval) = parts.sources.words, live_error(live, parts.sources.words)
     digits = 3 if words.is_classified else 2
     within = f"95 %: {interval[0]:.{digits}f} to {interval[1]:.{digits}f} · " if interval else ""
-    run = _run_of(known, standing.champion)
+    run = _run_of(parts, standing.champion)
     of = f"{model_input(run)} · " if run else ""
     count = f"{live.rows:,} {words.rows} with feedback"
     return Card(label, words.score(error), f"{of}{within}{count}")
@@ -212,16 +212,16 @@ def live_error(live: VersionErrors, words: Words) -> tuple[float, tuple[float, f
     return live.rmse, live.rmse_interval
 
 
-def _run_of(known: Known, number: int | None) -> FamilyRun | None:
+def _run_of(parts: LoadedParts, number: int | None) -> FamilyRun | None:
     """Find the run that made a version."""
-    version = known.registry.version(number)
-    return next((one for one in known.families if version and one.run_id == version.run_id), None)
+    version = parts.registry.version(number)
+    return next((one for one in parts.families if version and one.run_id == version.run_id), None)
 
 
-def _retraining_card(known: Known) -> Card:
-    last = known.dags.last_of(known.sources.dag_id("retraining"))
+def _retraining_card(parts: LoadedParts) -> Card:
+    last = parts.dags.last_of(parts.sources.dag_id("retraining"))
     if last is None:
-        trained = max((run.started for run in known.families), default=None)
+        trained = max((run.started for run in parts.families), default=None)
         if trained is None:
             return Card("Last retraining", "never", "Nothing was trained yet.", "warn")
         return Card("Last training", age_of(trained), f"{date_of(trained)} UTC, by hand")
@@ -231,15 +231,15 @@ def _retraining_card(known: Known) -> Card:
     )
 
 
-def _alarms_card(known: Known) -> Card:
-    windows = open_alarms(known)
-    failing = _failing(known)
+def _alarms_card(parts: LoadedParts) -> Card:
+    windows = open_alarms(parts)
+    failing = _failing(parts)
     count = len(windows) + len(failing)
-    if not count and (why := _not_seen(known)):
+    if not count and (why := _not_seen(parts)):
         return Card(
             "Open alarms",
             "none",
-            f"No DAG fails. Monitoring {why} {known.sources.words.rows} have drifted.",
+            f"No DAG fails. Monitoring {why} {parts.sources.words.rows} have drifted.",
         )
     if not count:
         return Card("Open alarms", "none", "No drift, and no DAG fails.", "ok")
@@ -249,11 +249,11 @@ def _alarms_card(known: Known) -> Card:
     return Card("Open alarms", str(count), " · ".join(told), "act" if grave else "warn")
 
 
-def _age_card(known: Known) -> Card:
-    service = known.sources.service
-    own = [one for one in known.partitions if one.service == service and not one.refused]
-    many, single = known.sources.dataset.partitions
-    last = max((run.test_partitions for run in _own_runs(known)), default="").rpartition(",")[2]
+def _age_card(parts: LoadedParts) -> Card:
+    service = parts.sources.service
+    own = [one for one in parts.partitions if one.service == service and not one.refused]
+    many, single = parts.sources.dataset.partitions
+    last = max((run.test_partitions for run in _own_runs(parts)), default="").rpartition(",")[2]
     if not own and last:
         return Card("Data until", last, f"the newest test {single} of a training")
     if not own:
@@ -266,44 +266,44 @@ def _age_card(known: Known) -> Card:
     )
 
 
-def _not_seen(known: Known) -> str:
-    """Say of which champion nobody has looked, or could tell: that is no good news."""
-    led = known.registry.led
+def _not_seen(parts: LoadedParts) -> str:
+    """Name the champions that were not checked, or could not be: that is no good news."""
+    led = parts.registry.led
     for moment, standing in led.items():
-        looked = [one for one in known.windows if one.version == standing.champion]
+        looked = [one for one in parts.windows if one.version == standing.champion]
         if not any(one.level == "ok" for one in looked):
             of = f", of the champion ({moment})," if len(led) > 1 else ""
             return f"could not tell{of} whether" if looked else f"has not looked{of} yet whether"
     return "" if led else "has not looked yet whether"
 
 
-def _failing(known: Known) -> dict[str, int]:
+def _failing(parts: LoadedParts) -> dict[str, int]:
     """Return the failures of the dataset's DAGs whose latest run has failed."""
-    failing = known.dags.failing
-    return {dag_id: count for dag_id, count in failing.items() if known.sources.owns(dag_id)}
+    failing = parts.dags.failing
+    return {dag_id: count for dag_id, count in failing.items() if parts.sources.owns(dag_id)}
 
 
-def open_alarms(known: Known) -> list[WindowRun]:
+def open_alarms(parts: LoadedParts) -> list[WindowRun]:
     """List the latest window of each source of each champion, where something was found in it."""
-    champions = {standing.champion for standing in known.registry.led.values()}
-    own = (window for window in known.windows if window.version in champions)
+    champions = {standing.champion for standing in parts.registry.led.values()}
+    own = (window for window in parts.windows if window.version in champions)
     latest = {(window.version, window.source): window for window in own}
     return [window for window in latest.values() if window.level in {"warn", "act"}]
 
 
-def _alarms(known: Known) -> Chart:
+def _alarms(parts: LoadedParts) -> Chart:
     rows: list[tuple[str, ...]] = [
         ("DAG", dag_id, "act", f"{count} failed since the last success")
-        for dag_id, count in _failing(known).items()
+        for dag_id, count in _failing(parts).items()
     ]
     rows += [
         (
             "drift",
-            f"{asked_at(known, window.version)}, {window.label}",
+            f"{asked_at(parts, window.version)}, {window.label}",
             window.level,
             window.outcome or window.found,
         )
-        for window in open_alarms(known)
+        for window in open_alarms(parts)
     ]
     return Chart(
         "alarms",
@@ -314,14 +314,14 @@ def _alarms(known: Known) -> Chart:
         ChartTable(("kind", "of", "level", "what"), rows),
         Empty("No alarm is open.", "monitoring"),
         wide=True,
-        links={dag_id: f"dags/{dag_id}" for dag_id in _failing(known)},
+        links={dag_id: f"dags/{dag_id}" for dag_id in _failing(parts)},
     )
 
 
-def asked_at(known: Known, version: int) -> str:
+def asked_at(parts: LoadedParts, version: int) -> str:
     """Name a version, with the moment at which it stands."""
-    moments = dict.fromkeys(moment for _, moment, _ in known.registry.parts(version))
-    several = len(known.sources.dataset.asked_at) > 1
+    moments = dict.fromkeys(moment for _, moment, _ in parts.registry.parts(version))
+    several = len(parts.sources.dataset.asked_at) > 1
     return f"version {version}" + (f" ({', '.join(moments)})" if moments and several else "")
 
 
@@ -487,8 +487,8 @@ def _distribution(all_runs: Sequence[FamilyRun], metric: str, words: Words) -> C
     )
 
 
-def _days(known: Known, job: str) -> Chart:
-    dag_id, days = known.sources.dag_id(job), known.dags.days
+def _days(parts: LoadedParts, job: str) -> Chart:
+    dag_id, days = parts.sources.dag_id(job), parts.dags.days
     rows = [(day.day, day.succeeded, day.failed) for day in days if day.dag_id == dag_id]
     succeeded, failed = sum(row[1] for row in rows), sum(row[2] for row in rows)
     return Chart(

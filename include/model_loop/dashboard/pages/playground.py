@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from model_loop.dashboard.fields import form_fields
-from model_loop.dashboard.known import PageSources
 from model_loop.dashboard.page import Page
+from model_loop.dashboard.page_data import PageSources
 from model_loop.intervals.grid import DEFAULT_LEVEL, HIGHEST_LEVEL, LEVEL, LOWEST_LEVEL
 
 _LEVELS = {"default": DEFAULT_LEVEL, "lowest": LOWEST_LEVEL, "highest": HIGHEST_LEVEL}
@@ -14,18 +14,18 @@ _LEVELS = {"default": DEFAULT_LEVEL, "lowest": LOWEST_LEVEL, "highest": HIGHEST_
 
 def playground_page(sources: PageSources, _query: Mapping[str, str]) -> Page:
     """Return the page of the playground."""
-    known, dataset, words = sources.look("registry"), sources.dataset, sources.words
-    standings = known.registry.standings.values()
+    parts, dataset, words = sources.look("registry"), sources.dataset, sources.words
+    standings = parts.registry.standings.values()
     panel = sources.pages.panel() if sources.pages else None
-    champion = known.registry.standing.champion
+    champion = parts.registry.standing.champion
     # A panel comes with values of its own, and no rows have to be read.
-    learned = known.learned(champion) if champion is not None and panel is None else {}
+    learned = parts.learned(champion) if champion is not None and panel is None else {}
     return Page(
         name="playground",
         title="Playground",
         lead=f"Ask for one {words.row}: what the champion predicts, how sure it is, why, and what "
         "the challenger would say.",
-        notes=[*known.problems, *(panel.notes if panel else ())],
+        notes=[*parts.problems, *(panel.notes if panel else ())],
         extra={
             "fields": form_fields(dataset, learned, panel.values if panel else {}),
             "moments": [
@@ -40,7 +40,7 @@ def playground_page(sources: PageSources, _query: Mapping[str, str]) -> Page:
             else _LEVELS,
             "champion": any(one.champion is not None for one in standings),
             "ready": any(one.champion is not None and one.enabled for one in standings),
-            "looked": "registry" not in known.missing,
+            "looked": "registry" not in parts.missing,
         },
-        waiting=known.waiting,
+        waiting=parts.waiting,
     )

@@ -66,9 +66,9 @@ def trials_chart(trials: Sequence[TrialRun], words: Words) -> Chart:
 def _axis(values: Sequence[str | None]) -> tuple[list[float | None], list[tuple[float, str]]]:
     """Places of values between 0 and 1, and what stands at some of them."""
     numbers = [_number(value) for value in values]
-    known = [number for number in numbers if number is not None]
-    if len(known) == sum(value is not None for value in values) and known:
-        low, high = min(known), max(known)
+    parts = [number for number in numbers if number is not None]
+    if len(parts) == sum(value is not None for value in values) and parts:
+        low, high = min(parts), max(parts)
         logarithmic = low > 0 and high / low > _LOGARITHMIC
         scale = math.log if logarithmic else float
         span = scale(high) - scale(low) or 1.0

@@ -1,4 +1,4 @@
-// Leads to pages of Airflow, and asks again for what is being looked up.
+// Leads to pages of Airflow, and asks again for what is being read.
 (function () {
   "use strict";
 

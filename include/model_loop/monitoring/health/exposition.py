@@ -27,8 +27,8 @@ _Family = CounterMetricFamily | GaugeMetricFamily
 def exposition(health: ServiceHealth, now: float | None = None) -> bytes:
     """The health in Prometheus' text format.
 
-    Ages are those of the moment of asking, also where the health is some seconds old. What is not
-    known is left out; `model_loop_health_up` says which part it belongs to.
+    Ages are those of the moment of asking, also where the health is some seconds old. Unknown
+    values are left out; `model_loop_health_up` says which part it belongs to.
 
     Parameters
     ----------

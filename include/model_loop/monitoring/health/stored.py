@@ -1,6 +1,6 @@
 """Parts of the health that others keep: the registry, and the stores.
 
-What reads them brings MLflow's client and pandas along: a server asks a process of its own.
+Reading them imports MLflow's client and pandas: a server asks a process of its own.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class Champion:
     registered
         When it was registered, at the end of its training.
     promoted
-        When it became champion; None if the history does not tell.
+        When it became champion; None if the history lacks it.
     newest_month
         The newest partition that it has learned from, whatever its length; None where that is not
         known.

@@ -19,13 +19,13 @@ from model_loop.orchestration.steps.requests import fetch_named
 from model_loop.partitions.source import find_files
 from model_loop.scoring.batch.abandoned import find_abandoned, remove_abandoned
 from model_loop.scoring.batch.planning import BatchRequest, by_job, columns_in
-from model_loop.scoring.batch.planning import plan as cut
+from model_loop.scoring.batch.planning import plan_chunks as cut
 from model_loop.scoring.batch.results import require_predictions
 from model_loop.scoring.batch.scoring import is_scored
-from model_loop.scoring.batch.scoring import join as put_together
+from model_loop.scoring.batch.scoring import join_chunks as put_together
 from model_loop.scoring.batch.scoring import score_chunk as score
 from model_loop.scoring.limits import read_level
-from model_loop.scoring.places import choose_outputs, find_inputs, place, require_allowed
+from model_loop.scoring.paths import choose_outputs, find_inputs, require_allowed, to_path
 from model_loop.scoring.predictor import find_predictor, load_predictor
 from model_loop.serving.compiled.compiler import explainer_for
 from model_loop.settings import get_settings, split_list
@@ -163,13 +163,13 @@ def _require_one(params: Mapping[str, Any]) -> None:
 def _files(params: Mapping[str, Any]) -> list[tuple[UPath, UPath]]:
     """Each file with where its predictions go."""
     roots = readable_roots()
-    output = None if params["output"] is None else require_allowed(place(params["output"]), roots)
+    output = None if params["output"] is None else require_allowed(to_path(params["output"]), roots)
     if named := params.get(dataset_of_variant(params["service"]).names.partitions):
         # Each once, however often it is named.
         inputs = [file for key in dict.fromkeys(named) for file in _partition(key, params)]
-        output = output or place(get_settings().storage_root) / _PREDICTIONS
+        output = output or to_path(get_settings().storage_root) / _PREDICTIONS
     else:
-        found = find_inputs(require_allowed(place(params["input"]), roots))
+        found = find_inputs(require_allowed(to_path(params["input"]), roots))
         # A file of a folder may be a link that leads elsewhere.
         inputs = [require_allowed(one, roots) for one in found]
     return list(zip(inputs, choose_outputs(inputs, output), strict=True))
@@ -213,4 +213,4 @@ def _partition(key: str, params: Mapping[str, Any]) -> list[UPath]:
             copies = copies_in(UPath(settings.storage_root), settings.request_timeout_seconds)
         found = [file.path for file in find_files(declared, variant, [key], copies=copies)]
     # A file of a folder may be a link that leads elsewhere.
-    return [require_allowed(place(one), roots) for one in found]
+    return [require_allowed(to_path(one), roots) for one in found]

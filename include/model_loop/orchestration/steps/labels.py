@@ -13,7 +13,7 @@ from model_loop.monitoring.labels import add_labels, read_labels
 from model_loop.orchestration.forms.sources import listed_sources
 from model_loop.orchestration.steps.batch_scoring import readable_roots
 from model_loop.orchestration.steps.requests import who_asked
-from model_loop.scoring.places import place, require_allowed
+from model_loop.scoring.paths import require_allowed, to_path
 from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import get_settings
 from model_loop.sources.allowed import require_allowed_source
@@ -69,7 +69,7 @@ def _files(address: str | None) -> list[str]:
         raise InvalidInputError("The form", "names no file", "Give the address of one.")
     if address.lower().startswith(_WEB):
         return [require_allowed_source(address, listed_sources())]
-    path = require_allowed(place(address), readable_roots())
+    path = require_allowed(to_path(address), readable_roots())
     if not path.is_dir():
         return [str(path)]
     inner = sorted(each for each in path.iterdir() if not each.name.startswith("."))

@@ -17,10 +17,10 @@ from model_loop.monitoring.correcting import look_at_intervals
 from model_loop.monitoring.interval_days import DAYS, INTERVAL_EVIDENCE, days_to_json
 from model_loop.monitoring.labels import labelled
 from model_loop.monitoring.levels import ALL, Level, as_row, from_rows, gravest_first, thresholds_of
-from model_loop.monitoring.looking import DriftRules, known_profile, look_for_drift
 from model_loop.monitoring.performance import RMSE, PerformanceRules, judge_performance
-from model_loop.monitoring.records import Records
+from model_loop.monitoring.records import FindingRecords
 from model_loop.monitoring.tested import find_reference
+from model_loop.monitoring.window_drift import DriftRules, known_profile, look_for_drift
 from model_loop.options import build
 from model_loop.orchestration.alerts.announcements import drift_not_known, drifted
 from model_loop.orchestration.alerts.notifications import announce
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
     from model_loop.monitoring.levels import Thresholds, WindowFinding
-    from model_loop.monitoring.records import Watched
+    from model_loop.monitoring.records import WatchedVersion
     from model_loop.monitoring.windows import WindowRows
     from model_loop.orchestration.schedules.watermarks import StateStore
     from model_loop.scoring.predictor import Predictor
@@ -70,7 +70,7 @@ _NAMED = 3
 #: Findings of a step as plain values, by the identity of what was watched.
 Found = dict[str, list[dict[str, Any]]]
 #: A finding that calls for something, with what was watched, and its window as plain values.
-Grave = tuple["WindowFinding", "Watched", Mapping[str, Any]]
+Grave = tuple["WindowFinding", "WatchedVersion", Mapping[str, Any]]
 
 
 def other_occasions(
@@ -209,7 +209,7 @@ def _performance_of(
 
 def _with_labels(
     predictor: Predictor, plan: Mapping[str, Any], params: Mapping[str, Any]
-) -> Iterator[tuple[Watched, WindowRows, WindowRows]]:
+) -> Iterator[tuple[WatchedVersion, WindowRows, WindowRows]]:
     """Yield the predictions of a version in each window, and those whose true value is known."""
     judged = dataset_of_variant(plan["service"]).extensions.load("judged")
     counts = judged(get_settings()).of_actual if judged else None
@@ -318,7 +318,7 @@ def _judge(
 
 
 def _evidence(
-    records: Records, watched: Watched, findings: Sequence[WindowFinding]
+    records: FindingRecords, watched: WatchedVersion, findings: Sequence[WindowFinding]
 ) -> dict[str, Any]:
     """Return the evidence for a retraining; the gravest findings give its reason."""
     run = records.tracker.find_run(watched.identity)
@@ -360,7 +360,7 @@ def _thresholds(params: Mapping[str, Any]) -> Mapping[str, Thresholds]:
     return thresholds_of(get_settings(), params["thresholds"])
 
 
-def _tell(watched: Watched, findings: Sequence[WindowFinding]) -> None:
+def _tell(watched: WatchedVersion, findings: Sequence[WindowFinding]) -> None:
     for finding in gravest_first(findings):
         note = f" ({finding.note})" if finding.note else ""
         logger.info("%s: %s: %s%s", watched.title, finding.level, finding, note)

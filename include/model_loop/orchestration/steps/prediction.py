@@ -18,7 +18,7 @@ from model_loop.orchestration.registry import moment_of_form, versions_of
 from model_loop.orchestration.steps.requests import who_asked
 from model_loop.scoring.limits import read_level
 from model_loop.scoring.predictor import find_predictor
-from model_loop.scoring.questions import answer, given_columns, in_words
+from model_loop.scoring.row_requests import given_columns, in_words, predict_rows
 from model_loop.serving.compiled.compiler import explainer_for
 from model_loop.serving.http.server import make_log
 from model_loop.serving.request_log.further_answers import log_answers
@@ -51,7 +51,7 @@ def predict(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, Any
     moment = versions.moment(predictor.version.number)
     dataset = predictor.version.dataset
     explain = explainer_for(predictor) if params[EXPLAIN] else None
-    rows, answers = answer(predictor, _rows(dataset, params), moment, level, explain)
+    rows, answers = predict_rows(predictor, _rows(dataset, params), moment, level, explain)
     latency = 1_000 * (time.perf_counter() - started)
     _log(predictor.version, rows, answers, who_asked(dag_run), latency)
     summaries = [in_words(dataset, row, one) for row, one in zip(rows, answers, strict=True)]

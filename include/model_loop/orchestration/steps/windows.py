@@ -21,7 +21,7 @@ from model_loop.monitoring.published import (
     read_published,
     window_of_published,
 )
-from model_loop.monitoring.records import Records, Watched
+from model_loop.monitoring.records import FindingRecords, WatchedVersion
 from model_loop.monitoring.windows import Window, of_scored
 from model_loop.orchestration.forms.sources import source_of
 from model_loop.orchestration.registry import versions_of
@@ -36,7 +36,7 @@ from model_loop.partitions.keys import (
 )
 from model_loop.scoring.batch.source import read_output
 from model_loop.scoring.opening import open_input
-from model_loop.scoring.places import place, require_allowed
+from model_loop.scoring.paths import require_allowed, to_path
 from model_loop.serving.request_log.tables import open_log
 from model_loop.settings import get_settings
 from model_loop.sources.published import PublishedSource
@@ -180,18 +180,18 @@ def plan_of_today(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping
     return {**plan, "source": params["source"], "versions": [version], "named": True}
 
 
-def watched_of(plan: Mapping[str, Any]) -> Iterator[tuple[Watched, Mapping[str, Any]]]:
+def watched_of(plan: Mapping[str, Any]) -> Iterator[tuple[WatchedVersion, Mapping[str, Any]]]:
     """Yield the windows of a plan, each with its plain values."""
     for window in plan["windows"]:
         start, end = (dt.datetime.fromisoformat(window[name]) for name in ("start", "end"))
         found = Window(plan["service"], start, end, window["label"])
         for one in plan["versions"]:
-            yield Watched(found, one["version"], window["source"], one["moment"]), window
+            yield WatchedVersion(found, one["version"], window["source"], one["moment"]), window
 
 
 def gather(
     plan: Mapping[str, Any], params: Mapping[str, Any], predictor: Predictor
-) -> Iterator[tuple[Watched, WindowRows]]:
+) -> Iterator[tuple[WatchedVersion, WindowRows]]:
     """Yield the predictions of each window that were asked at the moment of the version."""
     moment_of = versions_of(plan["service"]).known_moment
     for watched, window in watched_of(plan):
@@ -229,7 +229,7 @@ def _source(params: Mapping[str, Any], trained: Dataset | None = None) -> Publis
 
 
 def _scored(
-    watched: Watched,
+    watched: WatchedVersion,
     scope: Window,
     window: Mapping[str, Any],
     predictor: Predictor,
@@ -245,7 +245,7 @@ def _scored(
 
 def _output(output: str, dataset: Dataset) -> Given:
     """Read an output of batch scoring that a form has named."""
-    path = require_allowed(place(output), readable_roots())
+    path = require_allowed(to_path(output), readable_roots())
     with open_input(path):
         # What is no file is told as it is.
         pass
@@ -294,7 +294,9 @@ def _request_log() -> Any:  # noqa: ANN401 - an Engine, imported late
     return open_log(settings.request_log_url, settings.serving_folder)
 
 
-def records_of_windows(variant: str) -> Records:
+def records_of_windows(variant: str) -> FindingRecords:
     """Return the store of all findings about a variant."""
     settings, dataset = get_settings(), dataset_of_variant(variant)
-    return Records(tracker_of(dataset, settings.tracking_uri, settings.experiment, "monitoring"))
+    return FindingRecords(
+        tracker_of(dataset, settings.tracking_uri, settings.experiment, "monitoring")
+    )

@@ -6,7 +6,7 @@ import atexit
 
 from starlette.types import Scope
 
-from model_loop.dashboard.questions import Questions
+from model_loop.dashboard.worker_queries import WorkerQueries
 from model_loop.monitoring.health.routes import health_routes
 from model_loop.orchestration.names import PREDICTION, dag_id_of
 from model_loop.orchestration.web.dashboard import make_dashboard, name_of_user
@@ -27,7 +27,7 @@ def make_airflow_app() -> Guard:
     settings = get_settings()
     # People look at this server, and most of a request is Airflow's: it stays small instead.
     services = make_services(settings, small=True)
-    questions = Questions()
+    questions = WorkerQueries()
     health = health_parts(services.default, questions)
     # Airflow does not tell mounted applications when it ends.
     atexit.register(services.stop)

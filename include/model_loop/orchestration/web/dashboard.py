@@ -16,7 +16,7 @@ from sqlalchemy import case, func, select
 
 from model_loop.background_cache import BackgroundCache
 from model_loop.dashboard.app import Allowed, Dashboard, Right
-from model_loop.dashboard.known import PageSources, pages_of
+from model_loop.dashboard.page_data import PageSources, pages_of
 from model_loop.dashboard.types import DagDay, DagRuns, LastRun
 from model_loop.datasets.registry import dataset_of_variant, sound_datasets
 from model_loop.monitoring.levels import thresholds_of
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Scope
 
-    from model_loop.dashboard.questions import Questions
+    from model_loop.dashboard.worker_queries import WorkerQueries
     from model_loop.datasets.dataset import Dataset
     from model_loop.monitoring.health.parts import HealthParts
     from model_loop.serving.http.server import Services
@@ -90,7 +90,7 @@ def make_dashboard(
     services: Services,
     settings: Settings,
     health: HealthParts,
-    questions: Questions,
+    queries: WorkerQueries,
     allowed: Allowed = allowed_datasets,
 ) -> ASGIApp:
     """Make the pages of all datasets; they are mounted behind a login.
@@ -120,14 +120,14 @@ def make_dashboard(
         service = served.get(key)
         own = health
         if key != default.service:
-            own = health_parts(service or default, questions, key)
+            own = health_parts(service or default, queries, key)
         return PageSources(
             service=key,
-            runs=questions,
-            families=BackgroundCache(lambda: questions.families(key), _RUNS_SECONDS, always),
-            partitions=BackgroundCache(lambda: questions.partitions(key), _RUNS_SECONDS, always),
-            registry=BackgroundCache(lambda: questions.registry(key), _REGISTRY_SECONDS, always),
-            windows=BackgroundCache(lambda: questions.windows(key), _RUNS_SECONDS, always),
+            runs=queries,
+            families=BackgroundCache(lambda: queries.families(key), _RUNS_SECONDS, always),
+            partitions=BackgroundCache(lambda: queries.partitions(key), _RUNS_SECONDS, always),
+            registry=BackgroundCache(lambda: queries.registry(key), _REGISTRY_SECONDS, always),
+            windows=BackgroundCache(lambda: queries.windows(key), _RUNS_SECONDS, always),
             live=BackgroundCache(
                 lambda: ab_report(
                     default.log.engine,

@@ -18,7 +18,7 @@ from model_loop.monitoring.health.types import DagHealth
 from model_loop.orchestration.conventions import Tag
 
 if TYPE_CHECKING:
-    from model_loop.dashboard.questions import Questions
+    from model_loop.dashboard.worker_queries import WorkerQueries
     from model_loop.serving.service import PredictionService
 
 #: Seconds for which what is kept in stores is known: products do not change by the second.
@@ -28,7 +28,7 @@ _SECONDS = 15.0
 
 
 def health_parts(
-    service: PredictionService, questions: Questions, variant: str = ""
+    service: PredictionService, queries: WorkerQueries, variant: str = ""
 ) -> HealthParts:
     """Return the sources of a service's health; nothing is looked up yet.
 
@@ -42,8 +42,8 @@ def health_parts(
         service=key,
         traffic=BackgroundCache(lambda: sources.traffic_of(service.log.engine, key, time.time())),
         answers=BackgroundCache(lambda: sources.answers_of(service)),
-        champion=BackgroundCache(lambda: questions.champion(key), _SECONDS),
-        products=BackgroundCache(questions.products, _PRODUCTS_SECONDS),
+        champion=BackgroundCache(lambda: queries.champion(key), _SECONDS),
+        products=BackgroundCache(queries.products, _PRODUCTS_SECONDS),
         dags=BackgroundCache(dag_health, _SECONDS),
     )
 

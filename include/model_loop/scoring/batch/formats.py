@@ -18,10 +18,10 @@ from model_loop.tables.opening import FileKind
 class BatchFormat(Protocol):
     """Operations on a kind of file."""
 
-    def cut(self, job: Job, chunk_rows: int) -> list[Chunk]:
+    def cut_chunks(self, job: Job, chunk_rows: int) -> list[Chunk]:
         """Chunks of about so many rows."""
 
-    def read(self, chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
+    def read_chunk(self, chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
         """The rows of a chunk, a batch at a time."""
 
     def part_writer(
@@ -29,7 +29,7 @@ class BatchFormat(Protocol):
     ) -> AbstractContextManager[Callable[[RawRows, ScoredRows], None]]:
         """Something to hand rows and their scores to."""
 
-    def join(self, job: Job, chunks: Sequence[Chunk], output: UPath, rejected: UPath) -> None:
+    def join_parts(self, job: Job, chunks: Sequence[Chunk], output: UPath, rejected: UPath) -> None:
         """Put the parts of all chunks together."""
 
 

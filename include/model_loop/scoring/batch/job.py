@@ -25,7 +25,7 @@ from model_loop.scoring.answers import (
 )
 from model_loop.scoring.batch.source import Rows
 from model_loop.scoring.limits import class_names, limit_names
-from model_loop.scoring.places import place
+from model_loop.scoring.paths import to_path
 from model_loop.scoring.predictor import RegisteredVersion
 from model_loop.scoring.reasons import REASONS
 
@@ -126,7 +126,7 @@ class Job:
         InvalidInputError
             If it has changed since.
         """
-        if identity_of(place(self.source)) != self.identity:
+        if identity_of(to_path(self.source)) != self.identity:
             raise InvalidInputError(
                 f"Input {self.source}",
                 "has changed since its chunks were planned",
@@ -176,7 +176,7 @@ class Chunk:
     def title(self) -> str:
         """For people."""
         last = self.first_row + self.rows
-        return f"{place(self.job.source).name} {self.first_row:,} to {last:,}"
+        return f"{to_path(self.job.source).name} {self.first_row:,} to {last:,}"
 
     def part(self, kind: str = "") -> UPath:
         """Return the path of one of its intermediate files."""

@@ -31,7 +31,7 @@ from model_loop.scoring.batch.source import Rows, name_of, open_typed
 from model_loop.scoring.columns import find_columns
 from model_loop.scoring.limits import CLASSES, LABEL, PROBABILITIES, THRESHOLD
 from model_loop.scoring.outcomes import Outcome, of_class
-from model_loop.scoring.places import place
+from model_loop.scoring.paths import to_path
 from model_loop.scoring.reasons import REASONS
 from model_loop.tables.typed import plain, reading
 
@@ -63,7 +63,7 @@ _DIFFERENT = (IDENTIFIER, PREDICTION, LOWER, UPPER)
 _GROUP_ROWS = 2**17
 
 
-def cut(job: Job, chunk_rows: int) -> list[Chunk]:
+def cut_chunks(job: Job, chunk_rows: int) -> list[Chunk]:
     """Chunks of whole row groups where these are small, and of equal parts of large ones."""
     with open_typed(job.rows) as file:
         groups = file.groups()
@@ -87,7 +87,7 @@ def _equal(rows: int, parts: int) -> list[int]:
     return [rows * (part + 1) // parts - rows * part // parts for part in range(parts)]
 
 
-def read(chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
+def read_chunk(chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
     """The rows of a chunk, a batch at a time.
 
     Parameters
@@ -100,7 +100,7 @@ def read(chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
         if wanted is not None:
             names = list(find_columns(chunk.job.version.dataset, names, wanted).values())
         for batch in file.batches(BATCH_ROWS, names=names, first=chunk.first_row, rows=chunk.rows):
-            with reading(name_of(place(chunk.job.source))):
+            with reading(name_of(to_path(chunk.job.source))):
                 columns = {name: plain(batch.column(name)) for name in names}
             yield RawRows(columns)
 
@@ -164,7 +164,7 @@ def _text(identifiers: Any) -> pa.Array:  # noqa: ANN401 - fixed-width bytes
     )
 
 
-def join(job: Job, chunks: Sequence[Chunk], output: UPath, rejected: UPath) -> None:
+def join_parts(job: Job, chunks: Sequence[Chunk], output: UPath, rejected: UPath) -> None:
     """Write the input with its predictions, and the rows that could not be predicted.
 
     Parameters
@@ -180,7 +180,7 @@ def join(job: Job, chunks: Sequence[Chunk], output: UPath, rejected: UPath) -> N
         for batch in file.batches(_GROUP_ROWS):
             scored = parts.take(batch.num_rows)
             numbers = pa.array(np.arange(first, first + batch.num_rows))
-            with reading(name_of(place(job.source))):
+            with reading(name_of(to_path(job.source))):
                 _write(good, bad, batch, scored, numbers, job)
             first += batch.num_rows
     written = sum(sum(groups) for groups in map(_groups_of, (output, rejected)))

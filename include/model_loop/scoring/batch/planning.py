@@ -16,9 +16,9 @@ from model_loop.intervals.grid import DEFAULT_LEVEL, check_level
 from model_loop.scoring.batch.formats import FORMATS
 from model_loop.scoring.batch.job import Chunk, Job, added_names, identity_of, job_key
 from model_loop.scoring.batch.results import require_free
-from model_loop.scoring.batch.source import Rows, columns_of, prepare
+from model_loop.scoring.batch.source import Rows, columns_of, prepare_source
 from model_loop.scoring.columns import find_columns
-from model_loop.scoring.places import kind_of_name
+from model_loop.scoring.paths import kind_of_name
 from model_loop.scoring.predictor import RegisteredVersion
 from model_loop.scoring.preprocessing import find_preprocessing
 
@@ -111,7 +111,7 @@ def _tell_of_absent(request: BatchRequest, source: UPath) -> None:
         )
 
 
-def plan(request: BatchRequest, storage_root: str) -> list[Chunk]:
+def plan_chunks(request: BatchRequest, storage_root: str) -> list[Chunk]:
     """Cut the files of a request into at most 1,000 chunks, at least one for each file.
 
     Parameters
@@ -127,7 +127,7 @@ def plan(request: BatchRequest, storage_root: str) -> list[Chunk]:
     for source, _ in request.files:
         _tell_of_absent(request, source)
     jobs = [_job(request, source, output, storage_root) for source, output in request.files]
-    cut = [FORMATS[job.rows.kind].cut(job, request.chunk_rows) for job in jobs]
+    cut = [FORMATS[job.rows.kind].cut_chunks(job, request.chunk_rows) for job in jobs]
     for job, chunks in zip(jobs, cut, strict=True):
         if not any(chunk.rows for chunk in chunks):
             raise InvalidInputError(
@@ -186,7 +186,7 @@ def _job(request: BatchRequest, source: UPath, output: UPath, storage_root: str)
         explain=request.explain,
     )
     require_free(job)
-    return replace(job, rows=prepare(source, folder, dataset))
+    return replace(job, rows=prepare_source(source, folder, dataset))
 
 
 def _merged(chunks: Sequence[Chunk], together: int) -> Iterator[Chunk]:

@@ -14,7 +14,7 @@ from model_loop.objects.store import write_bytes
 from model_loop.scoring.answers import IDENTIFIER
 from model_loop.scoring.batch.job import REASON, Job, JobResult, identity_of
 from model_loop.scoring.batch.source import columns_of
-from model_loop.scoring.places import place, rejected_of
+from model_loop.scoring.paths import rejected_of, to_path
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class KeptResult:
 
 def find_result(job: Job) -> JobResult | None:
     """Return the result of a job if its output still exists unchanged."""
-    output = place(job.output)
+    output = to_path(job.output)
     if not output.exists():
         return None
     kept = read_document(_entry(job), _kept)
@@ -65,7 +65,7 @@ def require_free(job: Job) -> None:
     """
     if find_result(job) is not None:
         return
-    output = place(job.output)
+    output = to_path(job.output)
     for path, column in ((output, IDENTIFIER), (rejected_of(output), REASON)):
         if not path.exists():
             continue

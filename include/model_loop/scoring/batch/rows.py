@@ -19,7 +19,7 @@ from model_loop.intervals.grid import DEFAULT_LEVEL
 from model_loop.intervals.scores import Numbers
 from model_loop.scoring.columns import Given, check_rows
 from model_loop.scoring.identifiers import new_ids
-from model_loop.scoring.notices import codes_of, told
+from model_loop.scoring.notices import codes_of, notice_text
 from model_loop.scoring.predictor import Predictor
 from model_loop.scoring.reasons import Explain, reasons_of_rows
 from model_loop.scoring.rows import from_frame
@@ -115,7 +115,7 @@ class ScoredRows:
     @property
     def told(self) -> list[str | None]:
         """Return the notices of each row as text."""
-        return [None if each is None else told(each) for each in self.notices]
+        return [None if each is None else notice_text(each) for each in self.notices]
 
     @property
     def counts(self) -> Counter[str]:

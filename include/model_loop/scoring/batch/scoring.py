@@ -14,7 +14,7 @@ from model_loop.scoring.batch.results import find_result, keep_result
 from model_loop.scoring.batch.rows import score_rows
 from model_loop.scoring.batch.typed import frames_of
 from model_loop.scoring.columns import Given
-from model_loop.scoring.places import place, rejected_of
+from model_loop.scoring.paths import rejected_of, to_path
 from model_loop.scoring.predictor import Predictor
 from model_loop.scoring.preprocessing import find_preprocessing
 from model_loop.scoring.reasons import Explain
@@ -38,7 +38,7 @@ def score_chunk(
     Parameters
     ----------
     on_rows
-        Is told of every few rows that are done.
+        Called with the number of finished rows.
     explain
         Computes the reasons of the predictions, of a job that is to give them.
 
@@ -57,7 +57,7 @@ def score_chunk(
     as_frame = None if step is None else frames_of(chunk)
     rows, rejected, reason, notices = 0, 0, "", Counter[str]()
     with file.part_writer(chunk) as write:
-        for raw in file.read(chunk, wanted):
+        for raw in file.read_chunk(chunk, wanted):
             given: Given = raw.columns
             broken = raw.broken
             if step is not None and as_frame is not None:
@@ -95,11 +95,11 @@ def score_chunks(
     Parameters
     ----------
     on_rows
-        Is told of every few rows that are done, those of before among them.
+        Called with the number of finished rows, including those of earlier runs.
     explain
         See `score_chunk`.
     on_chunk
-        Is told of each chunk that is done, and whether it was scored now.
+        Called with each finished chunk, and whether it was scored now.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def score_chunks(
             on_chunk(result, not known)
 
 
-def join(job: Job, chunks: Sequence[Chunk]) -> JobResult:
+def join_chunks(job: Job, chunks: Sequence[Chunk]) -> JobResult:
     """Make the output appear, when every chunk of the job is scored.
 
     The rows that could not be predicted are there before it, so that it says that all is done.
@@ -134,10 +134,10 @@ def join(job: Job, chunks: Sequence[Chunk]) -> JobResult:
         return known
     job.require_unchanged()
     result = _result(job, [_require_scored(chunk) for chunk in chunks])
-    output, rejected = place(job.output), rejected_of(place(job.output))
+    output, rejected = to_path(job.output), rejected_of(to_path(job.output))
     with atomic_write(output) as whole:
         with atomic_write(rejected) as side:
-            FORMATS[job.rows.kind].join(job, chunks, whole, side)
+            FORMATS[job.rows.kind].join_parts(job, chunks, whole, side)
         if not result.rejected_rows:
             rejected.unlink()
         # If the process is killed from here on, the output is complete and recorded.
@@ -151,7 +151,7 @@ def join(job: Job, chunks: Sequence[Chunk]) -> JobResult:
 
 def _result(job: Job, found: Sequence[ChunkResult]) -> JobResult:
     rows, rejected_rows = sum(one.rows for one in found), sum(one.rejected for one in found)
-    output = place(job.output)
+    output = to_path(job.output)
     return JobResult(
         input=job.source,
         output=str(output),

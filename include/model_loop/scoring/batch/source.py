@@ -22,7 +22,7 @@ from model_loop.errors import InvalidInputError
 from model_loop.objects.files import LOCAL_PROTOCOLS, atomic_write
 from model_loop.scoring.batch.rows import Columns
 from model_loop.scoring.opening import open_input
-from model_loop.scoring.places import KINDS, kind_of_name
+from model_loop.scoring.paths import KINDS, kind_of_name
 from model_loop.tables import delimited, json_lines, typed
 from model_loop.tables.lines import BLOCK
 from model_loop.tables.opening import (
@@ -163,7 +163,7 @@ def read_output(path: UPath, dataset: Dataset) -> Columns:
     }
 
 
-def prepare(path: UPath, folder: UPath, dataset: Dataset) -> Rows:
+def prepare_source(path: UPath, folder: UPath, dataset: Dataset) -> Rows:
     """Return where the rows of a file are, and copy it as plain text if it has to be.
 
     Parameters

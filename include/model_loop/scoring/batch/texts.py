@@ -90,7 +90,7 @@ def _text_of(job: Job) -> _Text:
     return _Delimited(job.rows, job.version.dataset, explain=job.explain)
 
 
-def cut(job: Job, chunk_rows: int) -> list[Chunk]:
+def cut_chunks(job: Job, chunk_rows: int) -> list[Chunk]:
     """Return chunks of so many rows each; the file is searched once for where they begin."""
     text = _text_of(job)
     chunks, first_row, rows, lines = list[Chunk](), 0, 0, 0
@@ -113,7 +113,7 @@ def cut(job: Job, chunk_rows: int) -> list[Chunk]:
     return chunks
 
 
-def read(chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
+def read_chunk(chunk: Chunk, wanted: Sequence[str] | None) -> Iterator[RawRows]:
     """Yield the rows of a chunk, a batch at a time.
 
     Parameters
@@ -164,7 +164,7 @@ def part_writer(chunk: Chunk) -> Iterator[Callable[[RawRows, ScoredRows], None]]
         yield write
 
 
-def join(job: Job, chunks: Sequence[Chunk], output: UPath, rejected: UPath) -> None:
+def join_parts(job: Job, chunks: Sequence[Chunk], output: UPath, rejected: UPath) -> None:
     """Put beginning and parts after one another.
 
     Parameters
@@ -335,7 +335,7 @@ class _Delimited:
 
     def _as_row(self, cells: Sequence[str]) -> bytes:
         text = io.StringIO()
-        # By its line end, the writer finds out which cells have to be quoted.
+        # The writer needs the line end to decide which cells have to be quoted.
         csv.writer(text, delimiter=self._header.delimiter, lineterminator="\r\n").writerow(cells)
         return text.getvalue()[:-2].encode(self._encoding, "replace")
 
@@ -429,7 +429,7 @@ class _JsonLines:
 
 
 def _object(line: bytes) -> Mapping[str, Any] | str:
-    """Return the object of a line; for anything else, why it is none."""
+    """Return the object of a line; for anything else, the reason."""
     try:
         content = decode(line)
     except InvalidInputError as error:

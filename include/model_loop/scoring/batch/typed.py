@@ -40,7 +40,9 @@ def frames_of(chunk: Chunk) -> AsFrame:
     if chunk.job.rows.kind != "csv":
         return _as_they_are
     dataset = chunk.job.version.dataset
-    sample = next(texts.read(texts.whole(chunk.job), None), RawRows({})).slice(0, _SAMPLE_ROWS)
+    sample = next(texts.read_chunk(texts.whole(chunk.job), None), RawRows({})).slice(
+        0, _SAMPLE_ROWS
+    )
     assert isinstance(sample.columns, Mapping)
     formats = {name: _format(dataset, name, column) for name, column in sample.columns.items()}
 

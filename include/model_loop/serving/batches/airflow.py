@@ -16,7 +16,7 @@ import requests
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.errors import ModelLoopError
 from model_loop.intervals.grid import DEFAULT_LEVEL
-from model_loop.scoring.places import output_of, place
+from model_loop.scoring.paths import output_of, to_path
 from model_loop.serving.batches.store import AcceptedBatch, BatchProgress, BatchStore
 
 #: Login of Airflow, as its own client has it.
@@ -44,7 +44,7 @@ class AirflowRuns:
         self._store, self._url = store, url.rstrip("/")
         self._session = requests.Session()
 
-    def look(self) -> bool:
+    def advance(self) -> bool:
         """Ask for runs of what waits, and note how far the others are."""
         fine = True
         for batch in self._store.pending():
@@ -99,10 +99,10 @@ class AirflowRuns:
 
     def _trigger(self, batch: AcceptedBatch) -> None:
         record, dataset = batch.record, dataset_of_variant(batch.record.service)
-        source = place(batch.source)
+        source = to_path(batch.source)
         conf = {
             "input": str(source),
-            "output": str(output_of(source, place(batch.folder))),
+            "output": str(output_of(source, to_path(batch.folder))),
             "overwrite": True,
             "level": DEFAULT_LEVEL if record.level is None else record.level,
             "explain": record.explain,
@@ -181,6 +181,6 @@ def _done(told: BatchProgress, counts: Mapping[str, Any]) -> BatchProgress:
         predicted=counts.get("predicted_rows", 0),
         rejected=counts.get("rejected_rows", 0),
         model_version=counts.get("model_version"),
-        result=place(output).name if output else "",
-        rejected_rows=place(rejected).name if rejected else "",
+        result=to_path(output).name if output else "",
+        rejected_rows=to_path(rejected).name if rejected else "",
     )

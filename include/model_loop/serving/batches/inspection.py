@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from model_loop.errors import InvalidInputError, ModelLoopError
-from model_loop.serving.batches.limits import SENT, FileBounds, Looked, LookedAt
+from model_loop.serving.batches.limits import SENT, FileBounds, FileInspection, InspectionAnswer
 from model_loop.tables.lines import BLOCK
 from model_loop.tables.opening import kind_of, unpacked
 from model_loop.tables.typed import TypedFile, is_typed, reading
@@ -27,8 +27,8 @@ _BEGIN = 2**12
 _NICENESS = 10
 
 
-def look_at(path: Path, bounds: FileBounds) -> LookedAt:
-    """Return what is in a file, as far as it can be told without its rows.
+def look_at(path: Path, bounds: FileBounds) -> FileInspection:
+    """Return the contents of a file, as far as they are visible without reading rows.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def look_at(path: Path, bounds: FileBounds) -> LookedAt:
         with unpacked(file, "sent") as (plain, compression):
             kind = kind_of(begin := plain.read(_BEGIN), "sent")
             if not is_typed(kind):
-                return LookedAt(kind, compression, _lines(plain, begin, bounds))
+                return FileInspection(kind, compression, _lines(plain, begin, bounds))
     if compression != "none":
         raise InvalidInputError(
             SENT, f"is packed and holds {kind}", "Send it as it is: it is compressed inside."
@@ -56,7 +56,7 @@ def look_at(path: Path, bounds: FileBounds) -> LookedAt:
             opened.seek(0)
         rows = sum(TypedFile(opened, kind, "sent").groups())
     _require_rows(rows, bounds)
-    return LookedAt(kind, compression, rows)
+    return FileInspection(kind, compression, rows)
 
 
 def _require_declared(file: IO[bytes], bounds: FileBounds) -> None:
@@ -109,9 +109,9 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (bounds.memory, bounds.memory))
     resource.setrlimit(resource.RLIMIT_CPU, (int(bounds.seconds), int(bounds.seconds)))
     try:
-        answer = Looked(looked=look_at(Path(sys.argv[1]), bounds))
+        answer = InspectionAnswer(looked=look_at(Path(sys.argv[1]), bounds))
     except ModelLoopError as error:
-        answer = Looked(error=error.fields())
+        answer = InspectionAnswer(error=error.fields())
     sys.stdout.buffer.write(msgspec.json.encode(answer))
 
 

@@ -48,7 +48,7 @@ class FileBounds(msgspec.Struct, frozen=True):
         )
 
 
-class LookedAt(msgspec.Struct, frozen=True):
+class FileInspection(msgspec.Struct, frozen=True):
     """Contents of a file.
 
     Parameters
@@ -64,15 +64,15 @@ class LookedAt(msgspec.Struct, frozen=True):
     rows: int | None
 
 
-class Looked(msgspec.Struct):
-    """The answer of the process: what is in the file, or why it is refused."""
+class InspectionAnswer(msgspec.Struct):
+    """The answer of the process: the contents of the file, or the reason for a refusal."""
 
-    looked: LookedAt | None = None
+    looked: FileInspection | None = None
     error: ErrorFields | None = None
 
 
-def inspect(path: Path, bounds: FileBounds) -> LookedAt:
-    """Look at a file by a process of its own; see `inspection`.
+def inspect_file(path: Path, bounds: FileBounds) -> FileInspection:
+    """Inspect a file in a separate process; see `inspection`.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def inspect(path: Path, bounds: FileBounds) -> LookedAt:
             timeout=bounds.seconds,
             check=True,
         )
-        answer = msgspec.json.decode(done.stdout, type=Looked)
+        answer = msgspec.json.decode(done.stdout, type=InspectionAnswer)
     except (subprocess.SubprocessError, msgspec.MsgspecError) as error:
         raise InvalidInputError(
             SENT,

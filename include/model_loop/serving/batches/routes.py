@@ -1,4 +1,4 @@
-"""The routes of batches: a file comes in, and is there whole before its id goes out."""
+"""The routes of batches: a file is stored completely before its id is returned."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import ModelLoopError
 from model_loop.scoring.identifiers import new_id
 from model_loop.scoring.limits import read_level
-from model_loop.scoring.places import KINDS, find_inputs, kind_of_name, place, require_allowed
+from model_loop.scoring.paths import KINDS, find_inputs, kind_of_name, require_allowed, to_path
 from model_loop.serving.batches.airflow import AirflowRuns
-from model_loop.serving.batches.limits import FileBounds, LookedAt, inspect
+from model_loop.serving.batches.limits import FileBounds, FileInspection, inspect_file
 from model_loop.serving.batches.runner import BatchRunner
 from model_loop.serving.batches.store import (
     FINAL,
@@ -48,7 +48,7 @@ from model_loop.tables.opening import FileKind
 _OPTIONS = ("name", "level", "moment", "explain")
 _NAME = re.compile(r"\A[^/\\\0\r\n]{1,200}\Z")
 _KEY = re.compile(r"\A[\x21-\x7e]{1,200}\Z")
-#: Formats of files by their content types; None for those that say nothing of it.
+#: Formats of files by their content types; None for types that do not determine it.
 _TYPES: Mapping[str, FileKind | None] = MappingProxyType(
     {
         **dict.fromkeys(
@@ -75,11 +75,11 @@ _SUFFIXES: Mapping[str, str] = MappingProxyType(
     }
 )
 _JSON = "application/json"
-#: Bytes of a body that names a file.
+#: Largest body that gives the address of a file, in bytes.
 _NAMING_BYTES = 16_384
 #: Bytes that are gathered before they are written.
 _PIECE = 2**20
-#: Files that come at once, and that are looked at; of one token, so that others find room.
+#: Uploads at once in all, and of one token, so that others find room.
 _UPLOADS, _UPLOADS_OF_A_TOKEN = 4, 2
 #: A disk keeps so many times the size of a file free for its results.
 _ROOM = 4
@@ -115,7 +115,7 @@ class BatchRules:
 
 
 class Batches:
-    """The batches of a server, whichever dataset they are of.
+    """The batches of a server, of all datasets.
 
     Parameters
     ----------
@@ -124,9 +124,9 @@ class Batches:
     rules
         Bounds and times.
     runner
-        Has them scored.
+        Gets them scored.
     airflow
-        Runs in which they are scored; None where a process beside the server does it.
+        Runs in which they are scored; None if a process beside the server scores them.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class BatchRoutes:
             raise RequestRefusedError(
                 415,
                 f"Content type {kind[:100]!r}",
-                "is none of a file that can be scored",
+                "is not that of a file that can be scored",
                 f"Give one of {', '.join(filter(None, _TYPES))}; or {_JSON} with an address.",
             )
         identifier = batch_id(call.caller, self._service, key) if key else new_id(time.time())
@@ -209,7 +209,7 @@ class BatchRoutes:
         return await self._batches.files.run(self._listed, call)
 
     async def batch(self, call: Call) -> Reply:
-        """Return how far a batch is."""
+        """Return the progress of a batch."""
         return await self._batches.files.run(lambda: self._told(self._found(call), 200, call))
 
     async def batch_result(self, call: Call) -> Reply:
@@ -236,12 +236,12 @@ class BatchRoutes:
         options: Mapping[str, Any],
         said: FileKind | None,
     ) -> AcceptedBatch:
-        """Write a file that comes, look at it, and accept it."""
+        """Write an upload, check it, and accept it."""
         path, run = folder / "sent", self._batches.files.run
         digest, size = await _receive(call, path, self._batches.rules.bounds.size)
         if not size:
             raise RequestRefusedError(422, "The file", "is empty", "Send one with rows.")
-        found = await self._batches.looks.run(inspect, path, self._batches.rules.bounds)
+        found = await self._batches.looks.run(inspect_file, path, self._batches.rules.bounds)
         name = options["name"]
         check_name(found, said, name)
         source = f"rows{_SUFFIXES[found.kind]}{_SUFFIXES[found.compression]}"
@@ -264,14 +264,14 @@ class BatchRoutes:
     async def _named(
         self, call: Call, folder: Path, identifier: str, options: Mapping[str, Any]
     ) -> AcceptedBatch:
-        """Accept a file that is named, if requests may name it."""
+        """Accept a file by its address, if requests may name it."""
         body = await call.body()
         given = decoded(body) if len(body) <= _NAMING_BYTES else None
         if not isinstance(given, dict) or {*given} != {"address"}:
             raise RequestRefusedError(
                 422,
                 "The request",
-                "is no object with `address` alone",
+                "is not an object with only `address`",
                 "Send the address of a file, or the file itself with its own content type.",
             )
         return await self._batches.files.run(
@@ -294,7 +294,7 @@ class BatchRoutes:
                 "cannot be named here: no folder is open to requests",
                 "Send the file itself, or let the operator set MODEL_LOOP_BATCHES_FOLDERS.",
             )
-        source = require_allowed(place(address), roots)
+        source = require_allowed(to_path(address), roots)
         if [*find_inputs(source)] != [source]:
             raise RequestRefusedError(
                 422, f"The address {address}", "is a folder", "Name its files one by one."
@@ -325,7 +325,7 @@ class BatchRoutes:
             ) from error
 
     def _require_room(self, caller: str, identifier: str) -> None:
-        """Refuse a further file of a token that has many, or where the disk has no room for it."""
+        """Refuse a file if its token has too many, or if the disk has no room for it."""
         store, rules = self._batches.store, self._batches.rules
         listed = store.listed(caller)
         if len(listed) >= rules.per_token and identifier not in {one.record.id for one in listed}:
@@ -370,7 +370,7 @@ class BatchRoutes:
         there = None
         if name:
             with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-                # The name that a scoring process has told is in the folder, and no link.
+                # The scoring process names a file of the folder, and not a link.
                 there = open(batch.folder / Path(name).name, "rb", opener=_no_link)  # noqa: SIM115 - the answer closes it; a Path takes no opener
         if there is None:
             raise RequestRefusedError(404, given, rule, "GET of the batch says why.")
@@ -413,7 +413,7 @@ class BatchRoutes:
         )
 
     def _state(self, batch: AcceptedBatch) -> dict[str, Any]:
-        """Return what is told of a batch."""
+        """Return the state of a batch as answers give it."""
         record, progress = batch.record, batch.progress()
         return {
             "id": record.id,
@@ -431,8 +431,8 @@ class BatchRoutes:
         }
 
 
-def check_name(found: LookedAt, said: FileKind | None, name: str) -> None:
-    """Refuse a file that is of another kind than its content type or its name says.
+def check_name(found: FileInspection, said: FileKind | None, name: str) -> None:
+    """Refuse a file whose format differs from its content type or its name.
 
     Raises
     ------
@@ -544,5 +544,5 @@ async def _receive(call: Call, path: Path, most: int) -> tuple[str, int]:
 
 
 def _no_link(path: str, flags: int) -> int:
-    """Open a file that is none of a link."""
+    """Open a file, but follow no link."""
     return os.open(path, flags | os.O_NOFOLLOW)

@@ -1,4 +1,4 @@
-"""Beside the server: begins what waits, again until it is done, and removes what is old."""
+"""Score waiting batches beside the server, with retries, and remove old ones."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _ENDING_SECONDS = 10.0
 logger = logging.getLogger(__name__)
 
 
-class Begins(Protocol):
-    """Has batches scored, one look after another."""
+class BatchScorer(Protocol):
+    """Gets batches scored, step by step."""
 
-    def look(self) -> bool:
-        """Do what is to do now; return False where it has failed, and a pause is due."""
+    def advance(self) -> bool:
+        """Take the next step; return False if it has failed, so that a pause is due."""
 
     def close(self) -> None:
-        """End what runs; what is not done waits for the next server."""
+        """Stop scoring; unfinished batches wait for the next server."""
 
 
 class ScoringProcess:
-    """Scores batches by a process of its own, started while something waits.
+    """Scores batches in a separate process, which is started while batches wait.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ class ScoringProcess:
         self._store = store
         self._process: subprocess.Popen[bytes] | None = None
 
-    def look(self) -> bool:
-        """Start the process where something waits and none runs; see `Begins`."""
+    def advance(self) -> bool:
+        """Start the process where something waits and none runs; see `BatchScorer`."""
         process = self._process
         if process is not None:
             code = process.poll()
@@ -84,14 +84,14 @@ class BatchRunner:
     ----------
     store
         The batches.
-    begins
+    scorer
         Has them scored.
     days
         Days after which a finished batch is removed.
     """
 
-    def __init__(self, store: BatchStore, begins: Begins, days: float) -> None:
-        self._store, self._begins, self._days = store, begins, days
+    def __init__(self, store: BatchStore, scorer: BatchScorer, days: float) -> None:
+        self._store, self._scorer, self._days = store, scorer, days
         self._woken, self._ended = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._tidy_at = 0.0
@@ -118,7 +118,7 @@ class BatchRunner:
         while not self._ended.is_set():
             self._woken.clear()
             try:
-                fine = self._begins.look()
+                fine = self._scorer.advance()
                 self._tidy()
             except Exception:
                 # A folder or a server that is away for a while; the thread has to outlive it.
@@ -129,7 +129,7 @@ class BatchRunner:
                 self._ended.wait(pause)
             else:
                 self._woken.wait(_LOOK_SECONDS)
-        self._begins.close()
+        self._scorer.close()
 
     def _tidy(self) -> None:
         if time.monotonic() >= self._tidy_at:

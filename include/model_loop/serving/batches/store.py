@@ -1,4 +1,4 @@
-"""Accepted files, each a folder that is there whole or not at all.
+"""Accepted files, each in a folder that appears completely or not at all.
 
 ::
 
@@ -10,7 +10,7 @@
         rows.predictions.csv, rows.rejected.csv
         scoring/        chunks until they are joined
 
-A token's own folder makes its batches, and no others, what it can see.
+A token sees its own folder and no other one.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class BatchRecord(msgspec.Struct, frozen=True):
 
 
 class BatchProgress(msgspec.Struct, frozen=True):
-    """Progress of a batch, as the process that scores it tells.
+    """Progress of a batch, as the scoring process reports it.
 
     Parameters
     ----------

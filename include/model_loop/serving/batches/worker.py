@@ -27,11 +27,11 @@ from model_loop.coded.versions import load_any
 from model_loop.errors import ModelLoopError
 from model_loop.intervals.grid import DEFAULT_LEVEL
 from model_loop.scoring.batch.job import ChunkResult, JobResult
-from model_loop.scoring.batch.planning import BatchRequest, columns_in, plan
-from model_loop.scoring.batch.scoring import join, score_chunks
+from model_loop.scoring.batch.planning import BatchRequest, columns_in, plan_chunks
+from model_loop.scoring.batch.scoring import join_chunks, score_chunks
 from model_loop.scoring.choosing import choose_predictor
 from model_loop.scoring.opening import without_links
-from model_loop.scoring.places import output_of, place
+from model_loop.scoring.paths import output_of, to_path
 from model_loop.serving.batches.store import AcceptedBatch, BatchStore
 from model_loop.serving.compiled.compiler import explainer_for
 from model_loop.settings import Settings, get_settings
@@ -53,7 +53,7 @@ class _CancelledError(Exception):
 
 
 class BatchWork:
-    """A batch that is scored, and what is told of it.
+    """A batch that is being scored, and the report of its progress.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class BatchWork:
         self._noted = 0.0
 
     def run(self) -> None:
-        """Score the batch, and tell what has come of it.
+        """Score the batch, and report the result.
 
         Raises
         ------
@@ -112,12 +112,12 @@ class BatchWork:
 
     def _score(self) -> JobResult:
         record, settings = self._batch.record, self._settings
-        source = place(self._batch.source)
+        source = to_path(self._batch.source)
         if self._batch.source != record.source:
             # Its own file, in a folder that may be named by a link. Another one was looked up when
             # it was accepted: a link that has come since is not followed.
             source = without_links(source)
-        output = output_of(source, place(self._batch.folder))
+        output = output_of(source, to_path(self._batch.folder))
         predictor, _ = choose_predictor(
             record.service,
             lambda dataset: columns_in(dataset, [source], settings.scoring_preprocessing),
@@ -136,10 +136,10 @@ class BatchWork:
             explain=record.explain,
         )
         explain = explainer_for(predictor) if record.explain else None
-        chunks = plan(request, str(self._batch.folder))
+        chunks = plan_chunks(request, str(self._batch.folder))
         self._tell(rows=sum(one.rows for one in chunks), model_version=predictor.version.number)
         score_chunks(chunks, predictor, self._note_rows, explain, self._note_chunk)
-        return join(chunks[0].job, chunks)
+        return join_chunks(chunks[0].job, chunks)
 
     def _note_rows(self, rows: int) -> None:
         if self._batch.cancelled:
@@ -199,8 +199,8 @@ def _counts(result: JobResult) -> dict[str, object]:
         "read": result.rows,
         "predicted": result.predicted_rows,
         "rejected": result.rejected_rows,
-        "result": place(result.output).name if result.predicted_rows else "",
-        "rejected_rows": place(result.rejected).name if result.rejected else "",
+        "result": to_path(result.output).name if result.predicted_rows else "",
+        "rejected_rows": to_path(result.rejected).name if result.rejected else "",
     }
 
 

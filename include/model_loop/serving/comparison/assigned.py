@@ -1,10 +1,10 @@
 """Count, where the log is, the requests that were assigned to a canary and to the champion.
 
 The unit is whatever was assigned once: all requests of a key, which one version answers, however
-often they are sent, or a request without a key. Of a key, the first request of the canary decides
-how it was answered: a caller who sends many slow requests under one key would make a version slow.
-Answers of a named version (part ``form``) were assigned by nobody, and those of a shadow stand
-beside the answer that counts.
+often they are sent, or a request without a key. The first request of a key during the canary
+decides how the key was answered: a caller who sends many slow requests under one key would make a
+version slow. Answers of a named version (part ``form``) were assigned by nobody, and those of a
+shadow stand beside the answer that counts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ASSIGNED = ("champion", "challenger", *STAND_INS)
 _log = predictions.c
 
 
-class Slow(NamedTuple):
+class SlowThresholds(NamedTuple):
     """Latencies (ms) above which answers are slow; for units that were first seen after a time."""
 
     after: float
@@ -33,7 +33,7 @@ class Slow(NamedTuple):
     champion: float
 
 
-class Units(NamedTuple):
+class AssignedUnits(NamedTuple):
     """Number of units of a segment and day that are alike.
 
     Parameters
@@ -72,8 +72,11 @@ def assigned_rows(
 
 
 def count_units(
-    engine: Engine, wanted: Wanted, segments: Collection[Segment], slow: Slow | None = None
-) -> list[Units]:
+    engine: Engine,
+    wanted: Wanted,
+    segments: Collection[Segment],
+    slow: SlowThresholds | None = None,
+) -> list[AssignedUnits]:
     """Count the units of a canary, in the order of segments and days."""
     if not segments:
         return []
@@ -110,7 +113,9 @@ def count_units(
     with engine.connect() as connection:
         rows = connection.execute(query).all()
     return [
-        Units(row.segment, int(row.day), bool(row.own), bool(row.refused), bool(row.slow), row[-1])
+        AssignedUnits(
+            row.segment, int(row.day), bool(row.own), bool(row.refused), bool(row.slow), row[-1]
+        )
         for row in rows
     ]
 

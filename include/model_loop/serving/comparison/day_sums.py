@@ -76,7 +76,7 @@ class ClassLosses:
         return ("log_loss",) if self.classes.cost is None else ("log_loss", "cost")
 
     def of(self, chances: str | None, label: str, answered: str | None) -> list[float] | None:
-        """Return the losses of a row by `measures`; None where no probability is told of its class.
+        """Return the losses of a row by `measures`; None if no probability of its class is stored.
 
         Parameters
         ----------

@@ -27,7 +27,7 @@ _LOGS = np.geomspace(0.005, 10.0, 40)
 def evidence_of_odds(
     hits: npt.ArrayLike, units: npt.ArrayLike, expected: npt.ArrayLike, *, more_alone: bool = False
 ) -> Floats:
-    """Return the evidence after each step, shape (steps,); 1 is none, and `ENOUGH` decides.
+    """Return the evidence after each step, shape (steps,); 1 means none, and `ENOUGH` decides.
 
     Parameters
     ----------

@@ -68,7 +68,7 @@ WORTHWHILE = 0.05
 _LEAST_SHARE = 0.1
 
 
-class Judged(Protocol):
+class CountedLabels(Protocol):
     """The true values that count."""
 
     def of_actual(self, actual: Any, /) -> Any:  # noqa: ANN401 - an array, or a column of a database
@@ -126,7 +126,7 @@ class VersionComparison:
         Targets; a share of the second's error.
     days_needed
         Days that it usually takes to decide a difference of *worthwhile*; None if more than a year,
-        or if days do not tell yet.
+        or if the days do not suffice for an estimate.
     paired
         Whether both have predicted the same rows.
     measure
@@ -208,7 +208,7 @@ def ab_report(
     service: str,
     moment_of: MomentOf,
     since: float = 0.0,
-    judged: Judged | None = None,
+    judged: CountedLabels | None = None,
     now: float | None = None,
     moves: Callable[[], Sequence[ShareMove]] = tuple,
     unit_of: UnitOf = lambda _: None,
@@ -275,7 +275,7 @@ def compare_canary(
     versions: tuple[int, int],
     since: float,
     now: float,
-    judged: Judged | None = None,
+    judged: CountedLabels | None = None,
 ) -> tuple[VersionComparison, ...]:
     """Compare a canary with the champion, on the days since a time, by each measure.
 
@@ -340,7 +340,7 @@ def _shadow_sums(shadowed: PairedSums, moment_of: MomentOf) -> AnsweredSums:
     return found
 
 
-def _wanted(dataset: Dataset, service: str, judged: Judged | None) -> Wanted:
+def _wanted(dataset: Dataset, service: str, judged: CountedLabels | None) -> Wanted:
     """Return the conditions of predictions that count; by default, as the dataset says."""
     if judged is None and (find := dataset.extensions.load("judged")) is not None:
         judged = find(get_settings())
@@ -355,7 +355,7 @@ def _samples(
     moment_of: MomentOf,
     now: float,
 ) -> tuple[tuple[SampleCheck, ...], str]:
-    """Return the checks of all canaries, and why there are none if the registry does not tell."""
+    """Return the checks of all canaries, and the reason if the registry does not answer."""
     try:
         told = moves()
     except RegistryError as error:
@@ -498,7 +498,7 @@ def _compare(
     paired: bool = False,
 ) -> VersionComparison:
     """Weigh the days in their order."""
-    # By rows alone: how many a day has tells nothing of which version is better.
+    # Weighted by rows: the number of rows of a day does not depend on the better version.
     least = _LEAST_SHARE * float(np.median([day.rows for day in days])) if days else 0.0
     closed = [day for day in days if day.day <= last and day.rows >= least]
     differences = [day.error - day.other for day in closed]

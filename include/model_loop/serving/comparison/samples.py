@@ -1,6 +1,6 @@
 """Check whether versions have answered the shares of requests that they were assigned.
 
-Where they have not, requests are missing on one side, and nobody knows which: no difference between
+If they have not, requests of one side are missing, and it is unknown which: no difference between
 the versions can be read from the rest (sample-ratio mismatch).
 """
 
@@ -16,7 +16,7 @@ from model_loop.datasets.dataset import Moment
 from model_loop.datasets.registry import dataset_of_variant
 from model_loop.models.intervals import Floats
 from model_loop.serving.comparison.assigned import (
-    Units,
+    AssignedUnits,
     assigned_rows,
     count_units,
     versions_asked,
@@ -42,7 +42,7 @@ class SampleCheck:
     assigned, logged
         Share of them that was assigned to the canary, and its share in the log.
     e_value
-        Evidence that they differ; 1 is none, and 100 decides.
+        Evidence that they differ; 1 means none, and 100 decides.
     mismatched
         Day on which the evidence sufficed for the first time, as ``2024-03-01``; None if it never
         has.
@@ -101,7 +101,9 @@ def rows_of(
     return assigned_rows(service, segments, own)
 
 
-def check_units(canary: Canary, segments: Sequence[Segment], units: Sequence[Units]) -> SampleCheck:
+def check_units(
+    canary: Canary, segments: Sequence[Segment], units: Sequence[AssignedUnits]
+) -> SampleCheck:
     """Weigh the counts by day, in their order."""
     own, every, shares = counts_by_step(units, segments)
     evidence = evidence_of_odds(own, every, shares)
@@ -120,7 +122,7 @@ def check_units(canary: Canary, segments: Sequence[Segment], units: Sequence[Uni
 
 
 def counts_by_step(
-    units: Sequence[Units], segments: Sequence[Segment]
+    units: Sequence[AssignedUnits], segments: Sequence[Segment]
 ) -> tuple[Floats, Floats, Floats]:
     """Return the canary's units, all units, and its share, of each segment and day in order."""
     steps = _steps(units)
@@ -132,5 +134,5 @@ def counts_by_step(
     return own, every, np.array([segments[segment].share for segment, _ in steps])
 
 
-def _steps(units: Sequence[Units]) -> list[tuple[int, int]]:
+def _steps(units: Sequence[AssignedUnits]) -> list[tuple[int, int]]:
     return sorted({(one.segment, one.day) for one in units})

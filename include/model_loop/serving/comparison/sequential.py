@@ -40,7 +40,7 @@ class Evidence:
     mean
         Mean of the days.
     e_value
-        Evidence against a mean of 0; 1 is none.
+        Evidence against a mean of 0; 1 means none.
     interval
         Confidence sequence of the mean: it holds the true one after every day at once, with the
         confidence. Infinite after the first days.

@@ -1,8 +1,8 @@
 """Making registered models ready to answer: compiled where that is possible and proven.
 
 Reading a model takes scikit-learn, MLflow and pandas, 250 MB, and seconds of the interpreter's
-lock; its compiled form takes none of them. So a server has models compiled by a process of their
-own, ``python -m model_loop.serving.compiled.compiler``, which ends when that is done.
+lock; its compiled form takes none of them. So a server lets a separate process compile models,
+``python -m model_loop.serving.compiled.compiler``, which ends when that is done.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ from model_loop.serving.compiled.stored import (
     proven_form,
 )
 from model_loop.serving.compiled.transformers import UNKNOWN
-from model_loop.serving.models.predictor import ServedVersion, places_of
+from model_loop.serving.models.predictor import ServedVersion, required_positions
 from model_loop.serving.models.store import ModelStore
 from model_loop.tracking.beside import decision_of, intervals_of, learned_of
 from model_loop.tracking.downloads import read_artifact
@@ -150,7 +150,10 @@ def make_predictor(dataset: Dataset, version: int, loaded: LoadedModel) -> Serve
     """
     compiled = compile_model(dataset, version, loaded)
     columns, plain = compiled.columns, compiled.plain
-    places, watch = places_of(dataset.columns, columns), watch_of(dataset, version, loaded.learned)
+    places, watch = (
+        required_positions(dataset.columns, columns),
+        watch_of(dataset, version, loaded.learned),
+    )
     deciding = deciding_of(dataset.target, threshold_in(loaded), loaded.decision)
     if compiled.form is not None:
         try:

@@ -159,7 +159,7 @@ class Scores(NamedTuple):
         return numbers[:, 0] if len(self.columns) == 1 else numbers
 
 
-class Added(NamedTuple):
+class ContributionScale(NamedTuple):
     """The scale on which the contributions to scores add up.
 
     Parameters
@@ -178,7 +178,7 @@ class Added(NamedTuple):
     answered: bool
 
 
-def added_scale(scores: Scores) -> Added:
+def added_scale(scores: Scores) -> ContributionScale:
     """Return the last scale that is linear in the scores: log-odds of the answers where possible.
 
     A calibration by a sigmoid or a temperature is linear in log-odds; one by an isotonic curve is
@@ -189,7 +189,7 @@ def added_scale(scores: Scores) -> Added:
         steps.pop()
         turned = True
     factors, shifts = np.ones(len(scores.columns)), np.zeros(len(scores.columns))
-    last = Added(factors, shifts, scores.unit, answered=not steps)
+    last = ContributionScale(factors, shifts, scores.unit, answered=not steps)
     # Whether the numbers of a step are linear in the scores, or probabilities of linear log-odds.
     is_linear = True
     for number, step in enumerate(steps):
@@ -197,7 +197,7 @@ def added_scale(scores: Scores) -> Added:
             factors, shifts = factors * step.factors, shifts * step.factors + step.shifts
         elif isinstance(step, Logistic | Softmax) and is_linear:
             ends = all(isinstance(each, Shares) for each in steps[number + 1 :])
-            last, is_linear = Added(factors, shifts, "log-odds", answered=ends), False
+            last, is_linear = ContributionScale(factors, shifts, "log-odds", answered=ends), False
         elif isinstance(step, Logits) and not is_linear:
             is_linear = True
         else:

@@ -33,7 +33,7 @@ from model_loop.serving.compiled.soundness import (
 
 __all__ = ["FORMAT", "NUMBER", "TOLERANCE", "CompiledModel", "NotCompiledError", "Predict"]
 
-#: By how much the compiled form may differ from the registered model: a share of the largest
+#: Largest difference between the compiled form and the registered model: a share of the largest
 #: prediction of the sample, and in any case so much; and so much of a probability.
 _SHARE, TOLERANCE, PROBABILITY_TOLERANCE = 1e-9, 1e-5, 1e-6
 

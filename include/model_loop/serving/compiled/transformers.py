@@ -157,7 +157,7 @@ def _add_categories(
         lowest, highest = (np.ravel(one.toarray()) for one in (made.min(axis=0), made.max(axis=0)))
         own = np.flatnonzero(lowest != highest)
         if which == len(names) - 1:
-            # What never changes is set by every category of one column.
+            # Every category of one column sets the values that never change.
             rest = [one for one in range(made.shape[1]) if one not in owners and usual[one]]
             own = np.union1d(own, [one for one in rest if lowest[one] == highest[one]])
         for target in own.astype(int).tolist():

@@ -24,7 +24,7 @@ from model_loop.datasets.registry import file_problem
 from model_loop.datasets.stored import digest_of_text
 from model_loop.errors import ModelLoopError
 from model_loop.intervals.grid import DEFAULT_LEVEL, LEVEL, LOWER, UPPER
-from model_loop.scoring.answers import Make, answering
+from model_loop.scoring.answers import Make, answer_maker
 from model_loop.scoring.assumptions import tell_assumed
 from model_loop.scoring.limits import CLASSES, PROBABILITIES, THRESHOLD
 from model_loop.scoring.outcomes import Outcome
@@ -45,7 +45,7 @@ from model_loop.serving.http.asgi import (
 from model_loop.serving.http.mlflow_protocol import open_invocation, read_invocation
 from model_loop.serving.http.openapi import (
     SHARED,
-    Described,
+    DescribedVariant,
     Operation,
     describe,
     docs_page,
@@ -62,7 +62,7 @@ from model_loop.serving.http.requests import (
     read_request,
 )
 from model_loop.serving.http.thread_pools import Pool
-from model_loop.serving.models.manager import ModelManager, Side
+from model_loop.serving.models.manager import ModelManager, MomentVersions
 from model_loop.serving.service import PredictedRows, PredictionService
 from model_loop.tracking.deployments import PARTS
 
@@ -186,7 +186,7 @@ def _handled(
         routes: list[Routes | BatchRoutes] = [Routes(one, max_rows, pools)]
         if batches is not None:
             routes.append(BatchRoutes(one.service, one.dataset, batches))
-        for operation in Described(one.dataset, path, batches is not None).operations():
+        for operation in DescribedVariant(one.dataset, path, batches is not None).operations():
             name = operation.name
             handler = next(getattr(some, name) for some in routes if hasattr(some, name))
             yield operation, handler, names_of(one)
@@ -303,7 +303,7 @@ class SharedRoutes:
         made = self._documents.get(datasets)
         if made is None or any(a is not b for a, b in zip(made[0], answering, strict=True)):
             described = [
-                Described(dataset, path, self._batches)
+                DescribedVariant(dataset, path, self._batches)
                 for dataset, (path, _) in zip(answering, may_ask, strict=True)
             ]
             own = [operation for one in described for operation in one.operations()]
@@ -331,10 +331,10 @@ class Routes:
         self._dataset = service.dataset
         self._max_rows = max_rows
         self._large, self._log = pools.large, pools.log
-        # Of this variant alone: what waits for code of its own holds up no other.
+        # For this variant only: requests that wait for code delay no other variant.
         self._remote = Pool("Predictions", *_REMOTE)
         #: The dataset of the last answer, and what makes answers of it.
-        self._made = (service.dataset, answering(service.dataset))
+        self._made = (service.dataset, answer_maker(service.dataset))
 
     async def predict(self, call: Call) -> Reply:
         """Predict one or many rows."""
@@ -473,7 +473,7 @@ class Routes:
     def _making(self, dataset: Dataset) -> Make:
         made = self._made
         if made[0] is not dataset:
-            self._made = made = (dataset, answering(dataset))
+            self._made = made = (dataset, answer_maker(dataset))
         return made[1]
 
     def _invoked(self, call: Call, body: bytes) -> Reply:
@@ -581,7 +581,7 @@ def _behind() -> RequestRefusedError:
     )
 
 
-def _versions(moment: Moment, side: Side, live: ModelManager) -> Iterator[dict[str, Any]]:
+def _versions(moment: Moment, side: MomentVersions, live: ModelManager) -> Iterator[dict[str, Any]]:
     """Tell of each version that has a part at a moment."""
     standing = side.standing
     shares = {"challenger": standing.share, "champion": 1 - standing.share, "shadow": 0.0}

@@ -11,7 +11,7 @@ from starlette.types import Scope
 from model_loop.errors import InvalidInputError
 from model_loop.serving.http.asgi import find_header
 from model_loop.serving.http.requests import RequestRefusedError
-from model_loop.serving.http.tokens import Caller, KnownTokens
+from model_loop.serving.http.tokens import Caller, TokenIndex
 
 _SCHEME = b"bearer "
 
@@ -29,7 +29,7 @@ class BearerTokens:
         Time between two looks at their file.
     """
 
-    def __init__(self, known: KnownTokens, refresh_seconds: float) -> None:
+    def __init__(self, known: TokenIndex, refresh_seconds: float) -> None:
         self._known = known
         self._refresh_seconds = refresh_seconds
         self._look_at = 0.0

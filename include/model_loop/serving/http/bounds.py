@@ -103,7 +103,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Note that the request has got further, unless its address is none."""
+        """Note that more of the request has arrived, unless its address is invalid."""
         super().on_headers_complete()
         # Handlers are given the same mapping, once the parser is done with this piece.
         self.scope[MORE_TIME] = self._give_time  # type: ignore[literal-required]  # a further key

@@ -30,7 +30,7 @@ from model_loop.intervals.grid import (
     LOWEST_LEVEL,
     UPPER,
 )
-from model_loop.scoring.answers import actual_name, answer_type, answering
+from model_loop.scoring.answers import actual_name, answer_maker, answer_type
 from model_loop.scoring.limits import PROBABILITIES, THRESHOLD, Limits
 from model_loop.scoring.outcomes import Outcome
 from model_loop.serving.http.asgi import OPEN_PATHS, Refusal
@@ -53,7 +53,7 @@ _MEANINGS = {
     400: "The body cannot be read.",
     401: "No known credentials.",
     403: "The role, or the scopes of the token, do not allow it.",
-    404: "There is none of this id.",
+    404: "Nothing has this id.",
     409: "It is not in a state in which this can be done, or the key was sent with something else.",
     413: "Too many bytes or rows.",
     415: "The content type is not known.",
@@ -132,7 +132,7 @@ def _rules(dataset: Dataset) -> str:
         "or is answered by the earliest champion that has all the values it needs. Each value may "
         "come under its name in files, and a number as text; an unknown name is refused."
     )
-    return f"{notes} Everything that is wrong with a request is told at once, under `problems`."
+    return f"{notes} All errors of a request are reported at once, under `problems`."
 
 
 def _time_zone(dataset: Dataset) -> str:
@@ -325,7 +325,7 @@ _PARAMS = {"type": "object", "properties": {LEVEL: _LEVEL}, "additionalPropertie
 
 
 @dataclass(frozen=True)
-class Described:
+class DescribedVariant:
     """A variant as the description shows it.
 
     Parameters
@@ -387,7 +387,7 @@ class Described:
         if target.is_classified:
             outcome = _example_outcome(target)
             around = Limits(None, None, DEFAULT_LEVEL if outcome.classes else None)
-            made = answering(self.dataset)
+            made = answer_maker(self.dataset)
             return msgspec.to_builtins(made(Row([], ()), outcome, _ID, 3, moment, (), around))
         older = {target.former: 11.9} if target.former else {}
         kind: Any = answer_type(target)
@@ -679,7 +679,7 @@ _STYLE = (
 )
 
 
-def describe(served: Sequence[Described], operations: Iterable[Operation]) -> dict[str, Any]:
+def describe(served: Sequence[DescribedVariant], operations: Iterable[Operation]) -> dict[str, Any]:
     """Return the OpenAPI document: schemas are those of the types that read and write JSON.
 
     Parameters

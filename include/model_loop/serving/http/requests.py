@@ -47,7 +47,7 @@ class RequestRefusedError(ModelLoopError):
         self.status = status
 
 
-class Asked(NamedTuple):
+class PredictRequest(NamedTuple):
     """A request to predict: its rows, its key, and the moment and the level that it names."""
 
     rows: list[Row]
@@ -56,7 +56,7 @@ class Asked(NamedTuple):
     level: float = DEFAULT_LEVEL
 
 
-class Opened(NamedTuple):
+class RawPredictRequest(NamedTuple):
     """A request to predict, whose rows each version reads by its own dataset.
 
     Parameters
@@ -64,7 +64,7 @@ class Opened(NamedTuple):
     read
         Returns the rows as a dataset reads them.
     key, moment, level
-        See `Asked`.
+        See `PredictRequest`.
     """
 
     read: Callable[[Dataset], list[Row]]
@@ -106,7 +106,7 @@ def feedback_type(target: Target, name: str = "Feedback") -> type[Feedback]:
     return made
 
 
-def read_request(dataset: Dataset, body: bytes, most: int) -> Asked:
+def read_request(dataset: Dataset, body: bytes, most: int) -> PredictRequest:
     """Read a request to predict with its rows; see `open_request`.
 
     Raises
@@ -117,10 +117,10 @@ def read_request(dataset: Dataset, body: bytes, most: int) -> Asked:
         If a row breaks a rule; every one that is broken is told.
     """
     opened = open_request(dataset, body, most)
-    return Asked(opened.read(dataset), opened.key, opened.moment, opened.level)
+    return PredictRequest(opened.read(dataset), opened.key, opened.moment, opened.level)
 
 
-def open_request(dataset: Dataset, body: bytes, most: int) -> Opened:
+def open_request(dataset: Dataset, body: bytes, most: int) -> RawPredictRequest:
     """Read a request to predict, without its rows: one row, or several as `inputs`.
 
     The same `key` is always answered by the same version. `moment` names the champion that is
@@ -150,7 +150,9 @@ def open_request(dataset: Dataset, body: bytes, most: int) -> Opened:
     has_level = "inputs" in request or LEVEL not in dataset.columns.by_any_name
     level = read_level(request.pop(LEVEL, None) if has_level else None)
     if "inputs" not in request:
-        return Opened(lambda by: [by.reader.read_row(request, by.now)], key, moment, level)
+        return RawPredictRequest(
+            lambda by: [by.reader.read_row(request, by.now)], key, moment, level
+        )
     inputs = request.pop("inputs")
     if request:
         raise RequestRefusedError(
@@ -159,7 +161,7 @@ def open_request(dataset: Dataset, body: bytes, most: int) -> Opened:
             f"holds a {dataset.rows[1]} beside `inputs`",
             f"Put all {dataset.rows[0]} into `inputs`.",
         )
-    return Opened(lambda by: convert_rows(by, inputs, most), key, moment, level)
+    return RawPredictRequest(lambda by: convert_rows(by, inputs, most), key, moment, level)
 
 
 def read_feedback(dataset: Dataset, body: bytes, most: int) -> dict[str, float | Label]:

@@ -26,7 +26,7 @@ from model_loop.serving.batches.store import BatchStore
 from model_loop.serving.http.app import create_app, names_of
 from model_loop.serving.http.bearer import BearerTokens
 from model_loop.serving.http.bounds import bounded
-from model_loop.serving.http.tokens import KnownTokens, TokenFile
+from model_loop.serving.http.tokens import TokenFile, TokenIndex
 from model_loop.serving.metrics import ServerMetrics
 from model_loop.serving.models.manager import ActiveModels, ModelManager
 from model_loop.serving.models.predictor import ServedVersion
@@ -49,7 +49,7 @@ _SWITCH_SECONDS = 0.0005
 #: looks at older ones. By default it looks after every few requests, and finds nothing.
 _GARBAGE = (20_000, 20, 20)
 
-#: Seconds that requests may take to their end when the server is told to stop. Without a bound, one
+#: Seconds for requests to finish after the signal to stop. Without a bound, one
 #: client that never ends its body keeps the log from being closed until the process is killed.
 _ENDING_SECONDS = 5
 
@@ -238,7 +238,7 @@ def make_log(
 def make_app(settings: Settings) -> ASGIApp:
     """Make the application behind the tokens of the serving folder."""
     services = make_services(settings)
-    tokens = KnownTokens(token_file(settings), settings.serving_rate, services.names)
+    tokens = TokenIndex(token_file(settings), settings.serving_rate, services.names)
     app = create_app(
         services.default,
         BearerTokens(tokens, settings.serving_refresh_seconds),
@@ -292,8 +292,8 @@ def token_file(settings: Settings) -> TokenFile:
     return TokenFile(Path(told) if told else settings.serving_folder / "tokens.json")
 
 
-def run(settings: Settings) -> None:
-    """Serve until the process is told to stop."""
+def run_server(settings: Settings) -> None:
+    """Serve until the process receives a signal to stop."""
     serve(make_app(settings), settings)
 
 
@@ -304,7 +304,7 @@ def wait_less() -> None:
 
 
 def serve(app: ASGIApp, settings: Settings) -> None:
-    """Serve an application until the process is told to stop."""
+    """Serve an application until the process receives a signal to stop."""
     wait_less()
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.set_threshold(*_GARBAGE)

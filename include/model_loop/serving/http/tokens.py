@@ -1,6 +1,6 @@
 """Bearer tokens: named, revocable, kept as hashes, each with its rights, its end and its limits.
 
-A token is 32 random bytes, so that its plain SHA-256 tells nothing about it: slow hashes are for
+A token is 32 random bytes, so its plain SHA-256 reveals nothing about it: slow hashes are for
 passwords that people choose.
 """
 
@@ -358,7 +358,7 @@ class Grant(NamedTuple):
     here: bool
 
 
-class KnownTokens:
+class TokenIndex:
     """Tokens in memory, looked up for every request.
 
     Parameters

@@ -16,7 +16,7 @@ from model_loop.scoring.outcomes import deciding_of
 from model_loop.scoring.rows import Rows
 from model_loop.serving.http.requests import RequestRefusedError
 from model_loop.serving.models.micro_batching import MicroBatcher
-from model_loop.serving.models.predictor import ServedVersion, places_of
+from model_loop.serving.models.predictor import ServedVersion, required_positions
 
 Answer = TypeVar("Answer")
 
@@ -62,7 +62,7 @@ def start_served(
     return ServedVersion(
         version,
         model.columns,
-        places_of(dataset.columns, model.columns),
+        required_positions(dataset.columns, model.columns),
         _refusing(MicroBatcher(model.predict_rows, _BATCH_ROWS), version, _ANSWERS_AT_ONCE),
         "it is code of its own, which the runner runs" if explains else NO_REASONS,
         declaration=declaration,

@@ -45,7 +45,7 @@ _KEPT = "standing.kept.json"
 
 
 @dataclass(frozen=True)
-class Side:
+class MomentVersions:
     """Versions that answer at one moment.
 
     Parameters
@@ -81,7 +81,7 @@ class ActiveModels:
         Versions of each moment.
     """
 
-    sides: Mapping[Moment, Side] = field(default_factory=dict)
+    sides: Mapping[Moment, MomentVersions] = field(default_factory=dict)
 
     @property
     def predictors(self) -> tuple[ServedVersion, ...]:
@@ -89,7 +89,7 @@ class ActiveModels:
         return tuple(one for side in self.sides.values() for one in side.predictors)
 
     @functools.cached_property
-    def answering(self) -> Mapping[Moment, Side]:
+    def answering(self) -> Mapping[Moment, MomentVersions]:
         """The moments at which something answers, the earliest first."""
         return {
             moment: side
@@ -188,7 +188,7 @@ class ModelManager:
         *,
         idle_seconds: float = 0.0,
     ) -> None:
-        self.now = ActiveModels({moment: Side() for moment in registry.dataset.moments})
+        self.now = ActiveModels({moment: MomentVersions() for moment in registry.dataset.moments})
         self._registry = registry
         self._last_known = tuple(UPath(folder / name) for name in (_LAST_KNOWN, _KEPT))
         self._outbox = outbox
@@ -334,7 +334,7 @@ class ModelManager:
         Parameters
         ----------
         told
-            Whether the registry says so now.
+            Whether the registry has answered just now.
         """
         with self._swapping:
             self._wanted, self._told = standings, told
@@ -397,7 +397,7 @@ class ModelManager:
                 there = path.exists()
                 found = read_document(path, self._read)
             except OSError as error:
-                log_once(f"What answered last cannot be read: {error}")
+                log_once(f"The last answer cannot be read: {error}")
                 continue
             if found is not None:
                 return found
@@ -433,7 +433,7 @@ class ModelManager:
             key=f"unreadable/{path}/{time.time():.0f}",
             about="serving/standing",
             subject=f"{path.name} of a prediction server cannot be read",
-            headline="What answered last cannot be read",
+            headline="The last answer cannot be read",
             summary=f"The registry does not answer, and {path} was damaged, or written by another "
             "version. It was moved aside; the last one that could be read is used, if there is "
             "one.",
@@ -458,14 +458,14 @@ class ModelManager:
 def _side(
     standing: Deployment,
     ready: Mapping[int, ServedVersion],
-    before: Side,
+    before: MomentVersions,
     problems: Mapping[int, str],
-) -> Side:
+) -> MomentVersions:
     champion = ready.get(standing.champion or -1)
     if standing.champion is not None and champion is None:
         # A champion that cannot be loaded leaves the one before in its place.
         champion = before.champion
-    return Side(
+    return MomentVersions(
         standing=standing,
         champion=champion,
         challenger=ready.get(standing.challenger or -1),

@@ -13,7 +13,7 @@ from model_loop.datasets.stored import dataset_of_text
 from model_loop.intervals.adaptive import NO_CORRECTION, Correction
 from model_loop.intervals.calibrated import Intervals
 from model_loop.scoring.notices import ValueWatch
-from model_loop.scoring.outcomes import Deciding
+from model_loop.scoring.outcomes import DecisionRules
 from model_loop.scoring.reasons import Explain
 from model_loop.serving.compiled.explaining import explainer_of, require_reasons
 from model_loop.serving.compiled.model import CompiledModel, Predict
@@ -65,7 +65,7 @@ class ServedVersion:
     declaration: str = ""
     intervals: Intervals | None = None
     correction: Correction = NO_CORRECTION
-    deciding: Deciding | None = None
+    deciding: DecisionRules | None = None
     remote: bool = False
     own_reasons: Explain | None = None
 
@@ -111,6 +111,6 @@ class ServedVersion:
         return not self.plain
 
 
-def places_of(table: Columns, columns: Sequence[str]) -> tuple[int, ...]:
+def required_positions(table: Columns, columns: Sequence[str]) -> tuple[int, ...]:
     """Return the places in a row of those columns that may not be unknown."""
     return tuple(table.places[name] for name in columns if name in table.required)

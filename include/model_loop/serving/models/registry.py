@@ -33,7 +33,7 @@ from model_loop.scoring.outcomes import deciding_of
 from model_loop.serving.compiled.model import CompiledModel, NotCompiledError
 from model_loop.serving.compiled.orders import CompilerResult, Order
 from model_loop.serving.models.loading import RegistryError
-from model_loop.serving.models.predictor import ServedVersion, places_of
+from model_loop.serving.models.predictor import ServedVersion, required_positions
 from model_loop.tracking.corrections import correction_of
 from model_loop.tracking.deployments import (
     MomentUnknownError,
@@ -77,7 +77,7 @@ _FURTHER_SETTINGS = (
 #: Seconds, where MLflow's own setting says nothing.
 _TIMEOUT_SECONDS = 20.0
 _MOST_SECONDS = 86_400.0
-#: Seconds for which a look at the registry waits for moments that only a store tells: the first,
+#: Seconds for which a look at the registry waits for moments that only a store knows: the first,
 #: which may have to import MLflow's client, and before which nothing answers; and each later one.
 FIRST_SECONDS, MORE_SECONDS = 10.0, 1.0
 #: Reading and compiling a model takes seconds; downloading it may take longer.
@@ -223,7 +223,7 @@ class MlflowRegistry:
             try:
                 move = read_move(*entry)
             except (KeyError, ValueError) as error:
-                log_once(f"Run {entry[-1]} is no entry of the history: {error!r}")
+                log_once(f"Run {entry[-1]} is not an entry of the history: {error!r}")
                 continue
             if move is not None:
                 moves.append(move)
@@ -286,7 +286,7 @@ class MlflowRegistry:
     def _predictor(self, version: int, outcome: CompilerResult, file: BinaryIO) -> ServedVersion:
         columns, plain, declaration = outcome.columns, outcome.plain, outcome.declaration
         dataset = dataset_of_version(self._name, version, declaration)
-        places = places_of(dataset.columns, columns)
+        places = required_positions(dataset.columns, columns)
         if outcome.admission is not None:
             return self._coded(version, outcome, outcome.admission, dataset)
         watch = watch_of(dataset, version, outcome.learned)
@@ -407,7 +407,7 @@ class MlflowRegistry:
         return _get(self._session, self._tracking_uri, path, params, kind)
 
     def _ask_model(self, version: int) -> Moment:
-        """Ask the model of a version whose tags do not tell: of an older one, or from elsewhere."""
+        """Read the moment from the model of a version without the tag: an old or a foreign one."""
         from mlflow import MlflowClient  # noqa: PLC0415 - as above
 
         from model_loop.tracking.versions import find_moment  # noqa: PLC0415 - as above

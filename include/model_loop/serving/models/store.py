@@ -106,7 +106,7 @@ def _write_digests(folder: Path) -> None:
 def _is_intact(folder: Path) -> bool | None:
     """Return whether files are those that were downloaded; None if nobody has noted what they were.
 
-    What was added since, such as a compiled form, is not looked at.
+    Files that were added later, such as a compiled form, are not checked.
     """
     try:
         digests: dict[str, str] = json.loads((folder / DIGESTS).read_bytes())

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.reading import RefusedRowsError, Row
 from model_loop.serving.http.requests import RequestRefusedError
-from model_loop.serving.models.manager import ActiveModels, Side
+from model_loop.serving.models.manager import ActiveModels, MomentVersions
 from model_loop.serving.models.predictor import ServedVersion
 from model_loop.serving.request_log.entries import LOADING, REFUSED, UNLOADABLE
 
@@ -23,7 +23,7 @@ Read = Callable[[Dataset], Sequence[Row]]
 """Returns the rows of a request as a dataset reads them."""
 
 
-class Chosen(NamedTuple):
+class ChosenVersion(NamedTuple):
     """The version that answers a request, as what, and at which moment.
 
     Parameters
@@ -47,16 +47,16 @@ class Chosen(NamedTuple):
     rows: Sequence[Row]
     computes: bool = False
     unread_by: ServedVersion | None = None
-    champion: Chosen | None = None
+    champion: ChosenVersion | None = None
 
 
-def choose(
+def choose_version(
     dataset: Dataset,
     live: ActiveModels,
     read: Read,
     key: str | None,
     moment: Moment | None = None,
-) -> Chosen:
+) -> ChosenVersion:
     """Return the version that answers.
 
     At the moment that the request names, or else at the earliest one whose champion has all the
@@ -79,7 +79,7 @@ def choose(
         If the declarations of all champions refuse the rows.
     """
     answering = live.answering if moment is None else _only(live, moment)
-    asked: list[Chosen] = []
+    asked: list[ChosenVersion] = []
     refused: RefusedRowsError | None = None
     for asked_at, side in answering.items():
         champion = side.champion
@@ -91,16 +91,16 @@ def choose(
             refused = refused or error
             continue
         if not champion.lacking(trained.columns, rows):
-            chosen = Chosen(champion, "champion", asked_at, trained, rows)
+            chosen = ChosenVersion(champion, "champion", asked_at, trained, rows)
             return _share(chosen, side, dataset, read, key)
-        asked.append(Chosen(champion, "champion", asked_at, trained, rows, computes=True))
+        asked.append(ChosenVersion(champion, "champion", asked_at, trained, rows, computes=True))
     for chosen in asked:
         if not chosen.predictor.lacking(chosen.dataset.columns, chosen.rows, computed=True):
             return _share(chosen, live.sides[chosen.moment], dataset, read, key)
     if refused is not None:
         raise refused
     if not asked:
-        # A request that is wrong in any case is told so.
+        # A request that every version refuses gets that error.
         read(dataset)
     raise _refusal(dataset, live, asked, moment)
 
@@ -113,15 +113,17 @@ def place_of(key: str | None, challenger: int) -> float:
     return int.from_bytes(hashed, "big") / _WHOLE
 
 
-def _only(live: ActiveModels, moment: Moment) -> Mapping[Moment, Side]:
+def _only(live: ActiveModels, moment: Moment) -> Mapping[Moment, MomentVersions]:
     found = live.answering.get(moment)
     return {} if found is None else {moment: found}
 
 
-def _share(chosen: Chosen, side: Side, dataset: Dataset, read: Read, key: str | None) -> Chosen:
+def _share(
+    chosen: ChosenVersion, side: MomentVersions, dataset: Dataset, read: Read, key: str | None
+) -> ChosenVersion:
     """Return what the challenger answers in place of the champion, where that is its share.
 
-    Where it cannot, the champion answers, and its part says why.
+    If it cannot, the champion answers, and its part gives the reason.
     """
     assigned, challenger, champion = side.standing.challenger, side.challenger, chosen.predictor
     if assigned is None or place_of(key, assigned) >= side.standing.share:
@@ -140,13 +142,13 @@ def _share(chosen: Chosen, side: Side, dataset: Dataset, read: Read, key: str | 
         lacking = str(error)
     if lacking:
         return chosen._replace(part=REFUSED, unread_by=challenger)
-    return Chosen(challenger, "challenger", chosen.moment, trained, rows, champion=chosen)
+    return ChosenVersion(challenger, "challenger", chosen.moment, trained, rows, champion=chosen)
 
 
 def _refusal(
     dataset: Dataset,
     live: ActiveModels,
-    asked: Sequence[Chosen],
+    asked: Sequence[ChosenVersion],
     moment: Moment | None,
 ) -> RequestRefusedError:
     """Say why nothing answers: what is missing, and what there is."""

@@ -93,7 +93,7 @@ class Batch(msgspec.Struct, tag=True):
         Predictions that were dropped, in all, by the name of the spool that has counted them.
     shadow
         Version and prediction of a shadow that was asked already, by the place of the entry; of
-        several classes, its probability of the class that was answered. Of classes also its
+        several classes, its probability of the class that was answered. For classes also the
         probability of each.
     declarations
         Stored declarations that the database may not have yet, by their digests.
@@ -105,7 +105,7 @@ class Batch(msgspec.Struct, tag=True):
     declarations: dict[str, str] = {}
 
 
-class Written(msgspec.Struct):
+class WriteResult(msgspec.Struct):
     """Result of writing a batch.
 
     Parameters
@@ -140,7 +140,7 @@ class Writer(Protocol):
     def follow(self, shadows: Mapping[str, ServedVersion]) -> None:
         """From now on, ask these versions of each variant too what they say of what is written."""
 
-    def write(self, batch: Batch) -> Written:
+    def write(self, batch: Batch) -> WriteResult:
         """Write a batch; entries that are written already are not doubled."""
 
     def close(self) -> None:

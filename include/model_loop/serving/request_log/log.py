@@ -1,12 +1,12 @@
 """The log of predictions: gathered in memory, written aside, never in the way of an answer.
 
 An answer appends to a bounded buffer and goes on. A thread gives what has gathered to a writer,
-which asks the shadow model what it says, and commits it in one transaction. What is committed
-survives `kill -9` and, in SQLite, a power cut. What is still in the buffer survives `kill -9` where
-there is a spool beside it: the next server on the same folder commits it. When the database does
-not answer, the buffer fills; what comes beyond its bound, or the spool's, is dropped and counted,
-and so is the count kept: whatever ends a server, the answers that it has given are those in the
-database, those in the spool and those that are told as lost.
+which asks the shadow model what it says, and commits it in one transaction. Committed records
+survive `kill -9` and, in SQLite, a power cut. Records in the buffer survive `kill -9` if there is a
+spool beside it: the next server on the same folder commits it. When the database does not answer,
+the buffer fills; what comes beyond its bound, or the spool's, is dropped and counted, and so is the
+count kept: whatever ends a server, the answers that it has given are those in the database, those
+in the spool and those that are reported as lost.
 """
 
 from __future__ import annotations

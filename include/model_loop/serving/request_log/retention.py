@@ -36,7 +36,7 @@ class LogPruner:
     def __init__(self, engine: Engine, days: float) -> None:
         self._engine = engine
         self._days = days
-        #: By the monotonic clock, which nobody sets.
+        #: By the monotonic clock, which cannot be set.
         self._next = 0.0
         self._trusted: tuple[float, float] | None = None
         self._ahead_since: float | None = None

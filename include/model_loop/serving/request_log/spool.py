@@ -1,9 +1,9 @@
 """Predictions that were answered and are not in the database yet, out of the reach of `kill -9`.
 
-Each is copied into a file that is mapped into memory before its answer leaves. That takes no call
-of the kernel, which nevertheless keeps what a killed process has written, though not through a
-power cut. The next server on the same folder takes over what nobody holds any more. What could not
-be kept is counted in the same memory, so that a killed process leaves the number of its losses too.
+Each is copied into a file that is mapped into memory before its answer leaves. Writing there needs
+no system call, and the kernel keeps the bytes of a killed process, but not through a power cut. The
+next server on the same folder takes over what nobody holds any more. Records that could not be
+stored are counted in the same memory, so a killed process also leaves the number of its losses.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 Record = TypeVar("Record")
 
 
-class Inherited(NamedTuple, Generic[Record]):
+class LeftoverRecords(NamedTuple, Generic[Record]):
     """Left by processes that have ended.
 
     Parameters
@@ -176,9 +176,9 @@ class Spool(Generic[Record]):
                 logger.warning("%s cannot be removed: %s", path, error)
             os.close(file)
 
-    def inherit(self) -> Inherited[Record]:
+    def inherit(self) -> LeftoverRecords[Record]:
         """Take over what ended processes have left."""
-        found: Inherited[Record] = Inherited([], {})
+        found: LeftoverRecords[Record] = LeftoverRecords([], {})
         paths = [path for path in self._folder.glob("*") if path.suffix in {SUFFIX, OLD_SUFFIX}]
         for path in sorted(paths):
             if path not in self._own and (file := _lock_abandoned(path)) is not None:
@@ -211,7 +211,7 @@ class Spool(Generic[Record]):
         Parameters
         ----------
         told
-            Losses that are written elsewhere.
+            Losses that are recorded elsewhere.
         """
         # Each file says what is in the other one: they stay together.
         needed = any(size > HEAD for size in self._sizes) or self._numbers[0] > told

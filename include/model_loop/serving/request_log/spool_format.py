@@ -4,8 +4,8 @@ A file begins with a mark and a head; records follow. The head says how many rec
 files of a spool holds, and how many the spool could not keep. Both files hold the same head, with a
 checksum: if one of them is damaged, wherever it is, the other one still says what was in it. Each
 record has a checksum too, which begins with the turn of its file: what an earlier turn has left
-behind the last record passes for none. If both heads are damaged, records that are in order are
-read still, and those that are not are told as lost.
+behind the last record passes for none. If both heads are damaged, sound records are still read, and
+damaged ones are reported as lost.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ def _without_numbers(data: bytes, decode: Decode[Record]) -> Contents[Record]:
     """Read a file of which no head says what is in it.
 
     Its turn is the one that most checksums begin with; of damaged ones, it is a large number by
-    chance. What was not kept, nobody knows any more. Where nothing at all can be read, one loss is
-    told, so that whoever watches the number of losses sees it.
+    chance. The number of records that were not stored is lost. If nothing can be read, one loss is
+    reported, so that the number of losses shows it.
     """
     framed = list(_frames(data))
     turns = Counter(turn_of(payload, check) for payload, check in framed)

@@ -144,7 +144,7 @@ def open_log(url: str, folder: Path, *, must_answer: bool = True) -> Engine:
     Raises
     ------
     InvalidInputError
-        If the address is none, or its driver is not installed.
+        If the address is invalid, or its driver is not installed.
     sqlalchemy.exc.SQLAlchemyError
         If the database has to answer, and does not.
     """

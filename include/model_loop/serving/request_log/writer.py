@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 
-from model_loop.serving.request_log.entries import PART, PAUSE_SECONDS, Batch, Entry, Written
+from model_loop.serving.request_log.entries import PART, PAUSE_SECONDS, Batch, Entry, WriteResult
 from model_loop.serving.request_log.inputs import NO_INPUTS, logged_inputs
 from model_loop.serving.request_log.queries import (
     find_declaration,
@@ -61,7 +61,7 @@ class LogWriter:
         """From now on, ask these versions of each variant too what they say of what is written."""
         self._shadows = shadows
 
-    def write(self, batch: Batch) -> Written:
+    def write(self, batch: Batch) -> WriteResult:
         """Write a batch; entries that are written already are not doubled.
 
         Entries are committed in one transaction, unless there are some among them that no database
@@ -75,7 +75,7 @@ class LogWriter:
             said = ask_shadows(self._shadows, batch.entries)
             # Those of models without a compiled form were asked where they are.
             batch = msgspec.structs.replace(batch, shadow={**batch.shadow, **said})
-        written = Written(left=[*range(len(batch.entries))], noted=not batch.lost)
+        written = WriteResult(left=[*range(len(batch.entries))], noted=not batch.lost)
         try:
             if self._unsure:
                 # The database may have been away since before the tables were made.
@@ -93,7 +93,7 @@ class LogWriter:
             written.problem = str(error)
         return written
 
-    def _write(self, batch: Batch, places: list[int], written: Written) -> None:
+    def _write(self, batch: Batch, places: list[int], written: WriteResult) -> None:
         if not places:
             return
         try:
@@ -155,7 +155,7 @@ class LogWriter:
         return strange or isinstance(error, _UNFIT)
 
     def _sort_out(
-        self, batch: Batch, places: list[int], written: Written, error: Exception
+        self, batch: Batch, places: list[int], written: WriteResult, error: Exception
     ) -> None:
         """Find the entry that no database takes, by halves.
 

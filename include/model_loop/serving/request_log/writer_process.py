@@ -1,9 +1,9 @@
 """A process of its own that writes the request log: ``… serving.request_log.writer_process``.
 
 Statements for the database are made under the interpreter's lock, for which answers would wait. So
-the server hands each batch over as bytes, and before it the shadow, which would be in the way of
-the answers as well. It keeps what is handed over until it hears that it is committed; when the
-process ends for whatever reason, the next one is given the same again.
+the server passes each batch as bytes, together with the shadow, which would delay the answers as
+well. It keeps what is handed over until it hears that it is committed; when the process ends for
+whatever reason, the next one is given the same again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from model_loop.serving.request_log.entries import PART, PAUSE_SECONDS, Batch, Entry, Written
+from model_loop.serving.request_log.entries import PART, PAUSE_SECONDS, Batch, Entry, WriteResult
 from model_loop.serving.request_log.inputs import dataset_of_logged
 from model_loop.serving.request_log.tables import open_log
 from model_loop.serving.request_log.writer import LogWriter
@@ -59,8 +59,8 @@ class LogPlace(msgspec.Struct):
     inputs: bool
 
 
-class Shadow(msgspec.Struct):
-    """A version that is asked unseen.
+class ShadowVersion(msgspec.Struct):
+    """A version that predicts for the log only.
 
     Parameters
     ----------
@@ -79,23 +79,23 @@ class Shadow(msgspec.Struct):
     declaration: str = ""
 
 
-class Follow(msgspec.Struct, tag=True):
+class SetShadows(msgspec.Struct, tag=True):
     """The shadows from now on, by the variants that they are of."""
 
-    shadows: dict[str, Shadow] = {}
+    shadows: dict[str, ShadowVersion] = {}
 
 
-class Ahead(msgspec.Struct, tag=True):
+class NextEntries(msgspec.Struct, tag=True):
     """Entries of the next batch, which go before those that it brings itself."""
 
     entries: list[Entry]
 
 
 _PLACE = msgspec.msgpack.Decoder(LogPlace)
-_MESSAGE: msgspec.msgpack.Decoder[Batch | Ahead | Follow] = msgspec.msgpack.Decoder(
-    Batch | Ahead | Follow
+_MESSAGE: msgspec.msgpack.Decoder[Batch | NextEntries | SetShadows] = msgspec.msgpack.Decoder(
+    Batch | NextEntries | SetShadows
 )
-_WRITTEN = msgspec.msgpack.Decoder(Written)
+_WRITTEN = msgspec.msgpack.Decoder(WriteResult)
 
 
 class ProcessWriter:
@@ -113,7 +113,7 @@ class ProcessWriter:
         self._place = LogPlace(url, str(folder), inputs)
         self._process: subprocess.Popen[bytes] | None = None
         self._shadows: Mapping[str, ServedVersion] = {}
-        #: What the process was told last.
+        #: Last message to the process.
         self._followed: Mapping[str, ServedVersion] = {}
         self._lock = threading.Lock()
         self._closed = False
@@ -136,7 +136,7 @@ class ProcessWriter:
         """From now on, ask these versions of each variant too what they say of what is written."""
         self._shadows = shadows
 
-    def write(self, batch: Batch) -> Written:
+    def write(self, batch: Batch) -> WriteResult:
         """Write a batch; entries that are written already are not doubled."""
         self.start()
         process, shadows = self._process, self._shadows
@@ -160,7 +160,7 @@ class ProcessWriter:
             self._end()
             self.start()
             message = "The process that writes it has ended; it is started again"
-            return Written([*range(len(batch.entries))], noted=not batch.lost, problem=message)
+            return WriteResult([*range(len(batch.entries))], noted=not batch.lost, problem=message)
         return written
 
     def close(self) -> None:
@@ -186,13 +186,13 @@ class ProcessWriter:
         process.stdout.close()
 
 
-def _follow(shadows: Mapping[str, ServedVersion]) -> Follow:
-    follow = Follow({})
+def _follow(shadows: Mapping[str, ServedVersion]) -> SetShadows:
+    follow = SetShadows({})
     for key, shadow in shadows.items():
         if shadow.form is not None:
             form = io.BytesIO()
             shadow.form.write(form)
-            follow.shadows[key] = Shadow(
+            follow.shadows[key] = ShadowVersion(
                 shadow.version,
                 shadow.columns,
                 shadow.places,
@@ -205,7 +205,7 @@ def _follow(shadows: Mapping[str, ServedVersion]) -> Follow:
 def _send_batch(stream: IO[bytes] | None, batch: Batch) -> None:
     """Send a batch in parts: while one is encoded, answers wait for the interpreter's lock."""
     for first in range(0, len(batch.entries), PART):
-        _send(stream, Ahead(batch.entries[first : first + PART]))
+        _send(stream, NextEntries(batch.entries[first : first + PART]))
         time.sleep(PAUSE_SECONDS)
     _send(stream, msgspec.structs.replace(batch, entries=[]))
 
@@ -237,14 +237,14 @@ class _Shadowed:
 
     def __init__(self, writer: LogWriter) -> None:
         self._writer = writer
-        self._wanted = Follow()
+        self._wanted = SetShadows()
         self._turn = threading.Lock()
 
-    def write(self, batch: Batch) -> Written:
+    def write(self, batch: Batch) -> WriteResult:
         """Write a batch."""
         return self._writer.write(batch)
 
-    def follow(self, wanted: Follow) -> None:
+    def follow(self, wanted: SetShadows) -> None:
         """Follow others; until they are ready, none is asked."""
         with self._turn:
             self._wanted = wanted
@@ -253,7 +253,7 @@ class _Shadowed:
             # It takes a second or two, in which the log goes on.
             threading.Thread(target=self._prepare, args=(wanted,), daemon=True).start()
 
-    def _prepare(self, wanted: Follow) -> None:
+    def _prepare(self, wanted: SetShadows) -> None:
         from model_loop.scoring.outcomes import (  # noqa: PLC0415 - only a shadow needs NumPy
             deciding_of,
         )
@@ -281,12 +281,12 @@ class _Shadowed:
 
 def main() -> None:
     """Write what comes on the standard input, until it ends."""
-    # Whoever ends the server ends its input, after the last batch.
+    # When the server ends, the input ends, after the last batch.
     for sign in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sign, signal.SIG_IGN)
     os.nice(_NICENESS)
     incoming = sys.stdin.buffer
-    # What libraries print goes to the log, and the answers alone to the server.
+    # Output of libraries goes to the log, and only answers go to the server.
     with os.fdopen(os.dup(1), "wb") as answers, contextlib.suppress(BrokenPipeError):
         os.dup2(2, 1)
         place = _receive(incoming, _PLACE)
@@ -296,7 +296,7 @@ def main() -> None:
         writer = _Shadowed(LogWriter(engine, inputs=place.inputs))
         ahead: list[Entry] = []
         while (message := _receive(incoming, _MESSAGE)) is not None:
-            if isinstance(message, Ahead):
+            if isinstance(message, NextEntries):
                 ahead += message.entries
             elif isinstance(message, Batch):
                 batch = msgspec.structs.replace(message, entries=[*ahead, *message.entries])

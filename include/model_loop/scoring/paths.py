@@ -50,7 +50,7 @@ def _unpacked(path: UPath) -> UPath:
     return inner if inner.suffix.lower() in _SUFFIXES else path.with_suffix(".csv")
 
 
-def place(address: str | os.PathLike[str]) -> UPath:
+def to_path(address: str | os.PathLike[str]) -> UPath:
     """A path or storage address, absolute.
 
     Raises
@@ -81,7 +81,7 @@ def require_allowed(path: UPath, roots: Iterable[str]) -> UPath:
         If it does not.
     """
     allowed, real = [root for root in roots if root], without_links(path)
-    if any(is_below(real, without_links(place(root))) for root in allowed):
+    if any(is_below(real, without_links(to_path(root))) for root in allowed):
         return real
     raise InvalidInputError(
         f"Path {path}",

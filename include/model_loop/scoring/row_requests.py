@@ -10,7 +10,7 @@ import msgspec
 from model_loop.datasets.dataset import Dataset, Moment
 from model_loop.datasets.reading import Row
 from model_loop.intervals.grid import DEFAULT_LEVEL
-from model_loop.scoring.answers import NOTICES, answering, class_in_words
+from model_loop.scoring.answers import NOTICES, answer_maker, class_in_words
 from model_loop.scoring.assumptions import compute_missing
 from model_loop.scoring.identifiers import new_ids
 from model_loop.scoring.limits import limits_in_words
@@ -21,7 +21,7 @@ from model_loop.scoring.reasons import Explain, reasons_in_words, reasons_of_row
 from model_loop.scoring.rows import as_rows, known_columns, to_frame
 
 
-def answer(
+def predict_rows(
     predictor: Predictor,
     rows: Sequence[Row],
     moment: Moment,
@@ -61,7 +61,7 @@ def answer(
     values = as_rows(dataset, cells)
     predicted = predictor.predict(to_frame(dataset, values, predictor.columns))
     identifiers = new_ids(len(complete)).astype(str).tolist()
-    version, make, watch = predictor.version.number, answering(dataset), predictor.watch
+    version, make, watch = predictor.version.number, answer_maker(dataset), predictor.watch
     predictions, limits = answers_of_rows(
         predictor.deciding,
         predictor.intervals,

@@ -17,8 +17,8 @@ from tests.scoring.test_damaged_files import scored
 
 from model_loop.errors import InvalidInputError
 from model_loop.scoring.identifiers import new_ids
-from model_loop.scoring.predictor import Named, Predictor, parse_model
-from model_loop.scoring.questions import answer
+from model_loop.scoring.predictor import Predictor, VersionAddress, parse_model
+from model_loop.scoring.row_requests import predict_rows
 from trip_duration.columns import TRIP_READER
 from trip_duration.typical import typical_distance, typical_miles
 from trip_duration.zones import mapped_zones
@@ -33,7 +33,7 @@ def ask(
     predictor: Predictor, records: Sequence[object], now: dt.datetime = NOON
 ) -> list[dict[str, Any]]:
     """Ask a version at the moment of ended trips, as the DAG `prediction` does."""
-    return answer(predictor, TRIP_READER.read_rows(records, lambda: now), "ended")[1]
+    return predict_rows(predictor, TRIP_READER.read_rows(records, lambda: now), "ended")[1]
 
 
 def test_answers_are_those_of_the_model(predictor: Predictor) -> None:
@@ -168,13 +168,13 @@ def test_ids_are_uuids_that_sort_by_time() -> None:
 @pytest.mark.parametrize(
     ("text", "meant"),
     [
-        ("3", Named("green", 3)),
-        ("models:/trip_duration_yellow/12", Named("yellow", 12)),
-        ("models:/trip_duration_green@champion", Named("green", alias="champion")),
-        ("models:/trip_duration_green@shadow_ended", Named("green", alias="shadow_ended")),
+        ("3", VersionAddress("green", 3)),
+        ("models:/trip_duration_yellow/12", VersionAddress("yellow", 12)),
+        ("models:/trip_duration_green@champion", VersionAddress("green", alias="champion")),
+        ("models:/trip_duration_green@shadow_ended", VersionAddress("green", alias="shadow_ended")),
     ],
 )
-def test_addresses_of_models(text: str, meant: Named) -> None:
+def test_addresses_of_models(text: str, meant: VersionAddress) -> None:
     """A number, or an address of MLflow's."""
     assert parse_model(text, "green") == meant
 

@@ -1,4 +1,4 @@
-"""Data of the pages: looked up beside the requests, and cached."""
+"""Data of the pages: read in the background, and cached."""
 
 from __future__ import annotations
 
@@ -32,12 +32,11 @@ from model_loop.monitoring.levels import Thresholds
 from model_loop.serving.comparison.report import AbReport
 from model_loop.settings import Settings
 
-#: A page waits so long for what it was never told; then it says so, and asks again.
+#: Seconds that a page waits for data it has never had; then it says so, and asks again.
 _PATIENCE_SECONDS = 1.2
-#: And so long for news of what it knows already; longer for what people have just changed.
+#: Seconds for an update of cached data; longer for the registry, which people change.
 _NEWS_SECONDS, _MOVES_SECONDS = 0.25, 1.0
-#: A page that shows what is older than this comes back for the news: when nobody has looked for
-#: long, they have to wait for a process that starts.
+#: A page with older data reloads: after a long pause, the update has to wait for a new process.
 _OLD_SECONDS = 240.0
 #: Documents of runs that are kept: they do not change.
 _DOCUMENTS = 48
@@ -72,7 +71,11 @@ class DatasetPages(Protocol):
     """Additions of one dataset; see `Extensions.pages`."""
 
     def partition(
-        self, known: Known, profile: Mapping[str, Any] | None, name: str, query: Mapping[str, str]
+        self,
+        parts: LoadedParts,
+        profile: Mapping[str, Any] | None,
+        name: str,
+        query: Mapping[str, str],
     ) -> PartitionCharts:
         """Draw a partition by its profile; None where it has none."""
 
@@ -91,7 +94,7 @@ class PageSources:
     runs
         Reads single runs.
     families, partitions, registry, windows, live, dags, health
-        Each part; see `Known`.
+        Each part; see `LoadedParts`.
     thresholds
         Of monitoring, by metric.
     pages
@@ -167,11 +170,11 @@ class PageSources:
         return UNKNOWN if value is None else self.words.amount(value, 2)
 
     def begin(self) -> None:
-        """Look everything up that is old."""
+        """Refresh all outdated parts."""
         for name in PARTS:
             getattr(self, name).refresh()
 
-    def look(self, *names: str) -> Known:
+    def look(self, *names: str) -> LoadedParts:
         """Return the parts that a page needs, as far as they are loaded."""
         parts: dict[str, BackgroundCache[Any]] = {name: getattr(self, name) for name in names}
         for part in parts.values():
@@ -188,11 +191,11 @@ class PageSources:
                 waiting |= part.loading and time.monotonic() - entry.at > _OLD_SECONDS
             elif part.loading:
                 waiting = True
-                missing[name] = "is being looked up"
+                missing[name] = "is being read"
             else:
                 problems.append(f"{_CALLED[name]}: {entry.problem}")
-                missing[name] = "cannot be had now"
-        return Known(self, values, problems, waiting, missing)
+                missing[name] = "cannot be read now"
+        return LoadedParts(self, values, problems, waiting, missing)
 
     @functools.cached_property
     def numbers(self) -> DocumentCache[Mapping[str, Any] | None]:
@@ -239,7 +242,7 @@ class DocumentCache(Generic[_Value]):
 
 
 @dataclass
-class Known:
+class LoadedParts:
     """Data of one page; reading documents of runs adds to the problems.
 
     Parameters
@@ -251,7 +254,7 @@ class Known:
     problems
         What cannot be had, and why.
     waiting
-        Whether something is being looked up for the first time, or the first time for long.
+        Whether something is being read for the first time, or the first time for long.
     missing
         Parts that are not known, and why: nothing must be said of them, least of all "none".
     """
@@ -262,7 +265,7 @@ class Known:
     waiting: bool = False
     missing: Mapping[str, str] = field(default_factory=dict)
 
-    def card(self, label: str, parts: Iterable[str], make: Callable[[Known], Card]) -> Card:
+    def card(self, label: str, parts: Iterable[str], make: Callable[[LoadedParts], Card]) -> Card:
         """Make a card; where a part is not known that it needs, one that says so."""
         for part in parts:
             if part in self.missing:
@@ -278,11 +281,11 @@ class Known:
         return [one if one.table.rows else replace(one, empty=empty) for one in charts]
 
     def numbers(self, run_id: str, path: str) -> Mapping[str, Any] | None:
-        """A document of a run; None if it has none, or it cannot be had now."""
+        """A document of a run; None if it has none, or it cannot be read now."""
         return self._read(self.sources.numbers.look(run_id, path))
 
     def trials(self, run_id: str) -> tuple[TrialRun, ...]:
-        """The trials of the run of a family; none if they cannot be had now."""
+        """The trials of the run of a family; none if they cannot be read now."""
         return self._read(self.sources.trials.look(run_id)) or ()
 
     def learned(self, version: int) -> Mapping[str, LearnedColumn]:
@@ -352,7 +355,7 @@ _CALLED = {
     "families": "Training runs (MLflow)",
     "partitions": "Partitions (MLflow)",
     "registry": "The model registry (MLflow)",
-    "windows": "What monitoring found (MLflow)",
+    "windows": "Findings of monitoring (MLflow)",
     "live": "The request log",
     "dags": "Airflow's database",
     "health": "The health of the service",

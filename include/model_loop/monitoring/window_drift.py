@@ -1,4 +1,4 @@
-"""Looking at windows: the steps of the DAG `monitoring`, which a notebook can take too."""
+"""Check windows for drift: the steps of the DAG `monitoring`, which a notebook can take too."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class DriftRules:
     thresholds
         By metric.
     least_rows
-        Of fewer, nothing is said.
+        With fewer rows, findings are unknown.
     report
         Whether Evidently's report is made.
     """
@@ -97,7 +97,7 @@ def look_for_drift(
 
 
 def known_profile(versions: ModelVersions, version: RegisteredVersion) -> VersionProfile | str:
-    """Return the profile of a version; in words, why there is none that can be read."""
+    """Return the profile of a version; in words, why none can be read."""
     try:
         profile = find_profile(versions.tracker, version.name, version.number)
     except StoredObjectError as error:
@@ -111,7 +111,8 @@ def profile_version(
 ) -> ReferenceProfile:
     """Profile a version afterwards, and keep the profile beside it.
 
-    By the training set of its lineage; a version that was brought in, by that of the champion.
+    It is made from the training set of its lineage; a version that was brought in, by that of the
+    champion.
 
     Raises
     ------

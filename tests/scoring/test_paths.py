@@ -8,21 +8,21 @@ import pytest
 from upath import UPath
 
 from model_loop.errors import InvalidInputError
-from model_loop.scoring.places import (
+from model_loop.scoring.paths import (
     choose_outputs,
     find_inputs,
     output_of,
-    place,
     rejected_of,
     require_allowed,
+    to_path,
 )
 
 
 def test_what_lies_under_a_root_is_allowed(tmp_path: Path) -> None:
     """Local folders with and without file://, and buckets."""
     for path, roots in (
-        (place(tmp_path / "a.csv"), [f"file://{tmp_path}"]),
-        (place(f"file://{tmp_path}/a.csv"), ["", str(tmp_path)]),
+        (to_path(tmp_path / "a.csv"), [f"file://{tmp_path}"]),
+        (to_path(f"file://{tmp_path}/a.csv"), ["", str(tmp_path)]),
         (UPath("s3://bucket/in/a.csv"), [str(tmp_path), "s3://bucket/in"]),
     ):
         assert require_allowed(path, roots) == path
@@ -30,10 +30,10 @@ def test_what_lies_under_a_root_is_allowed(tmp_path: Path) -> None:
 
 def test_kinds_of_storage_in_capitals(tmp_path: Path) -> None:
     """FILE:// is file://, and a kind that is unknown is refused by its name."""
-    assert place(f"FILE://{tmp_path}/a.csv") == place(tmp_path / "a.csv")
-    assert place("S3://bucket/a.csv") == UPath("s3://bucket/a.csv")
+    assert to_path(f"FILE://{tmp_path}/a.csv") == to_path(tmp_path / "a.csv")
+    assert to_path("S3://bucket/a.csv") == UPath("s3://bucket/a.csv")
     with pytest.raises(InvalidInputError, match=r"nowhere://a.csv' is not an address of a storage"):
-        place("nowhere://a.csv")
+        to_path("nowhere://a.csv")
 
 
 def test_what_lies_elsewhere_is_not(tmp_path: Path) -> None:
@@ -42,10 +42,10 @@ def test_what_lies_elsewhere_is_not(tmp_path: Path) -> None:
     root.mkdir()
     (root / "link").symlink_to(tmp_path)
     for path in (
-        place("/etc/passwd"),
-        place(tmp_path / "rooted" / "a.csv"),
-        place(root / ".." / "a.csv"),
-        place(root / "link" / "a.csv"),
+        to_path("/etc/passwd"),
+        to_path(tmp_path / "rooted" / "a.csv"),
+        to_path(root / ".." / "a.csv"),
+        to_path(root / "link" / "a.csv"),
         UPath("s3://bucket/a.csv"),
         UPath("s3://bucket/in/../a.csv"),
         UPath("s3://bucket/inside/a.csv"),
@@ -67,7 +67,7 @@ def test_a_folder_means_its_files_without_results(tmp_path: Path) -> None:
         "UPPER.CSV",
     ):
         (tmp_path / name).touch()
-    assert [path.name for path in find_inputs(place(tmp_path))] == [
+    assert [path.name for path in find_inputs(to_path(tmp_path))] == [
         "UPPER.CSV",
         "a.parquet",
         "b.csv",
@@ -81,9 +81,9 @@ def test_a_folder_means_its_files_without_results(tmp_path: Path) -> None:
 def test_what_is_no_input(tmp_path: Path, name: str, message: str) -> None:
     """Other kinds of files, files that are not there, and empty folders."""
     with pytest.raises(InvalidInputError, match=message):
-        find_inputs(place(tmp_path / name))
+        find_inputs(to_path(tmp_path / name))
     with pytest.raises(InvalidInputError, match="holds no file that can be scored"):
-        find_inputs(place(tmp_path))
+        find_inputs(to_path(tmp_path))
 
 
 def test_results_lie_beside_the_input_or_where_they_are_wanted() -> None:

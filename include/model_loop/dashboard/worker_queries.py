@@ -22,7 +22,7 @@ from model_loop.monitoring.health.types import Champion, Product
 _Value = TypeVar("_Value")
 
 
-class Questions:
+class WorkerQueries:
     """Data of the pages and the health that is too heavy to load in the api-server.
 
     Every method may raise `WorkerError`.

@@ -231,7 +231,7 @@ def test_what_was_not_approved_does_not_come_in(loop: Loop, code_of: dict[str, A
 
 
 def test_a_form_names_no_other_secret(loop: Loop, code_of: dict[str, Any]) -> None:
-    """A variable that was not made for code is refused, whoever fills in the form."""
+    """Only variables for code are accepted."""
     assert loop.settings.code
     with pytest.raises(InvalidInputError, match="does not begin with code_values_"):
         code.inspect({**code_of, "values": "smtp_password"})

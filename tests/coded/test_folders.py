@@ -70,7 +70,7 @@ def test_a_folder_is_described_without_running_it(tmp_path: Path) -> None:
     ],
 )
 def test_whatever_is_changed_changes_the_digest(tmp_path: Path, change: tuple[str, str]) -> None:
-    """An approval of one digest is none of anything else."""
+    """An approval is valid for one digest only."""
     before = read_folder(lay(tmp_path)).description.digest
     assert read_folder(lay(tmp_path, MANIFEST.replace(*change))).description.digest != before
 

@@ -1,4 +1,4 @@
-"""Admissions: nobody without a key makes one, and none is worth anything for other code."""
+"""Admissions can be made only with a key, and are valid for one package only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ADMITTED = Admission("d1", "flights", "Ada", "Grace", 1.0, {"API_KEY": "hunter2"
 
 
 def test_an_admission_is_of_its_code_and_model_alone() -> None:
-    """Values of one package cannot be handed to another, whoever may write into the registry."""
+    """Values of a package cannot be given to another by writing into the registry."""
     seal = Seal(new_key())
     sealed = seal.close(ADMITTED)
     assert "hunter2" not in sealed

@@ -259,7 +259,7 @@ def test_a_server_says_why_it_does_not_start_it(
 
 
 def test_an_environment_that_is_missing_is_named(loop: Loop, tmp_path: Path) -> None:
-    """A runner starts nothing whose packages nobody has built."""
+    """A runner starts no version without a built environment."""
     code = lay(tmp_path / "lacking", f'requirements = ["certifi==2026.1.1"]\n{MANIFEST}')
     found = read_folder(code, loop.dataset)
     example = loop.training_set.test_inputs.head(2)

@@ -71,7 +71,7 @@ class Documents:
         return self.found.get(f"{run_id}/{path}")
 
     def learned(self, _service: str, _version: str) -> Any:
-        """What any version has learned from."""
+        """Columns of the training rows of any version."""
         return self.kept_columns
 
     def trials(self, _run_id: str) -> tuple[TrialRun, ...]:

@@ -88,7 +88,7 @@ def test_all_pages_of_a_declared_table_are_walked_through(
 def test_zones_are_filled_in_the_colours_of_the_theme(
     make_sources: MakeSources, tmp_path: Path, page: Page
 ) -> None:
-    """Each by its value; whoever points at one is told which it is; the legend has its scale."""
+    """Each by its value; the tooltip names the zone; the legend has its scale."""
     file = zone_file(
         tmp_path,
         *(

@@ -1,4 +1,4 @@
-"""What the comparison of a month with earlier ones has found, on the page of the months."""
+"""Findings of the comparison of a month with earlier ones, on the page of the months."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_doubts_about_a_month_are_shown(make_sources: MakeSources) -> None:
 
 
 def test_a_month_without_findings_says_so(make_sources: MakeSources) -> None:
-    """An empty list is told apart from a month that was never compared."""
+    """An empty list looks different from a month that was never compared."""
     empty = shown(make_sources).empty
     assert empty is not None
     assert "Nothing about this month is unusual" in empty.why

@@ -1,4 +1,4 @@
-"""What the pages say of what is not known, not comparable, or not good news."""
+"""Pages about values that are unknown, not comparable, or bad news."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pages and the health ask the process beside the api-server."""
+"""Queries of pages and health to the process beside the api-server."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_an_empty_loop_says_what_to_run(make_sources: MakeSources, name: str) ->
 
 @pytest.mark.parametrize("name", PAGES)
 def test_nonsense_in_the_address_is_ignored(make_sources: MakeSources, name: str) -> None:
-    """Who asks for what there is not, gets the page as it is, and no markup comes back."""
+    """An unknown parameter gives the default page, without markup from the address."""
     asked = dict.fromkeys(
         ("metric", "month", "run", "line", "window", "service", "map"), "<script>"
     )

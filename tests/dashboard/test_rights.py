@@ -12,7 +12,7 @@ from model_loop.dashboard.app import asked_variant
 
 
 def test_a_page_is_for_those_who_may_see_its_dataset(make_sources: MakeSources) -> None:
-    """Another dataset is neither shown nor offered, and nothing of its models is told."""
+    """Another dataset is neither shown nor offered, nor are its models."""
     heating()
     sources = make_sources(variant="heating")
     rights: Rights = {"look": ("heating",), "ask": ()}

@@ -127,7 +127,7 @@ def test_chunks_without_a_header(tmp_path: Path) -> None:
 
 
 def test_lines_are_counted_by_the_delimiter_of_the_file(tmp_path: Path) -> None:
-    """A quoted end of a line in a later field is none of a row."""
+    """A quoted line end in a later field does not end a row."""
     path = tmp_path / "rows.csv"
     path.write_text('person;note\nAnn;"two\nlines"\nBob;"also\ntwo"\n')
     assert rewrite_without(path, identity("person=Ann")) == 1

@@ -105,5 +105,5 @@ def running_stack(stack: LocalStack) -> Iterator[RunningStack]:
 
 @pytest.fixture(scope="package")
 def results(running: RunningStack) -> list[dict[str, Any]]:
-    """What the main job came to."""
+    """Results of the main job."""
     return running.demo(SMALL)

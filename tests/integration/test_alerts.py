@@ -43,7 +43,7 @@ Found = TypeVar("Found")
 
 
 def until(find: Callable[[], Found | None], seconds: float = WAIT_SECONDS) -> Found:
-    """What is found in time."""
+    """Wait for a value until a deadline, and return it."""
     deadline = time.monotonic() + seconds
     while (found := find()) is None:
         assert time.monotonic() < deadline, "nothing was found in time"
@@ -105,7 +105,7 @@ def test_a_mapped_task_that_fails_says_which(running: RunningStack, tmp_path: Pa
 
 @pytest.mark.faults
 def test_a_killed_task_is_told_after_its_last_try(running: RunningStack) -> None:
-    """A process that is killed is tried again without a mail; the last time, its family is told."""
+    """A killed process is tried again without a mail; the last try sends one for its family."""
     conf: dict[str, Any] = {"models": [LASSO], "max_evaluations": 1_000, "recipe": "pair_distance"}
     run_id = running.api.trigger("sklearn_training", conf)
     for attempt in (1, 2, 3):

@@ -223,7 +223,7 @@ def test_labels_come_by_their_dag(closed: Closed) -> None:
 
 
 def test_a_file_outside_is_refused_to_the_caller(closed: Closed) -> None:
-    """The result says why; nobody else is mailed."""
+    """The result gives the reason; no mail is sent."""
     run_id = closed.loop.api.trigger("meters__labels", {"input": "/etc/hostname"})
     assert end_of(closed.loop, "meters__labels", run_id) == "failed"
     told = closed.loop.api.result("meters__labels", run_id, "add")

@@ -67,7 +67,7 @@ def test_a_first_champion(loop: RunningStack) -> None:
 
 
 def test_the_source_is_down(loop: RunningStack, website: tuple[Website, Path]) -> None:
-    """The sensor looks on, and finds the month when the source is back; nobody is told."""
+    """The sensor waits, and finds the month when the source is back; no mail is sent."""
     site, folder = website
     mailed, number = failures(loop), len(runs(loop, "retraining"))
     eventually(lambda: waiting(loop), "waiting sensor")
@@ -82,7 +82,7 @@ def test_the_source_is_down(loop: RunningStack, website: tuple[Website, Path]) -
 
 
 def test_a_half_published_file(loop: RunningStack, website: tuple[Website, Path]) -> None:
-    """What stays half a file fails the run with one mail; the whole file starts the next one."""
+    """Half a file fails the run with one mail; the whole file starts the next run."""
     _, folder = website
     before, mailed, number = champion(loop), failures(loop), len(runs(loop, "retraining"))
     whole = (folder / "green_tripdata_2024-03.parquet").read_bytes()

@@ -51,7 +51,7 @@ def test_the_health_needs_a_login(url: str) -> None:
 
 
 def test_the_health_of_a_running_loop(running: RunningStack, url: str) -> None:
-    """What ran is told with its age, and Prometheus reads it."""
+    """Each DAG is shown with its age, and Prometheus reads it."""
     bearer = {"Authorization": f"Bearer {sign_in(running)}"}
     predicted = requests.post(f"{url}/predict", json=TRIP, headers=bearer, timeout=120)
     assert predicted.status_code == 200, predicted.text

@@ -203,7 +203,7 @@ def test_training_has_its_data_prepared(running: RunningStack, asked: dict[str, 
 def test_rest_refuses_bad_forms(
     running: RunningStack, dag_id: str, conf: dict[str, Any], message: str
 ) -> None:
-    """What a form can check is refused over REST before a run exists, naming the value."""
+    """REST refuses a bad form before a run exists, and names the value."""
     with pytest.raises(InvalidInputError, match=message):
         running.api.trigger(dag_id, conf)
 

@@ -66,7 +66,7 @@ def weak_champion(running: RunningStack, results: list[dict[str, Any]]) -> tuple
 
 
 def test_the_loop_of_a_champion(running: RunningStack, results: list[dict[str, Any]]) -> None:
-    """The best becomes champion; a worse one is refused; moves by hand and back are told."""
+    """The best becomes champion, a worse one is refused; moves by hand and back are mailed."""
     promoter, ranked = promoter_of(running), versions(results)
     best, worst, other = ranked[0], ranked[-1], ranked[1]
     assert run(running, version=best, why="the first") == "success"
@@ -117,7 +117,7 @@ def test_what_cannot_be_done_fails_and_moves_nothing(
 def test_a_person_decides(
     running: RunningStack, results: list[dict[str, Any]], *, answer: str, moves: bool
 ) -> None:
-    """What passed the gate waits for an approval, without a worker, and does as it is told."""
+    """A challenger that passed the gate waits for an approval, without a worker."""
     promoter = promoter_of(running)
     weak, strong = weak_champion(running, results)
     run_id = running.api.trigger("promotion", {"version": strong, "approval": True})

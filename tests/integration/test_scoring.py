@@ -78,7 +78,7 @@ def end_of(running: RunningStack, dag_id: str, run_id: str) -> str:
 
 
 def failures(running: RunningStack, dag_id: str, run_id: str) -> str:
-    """What failed tasks have logged."""
+    """Logged errors of failed tasks."""
     tasks = [task for task in running.api.tasks(dag_id, run_id) if task.state == "failed"]
     return "\n".join(line for task in tasks for line in running.api.log(dag_id, run_id, task))
 

@@ -121,7 +121,7 @@ def test_form_and_file_give_the_same_answers(running: RunningStack, champion: in
 
 
 def test_mails_speak_of_the_table(running: RunningStack, champion: int) -> None:
-    """A promotion and a failure are told with the DAG, the table and what to do."""
+    """Mails of a promotion and a failure name the DAG, the table and the remedy."""
     (mail, text), *_ = mails_about(running, f"The champion of bikes is now version {champion}")
     assert "bikes" in str(mail["subject"])
     assert "trigger bikes__promotion with action rollback" in text

@@ -118,7 +118,7 @@ def test_a_killed_search_goes_on(running: RunningStack, results: list[dict[str, 
 
 
 def reproduced(running: RunningStack, model_uri: str) -> dict[str, Any]:
-    """What `model-loop reproduce` prints of a version that the DAGs have registered."""
+    """Output of `model-loop reproduce` for a version that the DAGs have registered."""
     version, stack = model_uri.rpartition("/")[2], running.stack
     done = subprocess.run(
         [str(Path(sys.executable).parent / "model-loop"), "reproduce", version, "--json"],

@@ -122,7 +122,7 @@ def test_the_champion_of_then_answers(upgraded: tuple[RunningStack, OldStores]) 
 
 
 def test_a_mail_that_waited_is_sent(upgraded: tuple[RunningStack, OldStores]) -> None:
-    """The failure whose mail found no server is told once, and says that it comes late."""
+    """A failure that found no mail server is mailed once, and the mail says that it is late."""
     running, old = upgraded
     finish(running, "alerts")
     text = eventually(
@@ -157,7 +157,7 @@ def test_a_person_who_was_asked_before_is_heard(upgraded: tuple[RunningStack, Ol
 
 
 def test_the_loop_goes_on_with_the_old_champion(upgraded: tuple[RunningStack, OldStores]) -> None:
-    """Batch and monitoring work with it, and a drift that was told is not told again."""
+    """Batch and monitoring work with it, and an earlier drift is not reported again."""
     running, old = upgraded
     then = old.expected["standing"]["champion"]
     scored = finish(running, "batch_scoring", months=["2024-05"])
@@ -244,7 +244,7 @@ def test_what_waits_for_months_waits_still(upgraded: tuple[RunningStack, OldStor
 
 
 def test_nothing_has_failed(upgraded: tuple[RunningStack, OldStores]) -> None:
-    """Besides the failures of then, no mail tells of one, and nothing stored was moved aside."""
+    """No mail reports a new failure, and no stored file was moved aside."""
     running, old = upgraded
     told = [text for text in texts(running) if " failed" in text]
     then = [old.expected[name] for name in ("failed_run", "failed_alert_run")]

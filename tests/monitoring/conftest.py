@@ -41,7 +41,7 @@ def trained(sample_training_set: TrainingSet) -> TrainedModel:
 
 @pytest.fixture(scope="session")
 def reference(trained: TrainedModel, sample_training_set: TrainingSet) -> ReferenceProfile:
-    """What the model has learned from."""
+    """Rows of training."""
     assert trained.explanation
     assert trained.explanation.shap
     return make_reference(trained.model, sample_training_set, trained.explanation.shap.features)

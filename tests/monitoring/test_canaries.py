@@ -131,7 +131,7 @@ def trial(tmp_path: Path) -> Iterator[Trial]:
 
 
 def test_a_canary_that_is_well_goes_on(trial: Trial) -> None:
-    """Nothing moves, and nothing is told."""
+    """Nothing moves, and no mail is sent."""
     trial.ask(slow=1.4)
     verdict, done = trial.look()
     assert (verdict.outcome, done) == ("goes_on", None)
@@ -172,7 +172,7 @@ def test_a_slow_one_is_ended(trial: Trial) -> None:
 
 
 def test_few_requests_end_nothing(trial: Trial) -> None:
-    """Whatever they show."""
+    """Too few requests never decide."""
     trial.ask(requests=60, part=lambda _: "failed", slow=9.0)
     verdict, done = trial.look()
     assert done is None
@@ -271,7 +271,7 @@ def test_an_end_is_undone_and_ends_anew(trial: Trial) -> None:
 def test_a_look_that_was_killed_is_ended_by_the_next(
     trial: Trial, monkeypatch: pytest.MonkeyPatch, write: str
 ) -> None:
-    """It moves once, and tells."""
+    """It moves once, and sends one mail."""
     trial.ask(part=lambda _: "failed")
     with monkeypatch.context() as dying:
         dying.setattr(MlflowClient, write, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -287,7 +287,7 @@ def test_a_look_that_was_killed_is_ended_by_the_next(
 def test_an_end_is_told_once_and_for_a_day(
     trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A look that was killed after the move tells at the next one."""
+    """If a look was killed after the move, the next one sends the mail."""
     outbox = Outbox(UPath(tmp_path / "alerts"))
     trial.ask(part=lambda _: "failed")
     for days in (1.0, 1.1):
@@ -325,7 +325,7 @@ def test_nothing_to_look_at(trial: Trial) -> None:
 
 @pytest.mark.parametrize(("part", "words"), [("failed", "has ended"), ("challenger", "is better")])
 def test_the_mail_says_what_to_do(trial: Trial, part: str, words: str) -> None:
-    """What was found, what answers now, and how to undo it or go on."""
+    """The finding, the version that answers now, and the commands to undo or continue."""
     trial.ask(12, 3_000, part=lambda _: part, errors=(4.0, 2.0))
     verdict, done = trial.look(13)
     assert done is not None

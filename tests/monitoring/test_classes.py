@@ -307,7 +307,7 @@ def test_rows_without_all_probabilities_are_not_labelled(
 
 
 def test_labels_of_a_file_are_classes(tmp_path: Path, letters: TrainingSet) -> None:
-    """They become codes; a class that nobody has learned is refused by its name."""
+    """They become codes; an unknown class is refused by its name."""
     file = tmp_path / "labels.csv"
     file.write_text("prediction_id,kind\na,card\nb,bill\n")
     frame = read_labels([str(file)], letters.dataset)

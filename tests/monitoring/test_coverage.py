@@ -278,7 +278,7 @@ def test_a_day_of_nonsense_moves_little(dataset: Dataset, intervals: Intervals) 
 def test_the_alarm_is_about_intervals_as_the_gate_has_widened_them(
     dataset: Dataset, intervals: Intervals
 ) -> None:
-    """What was widened once is no news every day."""
+    """A widening by the gate is not reported every day."""
     rows = labelled(dataset, np.zeros(30), noise=1.6 * NOISE)
     plain, _ = measure_days(rows, watched(intervals), now=LATER)
     wide = Correction(lower=0.15, upper=0.15, version=1)
@@ -290,7 +290,7 @@ def test_the_alarm_is_about_intervals_as_the_gate_has_widened_them(
 
 
 def test_days_are_plain_values(tmp_path: Path) -> None:
-    """What is not known is no metric, and null in the file."""
+    """An unknown value is no metric, and null in the file."""
     day = IntervalDay("2024-03-01", 12, 1.0, 0.0, 0.0, 1.0, None, None, "", None, 0.0, 1.0, 1.0, 0)
     file = tmp_path / "days.json"
     file.write_text(days_to_json([day]))

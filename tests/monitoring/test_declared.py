@@ -91,7 +91,7 @@ def test_features_follow_the_columns(dataset: Dataset) -> None:
 
 
 def test_texts_have_bins_that_survive_being_stored() -> None:
-    """Common, rare and unseen texts are told apart, also after JSON."""
+    """Common, rare and unseen texts have different bins, also after JSON."""
     values = np.array(["a"] * 600 + ["b"] * 399 + ["c"], dtype=object)
     bins = Bins.of_category("letter", values)
     stored = from_tree(to_tree(bins)[0], {})
@@ -229,7 +229,7 @@ def test_labels_are_matched_by_keys_as_by_hand(dataset: Dataset) -> None:
 
 
 def test_labels_are_matched_by_id_and_feedback_stays(dataset: Dataset) -> None:
-    """Whatever keys there are beside the ids."""
+    """With any keys beside the ids."""
     window = _unlabelled(heating_rows("2024-04", 5))
     known = dataclasses.replace(window, actual=np.array([9.0, *[np.nan] * 4]))
     labels = pd.DataFrame({"prediction_id": ["0", "1", "3", "3", "99"], "load": range(5)})

@@ -186,7 +186,7 @@ def test_shared_columns_are_shared_equally() -> None:
 
 
 def test_a_profile_survives_json_and_stays_small(reference: ReferenceProfile) -> None:
-    """What is kept is what was made, in few bytes, and holds no trip but the sample."""
+    """A stored profile is the same, is small, and holds no trip but the sample."""
     content = json.dumps(to_tree(reference.profile)[0])
     assert len(content) < 40_000
     found = from_tree(json.loads(content), {})

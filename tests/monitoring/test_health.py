@@ -1,4 +1,4 @@
-"""The health of a service: looked up, kept for a while, told to people and to Prometheus."""
+"""The health of a service: read, cached, and shown to people and to Prometheus."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_prometheus_reads_all_of_it() -> None:
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    """Nothing is told as 0 that was never measured."""
+    """A value that was never measured is not shown as 0."""
     found = parsed(exposition(ServiceHealth("green", NOW, problems={"champion": "down"}), NOW))
     assert found == {("model_loop_health_up", frozenset({part})): 0 for part in PART_NAMES}
     found = parsed(exposition(HEALTH, NOW))
@@ -175,7 +175,7 @@ def hanging() -> Iterator[threading.Event]:
 
 
 def test_a_part_that_fails_or_hangs_hides_no_other(hanging: threading.Event) -> None:
-    """It is told as such, in time."""
+    """It is reported as failed, in time."""
 
     def fail() -> None:
         raise ConnectionError("no route to the tracking server\nand more")

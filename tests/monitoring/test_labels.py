@@ -54,7 +54,7 @@ def month(tmp_path_factory: pytest.TempPathFactory) -> CheckedMonth:
 
 @pytest.fixture(scope="module")
 def trips(month: CheckedMonth) -> pd.DataFrame:
-    """What was published of it."""
+    """The published trips."""
     return clean_month(month, GREEN, Selection(TRIPS.columns.names, CleaningRules()))
 
 

@@ -45,7 +45,7 @@ def test_a_value_has_the_level_that_it_reaches(value: float | None, level: Level
 
 
 def test_findings_survive_json() -> None:
-    """What is written is what is read, unknown values too."""
+    """A stored finding is the same, with unknown values too."""
     findings = [judge_value("psi", "hour", 0.3, PSI), unknown("psi", "all", PSI, "3 trips")]
     found = from_json(to_json(findings))
     assert found[0] == findings[0]
@@ -124,7 +124,7 @@ def test_a_finding_is_kept_as_plain_json() -> None:
 
 @pytest.mark.parametrize(("note", "certain"), [("much", True), (f"x; {WITHIN_CHANCE}", False)])
 def test_findings_that_were_kept_before_say_it_in_words(note: str, *, certain: bool) -> None:
-    """What is told beside them counts where it is told."""
+    """A note beside an old finding counts if it is given."""
     row = as_row(judge_value("psi", "hour", 0.3, PSI, note))
     del row["certain"]
     assert from_rows([row])[0].certain is certain
@@ -133,7 +133,7 @@ def test_findings_that_were_kept_before_say_it_in_words(note: str, *, certain: b
 
 
 def test_what_no_thresholds_can_be() -> None:
-    """The wrong input and its rule are told; a level that needs nothing may be reached at once."""
+    """The error names input and rule; a level without a condition may be reached at once."""
     for warn, act in ((0.5, 0.1), (-0.1, 0.2), (math.nan, 1.0)):
         with pytest.raises(
             InvalidInputError, match=r"out of order\. Give first the threshold of a"
@@ -154,7 +154,7 @@ def test_what_no_thresholds_can_be() -> None:
 
 
 def test_levels_in_their_order() -> None:
-    """What is not known is graver than what is well."""
+    """Unknown is more serious than ok."""
     assert sorted(Level, key=lambda level: level.rank) == [
         Level.OK,
         Level.UNKNOWN,

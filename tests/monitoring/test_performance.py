@@ -81,7 +81,7 @@ def normal(count: int, spread: float = 4.0, bias: float = 0.0) -> np.ndarray:
 
 
 def reference_of(trips: WindowRows) -> ReferenceErrors:
-    """What a version came to, had these been its test months."""
+    """Errors of a version, as if these were its test months."""
     total, *slices = measure_errors(trips)
     by_slice = {(one.slice, one.value): one.measured.rmse for one in slices}
     days = DaySpread.of(sums_by_day(trips.predicted - trips.actual, trips.days()))
@@ -133,7 +133,7 @@ def test_intervals_of_slices_hold_together() -> None:
 
 
 def test_the_same_errors_are_no_alarm() -> None:
-    """Whatever the size of the window; of 100 windows from the same errors none alarms."""
+    """For any size of the window; none of 100 windows with the same errors alarms."""
     for seed in range(100):
         count = 600 if seed % 2 else 5_000
         errors = np.random.default_rng(seed).normal(0, 4, count)
@@ -197,7 +197,7 @@ def test_enough_windows_have_to_agree(past: list[float | None], level: Level) ->
 
 @pytest.mark.parametrize("kept", [True, False], ids=["as found", "as kept before"])
 def test_what_chance_gives_counts_for_no_later_window(*, kept: bool) -> None:
-    """A window whose error was no finding is none of the two that are needed."""
+    """A window without a finding is none of the two that are needed."""
     small = window(np.random.default_rng(9).normal(0, 4.8, 600))
     small = small.where(small.days() == small.days().min())
     rules = dataclasses.replace(AT_ONCE, rows=2)
@@ -240,7 +240,7 @@ def test_a_version_without_tests_is_unknown() -> None:
 
 
 def test_trips_without_inputs_count_in_total_alone() -> None:
-    """Feedback tells errors also where the log keeps no inputs."""
+    """Feedback gives errors also if the log keeps no inputs."""
     trips = window(normal(2_000))
     bare = dataclasses.replace(trips, rows=_emptied(trips.rows))
     assert len(measure_errors(bare)) == 1
@@ -545,7 +545,7 @@ def test_just_enough_trips_and_a_bound_that_is_reached() -> None:
 def test_so_many_of_the_last_windows(
     windows: int, needed: int, past: list[float], level: Level, reached: int
 ) -> None:
-    """The present one among them; where too few have reached it, the note tells how many."""
+    """Including the present one; if too few have reached it, the note gives the number."""
     rules = PerformanceRules(windows=windows, needed=needed)
     history = [
         [

@@ -100,7 +100,7 @@ def frame(rows: list[dict[str, float]]) -> pd.DataFrame:
 
 
 def test_trips_are_matched_to_the_second() -> None:
-    """A request that tells fractions of a second meets its trip, and the next second does not."""
+    """Fractions of a second are ignored, and the next second does not match."""
     trip = {PICKUP_ZONE: 1, DROPOFF_ZONE: 2, PICKUP_TIME: 0, DISTANCE: 1.0, PASSENGERS: 1.0}
     trip |= {VENDOR: 1.0, TRIP_TYPE: 1.0}
     published = frame([trip]).assign(**{DURATION: 7.0})

@@ -56,7 +56,7 @@ def month_of(folder: str, month: str, storage: Path) -> CheckedMonth:
 
 
 def reference_of(window: WindowRows) -> ReferenceErrors:
-    """What a version came to on its test month."""
+    """Errors of a version on its test month."""
     total, *slices = measure_errors(window)
     by_slice = {(one.slice, one.value): one.measured.rmse for one in slices}
     return ReferenceErrors(1, total.measured.rmse, total.measured.mae, by_slice)
@@ -101,7 +101,7 @@ def test_no_alarm_on_the_months_that_follow(
 
 
 def test_most_predictions_of_a_month_meet_their_trips(whole_months: str, tmp_path: Path) -> None:
-    """What is left out is what cannot be told apart."""
+    """Only ambiguous predictions are left out."""
     month = month_of(whole_months, "2024-04", tmp_path / "storage")
     trips = window_of_published(Window.of_partition("green", "2024-04"), month, RICH)
     log = RequestLog(open_log("", tmp_path), LogRules(days=0))

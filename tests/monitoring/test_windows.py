@@ -1,4 +1,4 @@
-"""What was predicted within a time."""
+"""Predictions within a time."""
 
 from __future__ import annotations
 

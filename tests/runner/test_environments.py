@@ -35,7 +35,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_wheels_are_unpacked_and_no_code_of_theirs_runs(index: Path, tmp_path: Path) -> None:
-    """Everybody may read them; they are compiled, since nobody can write there later."""
+    """All users may read them; they are compiled, because nobody can write there later."""
     add_wheel(index, tmp_path / "marker")
     folder = tmp_path / "environments"
     with ThreadPoolExecutor(2) as both:

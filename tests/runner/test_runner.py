@@ -125,7 +125,7 @@ def test_it_reads_its_own_files(runner: Runner) -> None:
 
 
 def test_a_function_of_files_answers_with_a_file(runner: Runner, tmp_path: Path) -> None:
-    """It is streamed both ways; a function of rows says that it is none."""
+    """Files are streamed both ways; a function of rows is refused."""
     code = """
 def score(data_path: str, model_path: str):
     target = data_path + ".out"
@@ -266,7 +266,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 def test_printed_lines_are_bounded_and_shown_with_an_error(runner: Runner, good: str) -> None:
-    """Megabytes cost their version time, and nobody memory."""
+    """Megabytes of output cost only time of their version, and no memory."""
     code = script("""
 if x < 0: raise ValueError("bad")
 for _ in range(4):

@@ -46,7 +46,7 @@ def run(chunks: list[Chunk], predictor: Predictor) -> JobResult:
 
 
 def expected(predictor: Predictor, month: Path) -> Targets:
-    """What the model itself says of the sound rows of a month."""
+    """Predictions of the model itself for the sound rows of a month."""
     rows = pd.read_parquet(month).drop(index=list(REJECTED))
     trips = rows.rename(columns={"lpep_pickup_datetime": "pickup_datetime"})
     return predictor.predict(trips)
@@ -247,7 +247,7 @@ def test_there_are_never_too_many_chunks(
 
 
 def test_nothing_is_scored_twice(predictor: Predictor, month: Path, tmp_path: Path) -> None:
-    """Whoever goes on scores what is left; whoever comes when all is done, nothing."""
+    """A continued job scores the remaining chunks; a finished one scores none."""
     request = request_for(predictor, month, tmp_path / "o.parquet")
     watched = counting(predictor)
     first = plan_chunks(request, str(tmp_path))
@@ -271,7 +271,7 @@ def test_nothing_is_scored_twice(predictor: Predictor, month: Path, tmp_path: Pa
 def test_a_killed_join_is_finished(
     predictor: Predictor, month: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before its last step there is no output; after it, whoever comes next knows the output."""
+    """Before its last step there is no output; after it, the next job finds the output."""
     request = request_for(predictor, month, tmp_path / "o.parquet")
     chunks = plan_chunks(request, str(tmp_path))
     for chunk in chunks:
@@ -401,7 +401,7 @@ def test_the_operators_own_step(
 def test_a_step_that_is_not_there(
     predictor: Predictor, month: Path, tmp_path: Path, name: str
 ) -> None:
-    """The operator is told before anything is scored."""
+    """The error comes before anything is scored."""
     request = request_for(predictor, month, tmp_path / "o.parquet", preprocessing=name)
     with pytest.raises(InvalidInputError, match="names no function that can be imported"):
         plan_chunks(request, str(tmp_path))
@@ -454,7 +454,7 @@ def test_files_in_a_store(
 
 
 def test_abandoned_chunks_are_removed(predictor: Predictor, month: Path, tmp_path: Path) -> None:
-    """When nobody has come back for so many days; not before."""
+    """After so many days without a job; not before."""
     assert find_abandoned(str(tmp_path), 1.0) == []
     chunks = plan_chunks(request_for(predictor, month, tmp_path / "o.parquet"), str(tmp_path))
     score_chunk(chunks[0], predictor)

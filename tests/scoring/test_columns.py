@@ -201,7 +201,7 @@ def test_columns_are_found_by_any_of_their_names() -> None:
     ],
 )
 def test_columns_that_do_not_fit(given: list[str], message: str) -> None:
-    """What lacks is named by every name it may have."""
+    """A missing column is named by every name it may have."""
     with pytest.raises(InvalidInputError) as caught:
         find_columns(TRIPS, given, ("pickup_datetime",) if "both" in message else WANTED[1:3])
     assert message in str(caught.value)

@@ -149,7 +149,7 @@ def test_every_valid_file_is_read_as_python_reads_it(tmp_path: Path) -> None:
 def test_a_header_swallows_no_row(
     predictor: Predictor, tmp_path: Path, header: str, message: str
 ) -> None:
-    """A quote that is never closed is told, and not taken for a long name."""
+    """A quote that is never closed is reported, and not read as a long name."""
     body = table({5: f"{GOOD},6'2\""}, rows=10).partition("\n")[2]
     (tmp_path / "a.csv").write_text(f"{header}\n{body}")
     with pytest.raises(InvalidInputError, match=message):

@@ -204,7 +204,7 @@ def by_dag(rows: Sequence[Mapping[str, Any]], **given: Any) -> list[dict[str, An
 
 
 def by_playground(loop: Loop, body: bytes) -> dict[str, Any]:
-    """Return what the playground is told: its page shows the answer of the server beside it."""
+    """Return the answer that the playground gets and its page shows."""
     answer = loop.playground.post("/explain", content=body)
     told = json.loads(answer.content)
     if answer.status_code != 200:
@@ -347,7 +347,7 @@ def _filed(kind: str) -> dict[str, Any]:
 
 
 def _shown(loop: Loop, query: str) -> dict[str, Any]:
-    """Return what the playground is told of the row."""
+    """Return the part of the row that the playground gets."""
     answer = loop.playground.post(f"/explain{query}", content=body_of(ROW))
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()

@@ -82,7 +82,7 @@ def test_rejected_rows_of_mixed_line_ends(predictor: Predictor, tmp_path: Path) 
 def test_line_ends_in_quotes_are_text(
     predictor: Predictor, tmp_path: Path, end: str, quoted: str
 ) -> None:
-    """Whatever ends the rows, line ends within a quoted cell end none."""
+    """Line ends within a quoted cell end no row, whatever ends the rows."""
     rows = [line.replace(",n500", f",{quoted}") for line in LINES]
     (tmp_path / "a.csv").write_bytes(end.join(rows).encode())
     result = scored(predictor, tmp_path / "a.csv")

@@ -73,7 +73,7 @@ def promote(tracker: Tracker, moment: Moment, identity: str) -> None:
 
 
 def predict(trip: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """What the DAG `prediction` answers."""
+    """Answer of the DAG `prediction`."""
     params = {name: one.value for name, one in prediction_form(TRIPS).items()}
     run: Any = SimpleNamespace(
         dag_id="prediction",
@@ -121,7 +121,7 @@ def test_the_answer_is_the_same_everywhere(
 def test_a_model_is_named_by_the_alias_of_its_moment(
     alias: str, version: int | None, champions: Tracker, tmp_path: Path, capsys: Any
 ) -> None:
-    """As in MLflow: the version that has the alias answers, or there is none."""
+    """As in MLflow: the version with the alias answers, or no version."""
     for moment in MOMENTS:
         promote(champions, moment, f"{alias}/{moment}")
     source = tmp_path / "trips.csv"

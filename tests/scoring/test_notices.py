@@ -1,4 +1,4 @@
-"""What answers say of values that are unlike all that was learned from."""
+"""Notices of answers about values that are unlike those of training."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_unlike_values_are_said_the_same_in_requests_and_files(
 def test_a_number_that_can_be_read_in_two_ways(
     weather: Dataset, change: dict[str, str], number: float, codes: list[str]
 ) -> None:
-    """What was learned decides, and the answer says so."""
+    """The values of training decide, and the answer says so."""
     watch = ValueWatch(weather, LEARNED)
     place = weather.columns.places[next(iter(change))]
     cells, notices = asked(weather, USUAL | change, watch)

@@ -146,7 +146,7 @@ def test_what_names_no_file_is_refused(folder: Path, name: str, rule: str) -> No
 
 
 def test_a_pipe_holds_nobody_up(folder: Path) -> None:
-    """What is no regular file is refused at once."""
+    """Anything but a regular file is refused at once."""
     os.mkfifo(folder / "in" / "pipe.csv")
     with (
         pytest.raises(InvalidInputError, match="is not a regular file"),

@@ -56,7 +56,7 @@ def test_what_lies_elsewhere_is_not(tmp_path: Path) -> None:
 
 
 def test_a_folder_means_its_files_without_results(tmp_path: Path) -> None:
-    """What was scored is no input of the next run."""
+    """Results are no input of the next run."""
     for name in (
         "b.csv",
         "a.parquet",

@@ -257,7 +257,7 @@ def test_mended_rows_are_not_replaced(
 def test_of_a_folder_the_file_that_lacks_a_column_is_named(
     promoter: Promoter, tracking_uri: str, tmp_path: Path
 ) -> None:
-    """Of a hundred files nobody finds it otherwise."""
+    """The error names the file among many."""
     promoter.versions.require_usable(1)
     header = "pickup_datetime,PULocationID,DOLocationID,trip_distance"
     (tmp_path / "a.csv").write_text(f"{header}\n2024-01-15 08:30:00,74,75,1.2\n")

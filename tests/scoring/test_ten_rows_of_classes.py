@@ -449,7 +449,7 @@ def test_the_command_says_the_class_in_words(loop: Loop) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_log_holds_label_and_probabilities(loop: Loop, name: str) -> None:
-    """For the id of an answer, and in the export; a true class is told by its label."""
+    """By the id of an answer, and in the export; feedback gives a true class by its label."""
     (answer,) = send(loop, "POST", f"/{name}/predict", objects_of(loop, name)[0]).json()
     address = f"/{name}/predictions/{answer['prediction_id']}"
     told = send(loop, "GET", address).json()

@@ -106,7 +106,7 @@ def loaded(model: Pipeline, training_set: TrainingSet) -> LoadedModel:
 
 @pytest.fixture(scope="session")
 def predictors(sample_training_set: TrainingSet) -> dict[int, ServedVersion]:
-    """Three versions that can be told apart by what they answer."""
+    """Three versions with different answers."""
     families = ("xgboost", "linear_model.LinearRegression", "ensemble.GradientBoostingRegressor")
     return {
         number: make_predictor(

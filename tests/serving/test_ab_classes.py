@@ -166,7 +166,7 @@ def test_a_declared_cost_is_compared_besides(priced: Engine) -> None:
 
 
 def test_a_shadow_is_priced_at_the_threshold_of_the_cost(priced: Engine) -> None:
-    """It has answered nobody; the version beside it has."""
+    """A shadow answers nobody, unlike the version beside it."""
     _, pair = ab_report(priced, "late_parcels", sent).paired
     rows = VERSIONS == 1
     differences = daily_cost(2, rows, 1 / 6) - daily_cost(1, rows, 0.5)

@@ -45,7 +45,7 @@ def errors_of(version: int) -> np.ndarray:
 
 
 def fill(folder: Path, told: Iterable[tuple[Entry, float]]) -> RequestLog:
-    """Log predictions whose durations were told."""
+    """Log predictions with feedback."""
     log, actual = RequestLog(open_log("", folder)), {}
     for one, minutes in told:
         log.record(one)
@@ -62,7 +62,7 @@ def days_of(version: int) -> np.ndarray:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
-    """A log with feedback on two versions, and predictions that nobody has told the end of."""
+    """A log with feedback on two versions, and predictions without feedback."""
     numbers = itertools.count(1)
     log = fill(
         tmp_path,

@@ -96,7 +96,7 @@ def test_a_token_reaches_what_its_scope_names(server: Server) -> None:
 
 
 def test_listed_pages_may_ask(server: Server) -> None:
-    """A browser is told so for the origins of the setting alone, and a page needs a token."""
+    """A browser gets CORS headers for listed origins only, and a page needs a token."""
     guarded, page = server.app, "https://rides.example.com"
     asked = {
         "Origin": page,
@@ -165,7 +165,7 @@ def test_large_requests(server: Server) -> None:
 
 
 def test_what_a_model_needs(server: Server) -> None:
-    """A zone cannot be left out; what is assumed in place of the others is told."""
+    """A zone is required; assumed values are reported."""
     response = server.ask("POST", "/predict", json={"pickup_zone": 74})
     assert response.status_code == 422
     assert response.json()["error"]["given"] == "dropoff_zone"
@@ -179,7 +179,7 @@ def test_what_a_model_needs(server: Server) -> None:
 
 
 def test_errors_show_no_trace(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What goes wrong inside is told to the log, not to the caller."""
+    """An internal error is in the log, not in the answer."""
 
     def broken(*_: object) -> None:
         raise ZeroDivisionError("secret detail")
@@ -235,7 +235,7 @@ def test_where_a_challenger_fails_the_champion_answers(
 def test_code_that_hangs_holds_up_nobody(
     make_server: Make, predictors: dict[int, ServedVersion]
 ) -> None:
-    """A canary in the runner: health is told, and the champion answers for it, while it hangs."""
+    """While a canary in the runner hangs, the champion answers, and health is served."""
     hangs, asked, at_once = threading.Event(), threading.Semaphore(0), 4
 
     def hang(_: Rows) -> Targets:
@@ -275,7 +275,7 @@ def test_code_that_hangs_holds_up_nobody(
 
 
 def test_while_a_challenger_loads_the_champion_answers(make_server: Make) -> None:
-    """And where it cannot be loaded; the log tells both from the champion's own requests."""
+    """Also if it cannot be loaded; the log marks both."""
     server = make_server(Deployment(champion=1))
     server.registry.stuck.add(2)
     parts = []
@@ -354,7 +354,7 @@ def test_feedback_is_noted_once(server: Server) -> None:
 
 
 def test_a_token_has_a_rate(server: Server) -> None:
-    """Who asks too often is told so; others are not held up."""
+    """Too many requests of a token are refused; other tokens are not affected."""
     slow = server.tokens.add("slow", rate=2)
     statuses = [server.ask("GET", "/models", secret=slow).status_code for _ in range(4)]
     assert statuses[0] == 200

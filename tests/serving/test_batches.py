@@ -475,7 +475,7 @@ def test_callers_take_turns(tmp_path: Path) -> None:
 
 
 def test_a_disk_without_room_is_said(tmp_path: Path) -> None:
-    """The kernel writes no more of a file that comes: the caller is told to try again."""
+    """If the kernel cannot write an upload, the answer is to try again."""
     pieces = iter([True, True, False])
 
     async def receive() -> dict[str, Any]:
@@ -493,7 +493,7 @@ def test_a_disk_without_room_is_said(tmp_path: Path) -> None:
 
 
 def test_a_killed_server_loses_no_accepted_file(tmp_path: Path, served: Served) -> None:
-    """What was accepted is scored by the next one, and nothing is left running."""
+    """The next server scores accepted files, and no process is left behind."""
     token = served.token()
     other = Served.__new__(Served)
     other.__dict__ |= served.__dict__

@@ -82,7 +82,7 @@ def test_what_has_no_end_is_ended(port: int, kind: str) -> None:
 
 
 def test_large_headers_are_refused_in_words(port: int) -> None:
-    """Beyond the bound comes 431; below it, nobody notices."""
+    """Headers above the bound get 431, those below it are accepted."""
     for size, status in ((30_000, b"200"), (90_000, b"431")):
         with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
             client.sendall(b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx: ")
@@ -132,7 +132,7 @@ def test_thousands_of_requests_at_once_hold_up_nobody(port: int) -> None:
 
 @pytest.mark.parametrize("asked", [b"CONNECT a:80", b"CONNECT a", b"GET http://[::1", b"GET //["])
 def test_an_address_that_is_none_is_refused(port: int, state: Path, asked: bytes) -> None:
-    """As every other request that is none, and without a trace in the log."""
+    """Like every malformed request, and without a trace in the log."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
         client.sendall(asked + b" HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
         assert rest_of(client).startswith(b"HTTP/1.1 4")
@@ -145,7 +145,7 @@ WHOLE = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def bearer(state: Path) -> bytes:
-    """The header of somebody who may predict: whoever may not is refused before the body."""
+    """A valid Authorization header: other callers are refused before the body."""
     tokens = TokenFile(state / "serving" / "tokens.json")
     return f"authorization: Bearer {tokens.add('tests')}\r\n".encode()
 

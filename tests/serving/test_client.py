@@ -98,7 +98,7 @@ def test_reasons(client: Client) -> None:
 
 
 def test_feedback(client: Client, server: Server) -> None:
-    """True values are noted by their ids, and an unknown id is told."""
+    """True values are stored by their ids, and an unknown id is reported."""
     one = client.predict(TRIP)
     assert client.feedback({one.prediction_id: 12.5}) == 1
     found = server.ask("GET", f"/predictions/{one.prediction_id}").json()
@@ -153,7 +153,7 @@ def test_refusals_say_what_the_server_says(client: Client) -> None:
 
 
 def test_tokens(server: Server, url: str) -> None:
-    """An unknown token, and one without the right, are told apart; neither is shown."""
+    """An unknown token and one without the right are different errors; neither shows it."""
     with pytest.raises(UnauthorizedRequestError) as refused:
         Client(url, "td_nobody").predict(TRIP)
     assert "td_nobody" not in str(refused.value)
@@ -245,7 +245,7 @@ _ENDED: tuple[int, dict[str, str], Any] = (0, {}, None)
 
 
 def test_the_token_goes_to_no_other_address(scripted: Callable[[Answers], Scripted]) -> None:
-    """A redirect is told, and not followed."""
+    """A redirect is an error, and is not followed."""
     other = scripted([(200, {}, [_OK])])
     first = scripted([(307, {"Location": f"{other.url}/predict"}, {})])
     with pytest.raises(ServerFailedError, match="redirected"):
@@ -293,7 +293,7 @@ def test_a_file_is_sent_again_by_the_same_key(
 
 
 def test_other_servers(scripted: Callable[[Answers], Scripted]) -> None:
-    """An answer that no prediction server gives is told as such."""
+    """An answer of another server is an error that says so."""
     strange = scripted([(200, {}, {"hello": 1}), (404, {}, "gone"), (503, {}, {}), (503, {}, {})])
     client = Client(strange.url, "")
     with pytest.raises(ServerFailedError, match="none of a prediction server"):

@@ -111,7 +111,7 @@ def test_the_form_says_what_the_library_says(*, machine_code: bool) -> None:
     ],
 )
 def test_probabilities_are_those_of_the_library(kind: str, method: str) -> None:
-    """Whatever mends them, wherever the positive class stands."""
+    """With each calibration, and each position of the positive class."""
     classes, table = CLASSES[kind], asked()
     model = blend_of_classes(classes, method, 0.3 if classes.is_binary else 0)
     classifiers.require_equal(model, classes)

@@ -1,4 +1,4 @@
-"""Whatever is wrong with one file, count or step of the request log, the others go on."""
+"""A damaged file, count or step of the request log does not affect the others."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def noise(seed: int) -> Callable[[bytearray], None]:
 def test_whatever_damage_costs_is_told(
     tmp_path: Path, place: int, change: Callable[[bytearray], None]
 ) -> None:
-    """Acknowledged = committed + told as lost, once; the file is kept aside, and no start fails."""
+    """Acknowledged = committed + reported as lost; the damaged file is kept aside."""
     path = left_by(tmp_path, 100)[place]
     content = bytearray(path.read_bytes())
     change(content)
@@ -230,7 +230,7 @@ def test_a_spool_of_which_nothing_is_known_is_read_as_far_as_it_goes(
     read: int,
     lost: int,
 ) -> None:
-    """Sound records count though both heads are damaged; a loss is told, and nothing goes."""
+    """Sound records are read although both heads are damaged; a loss is reported."""
     for path in left_by(tmp_path, 100):
         content = bytearray(path.read_bytes())
         change(content)
@@ -293,7 +293,7 @@ def test_what_is_no_spool_stops_no_start(tmp_path: Path, kind: str, name: str) -
 
 
 class Failing(LogWriter):
-    """A writer that fails in a way that nobody has thought of."""
+    """A writer that fails in an unforeseen way."""
 
     failures = 2
 
@@ -306,7 +306,7 @@ class Failing(LogWriter):
 
 
 def test_the_log_outlives_every_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its thread does not end: it is told that nothing is written, and tried again."""
+    """Its thread continues, reports that nothing is written, and tries again."""
     monkeypatch.setattr(request_log, "_RETRY_SECONDS", 0.2)
     assert server.ask("GET", "/readyz").json()["request_log"]["working"]
     assert "model_loop_request_log_working 1.0" in server.ask("GET", "/metrics").text

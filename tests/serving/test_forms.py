@@ -31,7 +31,7 @@ def form_of(family: str, training_set: TrainingSet) -> CompiledModel:
     "family", ["xgboost", "ensemble.RandomForestRegressor", "linear_model.LinearRegression"]
 )
 def test_a_form_survives_its_way(sample_training_set: TrainingSet, family: str) -> None:
-    """What was written is what is read, wherever in a file it stands."""
+    """A form that is written and read is the same, at any place of a file."""
     form = form_of(family, sample_training_set)
     file = io.BytesIO()
     file.write(b"a line before it\n")

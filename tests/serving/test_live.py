@@ -26,13 +26,13 @@ def registry(predictors: dict[int, ServedVersion]) -> MemoryRegistry:
 
 
 def versions(live: ModelManager) -> tuple[int | None, ...]:
-    """What answers."""
+    """Versions that answer."""
     now = live.now.sides["ended"]
     return tuple(one.version if one else None for one in (now.champion, now.challenger, now.shadow))
 
 
 def test_a_swap_is_one_step(registry: MemoryRegistry, tmp_path: Path) -> None:
-    """Whoever looks sees the versions before or those after, never a mixture of what is loaded."""
+    """A reader sees the versions before or after the swap, never a mixture."""
     swaps: list[ActiveModels] = []
     live = ModelManager(registry, tmp_path, 3_600, swaps.append)
     for challenger in (3, 2):
@@ -73,7 +73,7 @@ def test_the_log_says_in_words_what_answers(
 
 
 def test_a_registry_that_is_down(registry: MemoryRegistry, tmp_path: Path) -> None:
-    """What is loaded goes on, and it is told that the registry does not answer."""
+    """Loaded versions still answer, and the state says that the registry does not."""
     live = ModelManager(registry, tmp_path, 0.01)
     live.refresh()
     assert not live.unreachable
@@ -213,7 +213,7 @@ def test_files_of_what_answers_are_kept(tmp_path: Path) -> None:
 def test_the_watch_goes_on_after_an_error(
     registry: MemoryRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever a refresh fails by, the next one is tried."""
+    """After any error of a refresh, the next one is tried."""
     live, refreshed = ModelManager(registry, tmp_path, 0.01), threading.Event()
     look = live.look
     failing = iter([ZeroDivisionError()])

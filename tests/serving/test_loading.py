@@ -1,4 +1,4 @@
-"""What needs no loading is applied at once, however long another version takes to come."""
+"""Changes that need no loading are applied at once, while another version loads."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_champion_waits_for_no_challenger(server: Server) -> None:
 
 
 def test_what_cannot_be_loaded_is_tried_less_and_less(server: Server) -> None:
-    """Each try costs seconds of a processor; the reason is told all the time."""
+    """Each try costs seconds of a processor; the reason is shown all the time."""
     server.registry.tries.clear()
     server.registry.now = Deployment(champion=1, challenger=99, share=0.5)
     time.sleep(1.0)
@@ -95,7 +95,7 @@ def test_what_cannot_be_loaded_is_tried_less_and_less(server: Server) -> None:
 def test_a_full_disk_holds_up_no_decision(
     make_server: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What answers now cannot be noted for a later start: that is said, and decisions count."""
+    """The state cannot be stored for a later start: the log says so, and decisions count."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=1777", "tmpfs", str(disk)]

@@ -65,7 +65,7 @@ def test_what_is_recorded_is_found(engine: Engine, tmp_path: Path) -> None:
 
 
 def test_what_waits_is_written_at_the_end(engine: Engine) -> None:
-    """A server that is told to stop loses nothing."""
+    """A server that is stopped loses no record."""
     log = RequestLog(engine, LogRules(flush_seconds=60))
     log.start()
     log.record(entry(1))
@@ -74,7 +74,7 @@ def test_what_waits_is_written_at_the_end(engine: Engine) -> None:
 
 
 def test_the_buffer_is_bounded_and_losses_are_written_down(engine: Engine) -> None:
-    """What comes beyond the bound is dropped, counted, and noted in the log itself."""
+    """Records beyond the bound are dropped, counted, and noted in the log itself."""
     log = RequestLog(engine, LogRules(buffer=10, flush_seconds=0.01))
     log.record_many(entry(number) for number in range(25))
     assert (log.waiting, log.counts.dropped) == (10, 15)
@@ -88,7 +88,7 @@ def test_the_buffer_is_bounded_and_losses_are_written_down(engine: Engine) -> No
 def test_what_comes_while_the_log_is_written_gathers(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Under load, the log is not written one by one, and whoever waits for it goes on."""
+    """Under load, records are written in batches, and waiting lookups continue."""
     writer = LogWriter(engine)
     log = RequestLog(engine, LogRules(flush_seconds=60), writer=writer)
     write, batches = writer.write, []
@@ -110,7 +110,7 @@ def test_what_comes_while_the_log_is_written_gathers(
 
 
 def test_a_database_that_comes_back(engine: Engine) -> None:
-    """What waits while it is gone is written when it is there again, once."""
+    """Records wait while the database is gone, and are written once."""
     log = RequestLog(engine, LogRules(flush_seconds=0.01))
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE predictions RENAME TO away")
@@ -124,7 +124,7 @@ def test_a_database_that_comes_back(engine: Engine) -> None:
 
 
 def test_a_database_that_is_away_at_the_start(tmp_path: Path) -> None:
-    """A server starts without it, and makes the tables when it is there; readers are told."""
+    """A server starts without it, and creates the tables later; readers get an error."""
     away = tmp_path / "away"
     url = f"sqlite:///{away / 'requests.db'}"
     with pytest.raises(OperationalError):
@@ -159,7 +159,7 @@ def test_what_cannot_be_written_holds_nothing_up(engine: Engine) -> None:
 
 
 def test_one_entry_costs_no_other(engine: Engine) -> None:
-    """What no database takes is found among many, dropped and counted; all others are written."""
+    """An entry that no database accepts is dropped and counted; all others are written."""
     log = RequestLog(engine)
     for number in range(100):
         log.record(entry(number, minutes=float("nan") if number in {3, 70} else 12.0))
@@ -221,7 +221,7 @@ def test_the_shadow_is_asked_what_it_can_answer(engine: Engine) -> None:
 
 
 def test_a_shadow_that_fails_costs_no_entry(engine: Engine) -> None:
-    """What was answered is logged without what the shadow says."""
+    """The answer is logged without the prediction of the shadow."""
 
     def fail(_: Rows) -> Targets:
         raise ZeroDivisionError

@@ -1,4 +1,4 @@
-"""Whatever ends a server: acknowledged = committed + in the spool + told as lost."""
+"""However a server ends: acknowledged = committed + in the spool + reported as lost."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def serve(
 
 
 def take_over(folder: Path) -> tuple[int, int]:
-    """Predictions in the log, and those that it tells as lost, after another server has begun."""
+    """Start another server; return logged predictions, and reported losses."""
     log = RequestLog(open_log("", folder), LogRules(), spool=Spool(folder / "spool", Entry))
     log.start()
     assert log.flush(30)
@@ -108,7 +108,7 @@ def test_losses_are_told_after_a_restart(
 
 
 def test_kills_at_any_moment(tmp_path: Path) -> None:
-    """However often a server is killed, before, while or after it has told its losses."""
+    """A server is killed often, before, while or after it reports its losses."""
     moments, answered, kills = random.Random(0), 0, 12  # noqa: S311 - not a secret
     for kill in range(kills):
         server = serve(

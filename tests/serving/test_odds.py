@@ -78,7 +78,7 @@ def test_a_loss_is_noticed_within_days(share: float, days: int, loses: str) -> N
 
 
 def test_a_fault_of_today_shows_after_weeks_without_one() -> None:
-    """What was well for long does not hide it."""
+    """Weeks without a fault do not hide it."""
     units = np.full(40, 10_000)
     evidence = evidence_of_odds(np.where(np.arange(40) < 39, 1_000, 1_300), units, 0.1)
     assert evidence[-2] < 1 < ENOUGH < evidence[-1]

@@ -1,4 +1,4 @@
-"""Whatever the OpenAPI document allows, and much that it does not, is answered by no failure."""
+"""Requests inside and outside of the OpenAPI document get no server error."""
 
 from __future__ import annotations
 

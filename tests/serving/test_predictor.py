@@ -121,7 +121,7 @@ def test_other_families_are_served_as_they_are(sample_training_set: TrainingSet)
 def test_a_fault_of_the_compiler_is_none_of_the_model(
     sample_training_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever compiling fails by, the version is served as it is, and says why."""
+    """If compiling fails, the version is served as it is, with the reason."""
 
     def changed(*_: object) -> None:
         raise KeyError("base_score")

@@ -165,7 +165,7 @@ def test_what_several_columns_make_is_shared(sample_training_set: TrainingSet, f
 
 
 def test_reasons_survive_the_way_to_a_server() -> None:
-    """What is written says the same, and forms of before there were reasons answer without."""
+    """Stored forms give the same reasons; older forms answer without them."""
     _, form, rows = flight_form("gradient dense")
     again = CompiledModel.read(written(form), DATASET)
     np.testing.assert_array_equal(explainer_of(again)(rows).added, explainer_of(form)(rows).added)

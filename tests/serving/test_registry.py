@@ -150,7 +150,7 @@ def test_a_version_says_what_the_registered_model_says(
 def test_versions_that_cannot_be_had(
     registry: MlflowRegistry, promoter: Promoter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever asks is told which version, and why."""
+    """The error names the version, and the reason."""
     # As a server does.
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     with pytest.raises(InvalidInputError, match="99"):
@@ -196,7 +196,7 @@ def odd() -> Iterator[tuple[type[Odd], str]]:
 def test_answers_that_are_none(
     odd: tuple[type[Odd], str], tmp_path: Path, status: int, body: bytes
 ) -> None:
-    """What does not tell the standing counts as a registry that does not answer."""
+    """An answer without the aliases counts as a registry that does not answer."""
     kind, url = odd
     kind.status, kind.body = status, body
     with pytest.raises(RegistryError, match="does not tell"):
@@ -204,7 +204,7 @@ def test_answers_that_are_none(
 
 
 def test_a_server_that_is_down(tmp_path: Path) -> None:
-    """So does one that nobody listens for."""
+    """A server that does not listen counts as one, too."""
     with pytest.raises(RegistryError, match="does not answer"):
         MlflowRegistry("http://127.0.0.1:9", "trip_duration_green", tmp_path).standings()
 
@@ -226,7 +226,7 @@ def test_the_login_is_that_of_mlflow(
 
 
 def test_a_server_needs_none_of_the_large_libraries() -> None:
-    """What a server imports before it has a version that needs them."""
+    """Imports of a server before it has a version that needs more."""
     large = "{'mlflow', 'pandas', 'pyarrow', 'sklearn', 'scipy', 'skops', 'xgboost', 'numba'}"
     code = f"import sys, model_loop.serving.http.server; print({large} & set(sys.modules))"
     found = subprocess.run(

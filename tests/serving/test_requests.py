@@ -1,4 +1,4 @@
-"""What may be asked, and what is said of everything else."""
+"""Requests that are accepted, and the errors of all others."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_zones_that_tlc_has_for_unknown(zone: int) -> None:
     ],
 )
 def test_bodies_that_are_no_request(body: bytes, status: int) -> None:
-    """Whatever comes, there is an answer that says why."""
+    """Every malformed body gets an answer with the reason."""
     with pytest.raises(ModelLoopError) as caught:
         read_request(TRIPS, body, MOST)
     assert refusal(caught.value).status == status, caught.value
@@ -292,7 +292,7 @@ def test_trips_are_counted_before_they_take_their_room(
 
 
 def test_keys() -> None:
-    """A key of brackets is one; what a database does not keep, or is too long, is none."""
+    """Brackets are a valid key; one that is too long, or that a database rejects, is not."""
     key = "{[" * (KEY_LENGTH // 2)
     body = json.dumps({"inputs": [TRIP] * MOST, "key": key}).encode()
     assert read_request(TRIPS, body + b" " * 100_000, MOST)[1] == check_key(key) == key

@@ -1,4 +1,4 @@
-"""Comparisons that may be read every day: how often equal versions are told apart."""
+"""Comparisons that may be read every day: how often equal versions get a verdict."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_days_that_follow_from_each_other_tell_no_more() -> None:
 
 
 def test_a_difference_is_found_about_when_it_is_said_to_be() -> None:
-    """The median of the days that it takes is near the number that is told beforehand."""
+    """The median number of days is near the predicted one."""
     needed = days_needed(1.0, 1.0)
     assert needed is not None
     rng = np.random.default_rng(2)

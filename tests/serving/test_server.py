@@ -65,7 +65,7 @@ class Running:
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self, *arguments: str) -> str:
-        """What a command of ours prints."""
+        """Output of one of our commands."""
         done = run_command(*arguments, folder=self.folder, environment=self.environment)
         done.check_returncode()
         return done.stdout
@@ -191,7 +191,7 @@ def test_client_code(running: Running, language: str) -> None:
 
 
 def test_commands(running: Running) -> None:
-    """What the commands print is what the library gives, and what they move is moved."""
+    """Commands print what the library returns, and move versions."""
     printed = running.command("client-code", "curl", "--url", running.url)
     assert printed == request_code("curl", running.url, example_row(TRIPS))
     moved = running.command("traffic", "canary", "2", "--share", "0.25", "--why", "a test")
@@ -243,7 +243,7 @@ def test_five_swaps_under_load(running: Running) -> None:
 
 
 def test_kill_under_load(running: Running) -> None:
-    """What the server said was committed is there; the next one commits what else it answered."""
+    """Committed records are there; the next server commits the other answered ones."""
     answered: list[int] = []
 
     def drive() -> None:
@@ -272,7 +272,7 @@ def test_kill_under_load(running: Running) -> None:
 
 
 def test_no_other_protocol_passes_the_guard(running: Running) -> None:
-    """Who asks for a WebSocket is asked for a token, like everybody."""
+    """A WebSocket needs a token, like every request."""
     with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
         connection.sendall(
             b"GET /predict HTTP/1.1\r\nHost: tests\r\nConnection: Upgrade\r\n"
@@ -283,7 +283,7 @@ def test_no_other_protocol_passes_the_guard(running: Running) -> None:
 
 
 def test_a_client_that_never_ends_holds_up_no_end(running: Running) -> None:
-    """A server that is told to stop writes its log and ends, whatever its clients do."""
+    """A stopped server writes its log and ends, whatever its clients do."""
     identity = running.predict()["prediction_id"]
     with socket.create_connection(("127.0.0.1", running.port), timeout=10) as slow:
         slow.sendall(

@@ -330,7 +330,7 @@ def test_the_log_keeps_what_each_was_asked(several: Several, tmp_path: Path) -> 
 
 
 def test_a_log_of_before_is_brought_up_to_date(tmp_path: Path) -> None:
-    """What it holds is read, and what other datasets are asked finds its column."""
+    """Old predictions are read, and inputs of other datasets get a column."""
     with sqlite3.connect(tmp_path / "requests.db") as database:
         database.executescript(OLD_LOG)
     for _ in range(2):
@@ -344,7 +344,7 @@ def test_a_log_of_before_is_brought_up_to_date(tmp_path: Path) -> None:
 
 
 def test_the_setting_lists_what_is_served(tmp_path: Path, dataset: Dataset) -> None:
-    """Exactly what it names; a name that is none answers with its error."""
+    """Exactly the listed names; an unknown name answers with its error."""
     changes = {
         "serving_folder": tmp_path,
         "tracking_uri": "http://127.0.0.1:9",

@@ -1,4 +1,4 @@
-"""What was answered outlives the server that answered it."""
+"""Answered predictions survive the server that answered them."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_server_that_ends_while_the_database_is_away_loses_nothing(tmp_path: P
 
 
 def test_servers_on_one_folder_leave_each_other_alone(tmp_path: Path) -> None:
-    """What a living process keeps is its own."""
+    """Files of a living process are not taken over."""
     living = Spool(tmp_path, Entry)
     living.keep(entry(1))
     other = Spool(tmp_path, Entry)
@@ -121,7 +121,7 @@ def test_half_a_record_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_full_spool_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What it does not take is told to the caller, and once in the log; nothing is half there."""
+    """A rejected record is reported to the caller, and once in the log; none is half written."""
     spool = Spool(tmp_path, Entry, room=400)
     kept = [spool.keep(entry(number)) for number in range(10)]
     assert caplog.text.count("lost and counted") == 1
@@ -147,7 +147,7 @@ def test_files_of_before_are_read(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_told_at_once(tmp_path: Path) -> None:
-    """Room is taken in the beginning; where there is none, nothing is left behind."""
+    """Space is reserved at the start; without it, no file is left behind."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))

@@ -98,7 +98,7 @@ def test_a_stray_version_freezes_nothing(
     *,
     plain: bool,
 ) -> None:
-    """Whatever is told of other parts, moments and switches is applied."""
+    """Changes of other parts, moments and switches are applied."""
     if not plain:
         monkeypatch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")
     stray.alias("challenger_ended", 2)
@@ -169,7 +169,7 @@ def test_a_store_that_does_not_answer_freezes_nothing(
 
 
 def test_what_cannot_be_read_is_told(server: Server) -> None:
-    """To whoever asks, and to whatever watches."""
+    """In answers about models, and in metrics."""
     assert "model_loop_registry_unreadable 0.0" in server.ask("GET", "/metrics").text
     server.registry.unreadable = ("The shadow stays as it was",)
     assert server.ask("GET", "/models").json()["unreadable"] == ["The shadow stays as it was"]
@@ -178,7 +178,7 @@ def test_what_cannot_be_read_is_told(server: Server) -> None:
 
 @pytest.mark.parametrize("tags", [{}, {MOMENT_TAG: "later"}])
 def test_a_stray_version_stops_no_action(stray: Stray, tags: dict[str, str]) -> None:
-    """Whoever disables, promotes or rolls back does so; an unknown champion alone is told first."""
+    """Disabling, promotion and rollback work; only an unknown champion is reported first."""
     promoter = Promoter(Tracker(stray.url, f"stray/{len(tags)}"), "green", "ended")
     number = stray.version(tags)
     stray.alias("shadow", number)

@@ -117,7 +117,7 @@ def test_a_clock_that_is_ahead_removes_nothing(
 
 
 def test_a_clock_is_believed_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a jump that was undone, old predictions go as before; one that lasts a day is none."""
+    """After a jump that was undone, old predictions are removed as before."""
     engine: Engine = open_log("", tmp_path)
     now = SimpleNamespace(wall=1_700_000_000.0, passed=0.0)
     clock = SimpleNamespace(time=lambda: now.wall, monotonic=lambda: now.passed)
@@ -144,7 +144,7 @@ def test_a_clock_is_believed_in_the_end(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_database_without_tables_removes_nothing(tmp_path: Path) -> None:
-    """What cannot be asked is no reason to end."""
+    """An unreadable table is no reason to end."""
     kept = LogPruner(create_engine(f"sqlite:///{tmp_path}/no/such/folder.db"), days=90)
     kept.begin()
     kept.run()

@@ -94,7 +94,7 @@ def refused(ask: Callable[[str], Caller], secret: str) -> tuple[int, str]:
 
 
 def test_the_file_says_its_format(file: TokenFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is stored is the record token/1, with all that a token is held to."""
+    """A stored token is a record token/1, with all its limits."""
     monkeypatch.setattr("time.time", lambda: 1_000.0)
     secret = file.add("one", 5, scopes=["predict"], datasets=["green"], days=1)
     assert json.loads(file.path.read_text()) == {
@@ -200,7 +200,7 @@ def test_a_file_that_others_can_write_is_refused(file: TokenFile, mode: int) -> 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 101, "a\nb", "taken"])
 def test_names_that_are_none(file: TokenFile, name: str) -> None:
-    """A name is printable and nobody else's."""
+    """A name is printable and unique."""
     file.add("taken")
     with pytest.raises(InvalidInputError):
         file.add(name)
@@ -249,7 +249,7 @@ def test_a_file_that_is_none(file: TokenFile, text: str) -> None:
 
 @pytest.mark.parametrize("how", ["broken", "unreadable"])
 def test_a_file_that_breaks_while_the_server_runs(file: TokenFile, how: str) -> None:
-    """Whoever was known stays known, nobody else gets in, and the next good file counts."""
+    """Known tokens stay valid, no other is, and the next good file counts."""
     secret = file.add("one")
     ask = asking(file)
 
@@ -322,7 +322,7 @@ def test_what_bears_no_token_is_refused(file: TokenFile, header: str | None) -> 
 
 
 def test_a_token_is_held_to_its_rate(file: TokenFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes too soon is 429, and is told for how long to wait; others go on."""
+    """Requests beyond the rate get 429 with the seconds to wait; other tokens do not."""
     monkeypatch.setattr("time.monotonic", lambda: 50.0)
     eager, other = file.add("eager", rate=4), file.add("other", rate=4)
     ask = asking(file)

@@ -322,7 +322,7 @@ def test_labels_match_by_the_keys_of_the_version(asked: Asked, tmp_path: Path) -
 
 
 def test_a_shadow_of_another_declaration_reads_for_itself(trained: Rooms, asked: Asked) -> None:
-    """What it cannot read is counted, and answered all the same."""
+    """Requests that it cannot read are counted, and answered."""
     trained.promoter().act(Action("shadow", "rooms", 2), f"tests/shadow {asked.secret}")
     asked.refresh()
     unread = asked.predict(OLD_ROW)
@@ -420,7 +420,7 @@ def test_commands_and_files_are_read_as_the_champion_reads(
 
 @pytest.mark.usefixtures("asked")
 def test_the_gate_compares_no_two_declarations(trained: Rooms) -> None:
-    """What differs is named, and a person decides."""
+    """The verdict names the difference, and a person decides."""
     verdict = judge_version(
         trained.promoter(),
         2,

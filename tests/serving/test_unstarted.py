@@ -41,7 +41,7 @@ def registry(predictors: dict[int, ServedVersion]) -> MemoryRegistry:
 
 @pytest.fixture
 def client(tmp_path: Path, registry: MemoryRegistry) -> Iterator[httpx.AsyncClient]:
-    """The application as Airflow mounts it: nobody tells it that a server has started."""
+    """The application as Airflow mounts it, without startup events."""
     live = ModelManager(registry, tmp_path, 3_600)
     log = RequestLog(open_log("", tmp_path))
     service = PredictionService("green", live, log, ServerMetrics({"green": live}, log))

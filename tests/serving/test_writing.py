@@ -1,4 +1,4 @@
-"""The process that writes the request log: it commits what it is given once, whoever is killed."""
+"""The process that writes the request log: it commits each record once, also after kills."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def process_of(log: RequestLog) -> psutil.Process:
 
 
 def test_what_is_recorded_is_written_by_another_process(log: RequestLog) -> None:
-    """With what the models said of it, and without what nobody knows."""
+    """With the predictions of the models, and without unknown values."""
     process = process_of(log)
     log.record_many(entry(number) for number in range(100))
     assert log.flush(20)
@@ -107,7 +107,7 @@ def test_what_no_database_takes_costs_no_other(log: RequestLog) -> None:
 
 
 def test_a_killed_writer_loses_and_doubles_nothing(log: RequestLog) -> None:
-    """Whenever it is killed, the next one is given what was not told to be committed."""
+    """The next one gets all records without a reported commit."""
     killed = 0
     for turn in range(5):
         log.record_many(entry(1_000 * turn + number) for number in range(1_000))
@@ -125,7 +125,7 @@ def test_a_killed_writer_loses_and_doubles_nothing(log: RequestLog) -> None:
 
 
 def test_a_writer_that_ends_with_its_input_alone(log: RequestLog) -> None:
-    """Signals to the group of the server are none of its business: its last batch comes later."""
+    """It ignores signals to the server's process group, as its last batch comes later."""
     process = process_of(log)
     log.record(entry(1))
     assert log.flush(20)
@@ -182,7 +182,7 @@ def test_a_writer_that_hangs_does_not_hold_up_the_end(engine: Engine, tmp_path: 
 
 
 def test_nothing_is_written_after_the_end(engine: Engine, tmp_path: Path) -> None:
-    """What comes too late is left to whoever keeps it, and no process is started for it."""
+    """Late records are left to the spool, and no process is started for them."""
     writer = ProcessWriter("", tmp_path)
     assert writer.write(Batch([entry(1)])).left == []
     writer.close()
@@ -217,7 +217,7 @@ def test_a_batch_goes_in_parts_that_hold_up_no_answer(
 
 
 def test_an_address_without_a_database(tmp_path: Path) -> None:
-    """The problem is told, and what waits is written when the database is there."""
+    """The problem is reported, and records are written once the database is there."""
     away = tmp_path / "away"
     writer = ProcessWriter(f"sqlite:///{away / 'requests.db'}", tmp_path)
     told = writer.write(Batch([entry(1)]))
@@ -230,7 +230,7 @@ def test_an_address_without_a_database(tmp_path: Path) -> None:
 
 
 def test_the_process_asks_the_shadow(log: RequestLog, sample_training_set: TrainingSet) -> None:
-    """What it says is what the version says here; a version that goes is asked no more."""
+    """Its predictions are those of the version; a removed shadow predicts no more."""
     compiled = compile_model(
         TRIPS, 9, loaded(fit("xgboost", sample_training_set), sample_training_set)
     )

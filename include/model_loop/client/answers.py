@@ -40,7 +40,7 @@ class Prediction:
     assumed, notices
         Values that were left out and assumed, and values that the version has not learned from.
     reasons
-        What each column adds, where it was asked for.
+        Amount that each column adds, if it was requested.
     """
 
     prediction: Label

@@ -47,7 +47,7 @@ RowValues = Mapping[str, Any]
 
 
 class Client:
-    """A prediction server, asked with a token.
+    """Client of a prediction server, with a token.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Client:
     token
         Its token; the variable ``MODEL_LOOP_TOKEN``, if left out.
     dataset
-        Dataset or key of the variant that is asked, such as ``flights`` or ``flights.domestic``;
+        Dataset or key of the variant that answers, such as ``flights`` or ``flights.domestic``;
         the server's own, if left out.
     timeout
         Seconds until a connection is there, and between two pieces of an answer.

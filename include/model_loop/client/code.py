@@ -1,4 +1,4 @@
-"""A working request for a running server, in the language of whoever asks."""
+"""A working request for a running server, in the caller's language."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def request_code(language: str, url: str, row: Mapping[str, Any]) -> str:
     url
         Address of the server, with the path of the variant where it is not the default one.
     row
-        The row that is asked, by fields of requests.
+        The row to predict, by fields of requests.
 
     Raises
     ------

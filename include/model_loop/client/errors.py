@@ -12,7 +12,7 @@ _SERVER_ERRORS = 500
 
 
 class ClientError(ModelLoopError):
-    """A request was not answered as it was asked.
+    """A request failed.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ class Admission:
     model
         Name of the registered model.
     who, approver
-        Who has asked for it, and who has approved.
+        Users who have asked for it, and who have approved it.
     at
         Time, in seconds since 1970.
     values

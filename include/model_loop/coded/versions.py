@@ -75,7 +75,7 @@ def load_any(tracker: Tracker, name: str, version: int, load: Load = load_regist
         model.columns,
         stored.megabytes,
         declaration=declaration,
-        # Nobody knows what code has learned from: nothing is lacking.
+        # The training data of code are unknown, so nothing is lacking.
         learned=LearnedValues(()) if declaration else None,
         files=kept,
     )

@@ -104,7 +104,7 @@ class Dashboard:
         )
 
     def sources_of(self, key: str) -> PageSources:
-        """Return the sources of a variant, made anew where its dataset was declared anew.
+        """Return the sources of a variant, made again if its declaration has changed.
 
         Raises
         ------

@@ -11,7 +11,7 @@ from model_loop.charts.chart import Chart
 
 @dataclass(frozen=True)
 class Card:
-    """A figure that stands for itself.
+    """A single figure with its label.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Card:
 
 @dataclass(frozen=True)
 class PageField:
-    """A field by which a page is asked for something else.
+    """A field that changes the content of a page.
 
     Parameters
     ----------

@@ -74,7 +74,7 @@ class LoggedPartition:
     metrics
         By name. None of a partition that breaks its contract.
     refused
-        Whether nobody may learn from it.
+        Whether no model may learn from it.
     findings
         The artifact that says what was found.
     """
@@ -195,7 +195,7 @@ class WindowRun:
     label, end
         Of the window.
     level, found, outcome
-        How grave it is, what was found, and what became of it.
+        Severity, findings, and outcome.
     metrics
         ``psi.temperature`` and so on.
     """

@@ -155,7 +155,7 @@ class WorkerProcess:
 
 
 def serve_lookups(lookups: Mapping[str, Lookup]) -> None:
-    """Answer questions until the input ends or nothing is asked for long, and end the process.
+    """Answer queries until the input ends or the process is idle for long, and end it.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def _answer(connection: socket.socket, question: _Question, lookups: Mapping[str
             value if value is None or isinstance(value, bytes) else msgspec.json.encode(value)
         )
     except Exception as error:
-        # Any error of a lookup is the answer to its question; the others go on.
+        # Any error of a lookup is the answer to its query; other queries are answered.
         logger.exception("%s cannot be looked up", question.name)
         answer = _Answer(problem=f"{type(error).__name__}: {error}")
     # The server may have ended meanwhile, and this process is about to.

@@ -30,7 +30,7 @@ class WorkerQueries:
     Parameters
     ----------
     worker
-        The process that is asked.
+        The worker process.
     """
 
     def __init__(self, worker: WorkerProcess | None = None) -> None:
@@ -78,7 +78,7 @@ class WorkerQueries:
         return self._ask("learned", dict[str, LearnedColumn], service=service, version=version)
 
     def stop(self) -> None:
-        """End the process that is asked."""
+        """End the worker process."""
         self._worker.stop()
 
     def _ask(self, name: str, kind: type[_Value], **asked: str) -> _Value:

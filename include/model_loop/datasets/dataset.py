@@ -298,7 +298,7 @@ class Extensions:
         unit and version.
     pages
         ``(settings) -> DatasetPages``: additions to the pages of the dashboard, see
-        `dashboard.known`; scripts of theirs are in the folder ``static`` beside the module. By
+        `dashboard.page_data`; scripts of theirs are in the folder ``static`` beside the module. By
         default none.
     """
 

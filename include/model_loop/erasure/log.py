@@ -50,7 +50,7 @@ class LoggedRows:
     settings
         Settings of the server.
     mask
-        Whether predictions stay, without what was asked.
+        Whether predictions stay, without their inputs.
     """
 
     def __init__(self, engine: Engine, settings: Settings, *, mask: bool) -> None:
@@ -70,7 +70,7 @@ class LoggedRows:
         return sorted(found)
 
     def erase(self, ids: list[str]) -> int:
-        """Remove predictions with their feedback, or what was asked; return how many there were."""
+        """Remove predictions with their feedback, or their inputs; return how many there were."""
         changed, given = 0, predictions.c.prediction_id
         own = {column.field: None for column in columns_of_their_own()}
         with self._engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""Evidence that intervals do not hold, however often somebody looks.
+"""Evidence that intervals do not hold, valid at every look.
 
 An e-process is a bet against "the coverage of a day is expected to be at least so high": while that
 holds, its expectation never exceeds 1, so that it exceeds 20 at any time, ever, with a probability

@@ -22,7 +22,7 @@ _ROUNDING = 1e-9
 
 
 def check_level(level: object) -> float:
-    """Return a level that somebody has given.
+    """Return a given level.
 
     Raises
     ------

@@ -34,7 +34,7 @@ class Level(StrEnum):
     OK = "ok"
     #: Too few rows, or nothing to compare with; the finding's note says which.
     UNKNOWN = "unknown"
-    #: Somebody should look.
+    #: A person should look.
     WARN = "warn"
     #: A new model is needed.
     ACT = "act"

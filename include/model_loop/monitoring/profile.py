@@ -323,7 +323,7 @@ def day_spread(
     actual = rows[target].to_numpy(dtype=np.float64)
     days = rows[time].to_numpy().astype("datetime64[D]").astype(np.int64)
     if dataset.target.is_classified:
-        # A log loss is never negative, so that it stands for its own absolute value.
+        # A log loss is never negative, so it equals its absolute value.
         return DaySpread.of(sums_by_day(log_losses(actual, predicted), days))
     return DaySpread.of(sums_by_day(predicted - actual, days))
 

@@ -112,7 +112,7 @@ class FindingRecords:
         self.tracker = tracker
 
     def open(self, watched: WatchedVersion) -> str:
-        """Begin the run of a window, or go on with it; return its id."""
+        """Begin the run of a window, or continue it; return its id."""
         tags = {
             **watched.tags,
             "source": watched.source,
@@ -180,7 +180,7 @@ class FindingRecords:
         self.tracker.close_run(run_id)
 
     def note(self, run_id: str, outcome: str) -> None:
-        """Write beside a window what became of it."""
+        """Write the outcome beside a window."""
         self.tracker.log(run_id, tags={"outcome": outcome})
 
     def history(

@@ -1,4 +1,4 @@
-"""Predictions within a window of time: the rows that were asked, predicted and true values.
+"""Predictions within a window of time: the rows of requests, predicted and true values.
 
 A window lies between two moments in UTC. Requests belong to it by the moment at which they were
 answered; the rows of a partition by their own time on the clocks of the dataset's place, so that
@@ -129,8 +129,8 @@ class WindowRows:
         Source of the rows: the request log, scored files, or a partition.
     rows
         The raw columns that models take, by their names in frames, times on the clocks of the
-        dataset's place, shape (rows, columns); NaN, NaT and None where the log does not hold what
-        was asked.
+        dataset's place, shape (rows, columns); NaN, NaT and None if the log does not hold the
+        inputs.
     predicted
         Predictions as `models.outcomes` describes them: numbers or probabilities of classes; NaN
         where there is none.
@@ -311,7 +311,7 @@ def _within(window: Window) -> tuple[ColumnElement[bool], ...]:
 
 
 def _asked_by_all(window: Window, found: pd.DataFrame) -> pd.DataFrame:
-    """Return what was asked, in the columns of the window's dataset."""
+    """Return the inputs, in the columns of the window's dataset."""
     texts, parts = found["text"].fillna(""), []
     for text in texts.unique():
         some = found[(texts == text).to_numpy()]
@@ -343,7 +343,7 @@ def _in_columns_of(dataset: Dataset, own: Dataset, rows: pd.DataFrame) -> pd.Dat
 
 
 def _asked(dataset: Dataset, found: pd.DataFrame) -> pd.DataFrame:
-    """Return what was asked, by the names of columns in frames, in the types of training sets."""
+    """Return the inputs, by the names of columns in frames, in the types of training sets."""
     fields = list(dataset.columns.fields)
     if dataset.logged_in_columns:
         asked = found[fields]

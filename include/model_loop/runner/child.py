@@ -103,7 +103,7 @@ def end_with_runner(requests: int) -> None:
     """
     libc = ctypes.CDLL(None, use_errno=True)
     _check(libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
-    # The runner may have ended before: nobody has the other end of the pipe.
+    # The runner may have ended before, and with it the other end of the pipe.
     poll = select.poll()
     poll.register(requests, 0)
     if any(event & select.POLLHUP for _, event in poll.poll(0)):
@@ -329,7 +329,7 @@ def score_rows(content: bytes, functions: _Functions, configuration: dict[str, A
 
 
 def score_file(source: str, functions: _Functions, descriptor: int) -> None:
-    """Score a file, and write the file that comes of it as frames.
+    """Score a file, and write the result as frames.
 
     This process reads it, so that a path leads to nothing else than what the code may read anyway.
     """

@@ -123,7 +123,7 @@ def remove_unused(
     used
         Digests of those that versions use.
     days
-        Time since it was built or asked for last, after which one goes.
+        Time since it was built or last used, after which an environment is removed.
     only_look
         Whether to leave all of it.
 

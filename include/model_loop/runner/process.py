@@ -15,7 +15,7 @@ from model_loop.runner.child import HEADER
 from model_loop.runner.errors import CodeFailedError
 
 #: Bytes of printed lines that are kept, that are read at once, and the pause (seconds) after it: a
-#: version that prints more waits, and nobody else does.
+#: version that prints more waits, and no other one does.
 _TAIL_BYTES, _PRINTED_BYTES, _PRINT_PAUSE = 8_192, 2**18, 0.02
 #: Seconds in which printed lines are read that were printed before something else happened.
 PRINT_SECONDS = 5 * _PRINT_PAUSE

@@ -32,7 +32,7 @@ _DEVICES = ("/dev/null", "/dev/zero")
 _CLEAR = 'chmod -R u+rwx -- "$0"; find "$0" -mindepth 1 -delete'
 _END = f"kill -s KILL -- -1 2>/dev/null; {_CLEAR}"
 #: Looks, and seconds between two, until processes that were killed are gone. Until then they count
-#: among those that whichever version comes next may have.
+#: among those that the next version may have.
 _LOOKS, _LOOK_SECONDS = 20, 0.02
 
 
@@ -187,7 +187,7 @@ class Bubblewrap:
         """Do nothing: all processes of a version end with the runner."""
 
     def processes(self, slot: int, root: int, statuses: Statuses) -> set[int]:
-        """Return the first process and all that come of it."""
+        """Return the first process and all its descendants."""
         del slot
         parents = {pid: int(status["PPid"]) for pid, status in statuses.items()}
         members, size = {root}, 0

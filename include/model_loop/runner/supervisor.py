@@ -111,7 +111,7 @@ class Supervisor:
         return [version.state(statuses) for version in [*self._versions.values()]]
 
     async def close(self) -> None:
-        """End all versions, whatever they do and whichever cannot be ended."""
+        """End all versions, even if one of them cannot be ended."""
         for digest, version in [*self._versions.items()]:
             try:
                 # A version that loads or computes would hold `stop` up.

@@ -220,7 +220,7 @@ class CodeVersion:
             return (await process.receive(most))[1]
 
     async def score(self, source: AsyncIterator[bytes], seconds: float) -> AsyncGenerator[bytes]:
-        """Yield the file that comes of a file; errors as of `ask`."""
+        """Yield the result of scoring a file; errors as of `ask`."""
         async with self._turn(seconds) as process:
             async for piece in source:
                 for start in range(0, len(piece), child.PIECE_BYTES):
@@ -354,7 +354,7 @@ class CodeVersion:
             logger.exception("Files of %s are left", self._named)
 
     async def rest(self) -> None:
-        """End its processes until it is asked again, unless it answers at the moment."""
+        """End its processes until the next request, unless it is answering one."""
         if self._process is not None and not self._lock.locked():
             async with self._lock:
                 await self._end()

@@ -293,7 +293,7 @@ class _Cells:
         try:
             return _plain(cell.as_py())
         except (ValueError, OverflowError, KeyError, pa.ArrowException):
-            # A time of a year that Python has not, or of a time zone that nobody knows.
+            # A time in a year beyond Python's range, or in an unknown time zone.
             return cell.cast(pa.timestamp(cell.type.unit)).cast(pa.int64()).as_py()
 
     def values(self) -> npt.NDArray[Any]:

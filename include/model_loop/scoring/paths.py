@@ -73,7 +73,7 @@ def to_path(address: str | os.PathLike[str]) -> UPath:
 
 
 def require_allowed(path: UPath, roots: Iterable[str]) -> UPath:
-    """Return where a path really leads, if that lies under one of the roots.
+    """Return the resolved path, if it is under one of the roots.
 
     Raises
     ------

@@ -174,7 +174,7 @@ def strongest_reasons(
 def reasons_of_rows(
     explain: Explain, dataset: Dataset, rows: Rows, predicted: npt.NDArray[np.float64]
 ) -> list[Reasons]:
-    """Compute the reasons of the predictions of rows; see `tell_reasons`."""
+    """Compute the reasons of the predictions of rows; see `strongest_reasons`."""
     found = explain(rows)
     return [
         strongest_reasons(dataset, cells, prediction, found, number)

@@ -54,7 +54,7 @@ class PredictedRows(NamedTuple):
     limits
         Interval around each prediction; see `scoring.limits`.
     reasons
-        Reasons of each prediction; None where they were not asked for.
+        Reasons of each prediction; None if they were not requested.
     """
 
     version: int
@@ -132,7 +132,7 @@ class PredictionService:
         level
             Percentage of true values that the intervals or sets are to hold, from 50 to 99.
         explain
-            Whether reasons are asked for.
+            Whether reasons are requested.
 
         Raises
         ------

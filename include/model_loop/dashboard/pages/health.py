@@ -1,4 +1,4 @@
-"""The service's health: what is asked and answered, how old everything is, how the DAGs do."""
+"""The service's health: requests and answers, ages, and the state of the DAGs."""
 
 from __future__ import annotations
 

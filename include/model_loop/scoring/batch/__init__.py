@@ -1,1 +1,1 @@
-"""Files of any size: planned, scored in chunks by whoever has time, and joined at the end."""
+"""Files of any size: planned, scored in chunks by any worker, and joined at the end."""

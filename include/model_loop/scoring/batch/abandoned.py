@@ -1,4 +1,4 @@
-"""Scored chunks that nobody came back for."""
+"""Scored chunks of abandoned jobs."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class Job:
     Parameters
     ----------
     key
-        Digest of the input's identity, the version, the preprocessing and the output: whoever has
+        Digest of the input's identity, the version, the preprocessing and the output: a job with
         the same key finds the chunks that were scored before.
     source, output
         Input file, and output file with its predictions.
@@ -119,7 +119,7 @@ class Job:
             UPath(self.rows.address).unlink(missing_ok=True)
 
     def require_unchanged(self) -> None:
-        """Refuse to go on with a file that is not the one that was planned.
+        """Refuse a file that has changed since the job was planned.
 
         Raises
         ------

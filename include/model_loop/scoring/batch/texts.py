@@ -1,6 +1,6 @@
 """Texts: cut at the ends of rows, and passed on byte for byte with a few fields more.
 
-A row's own text is never written anew: what was in the file is in the output.
+The text of a row is copied, not formatted again: what was in the file is in the output.
 """
 
 from __future__ import annotations

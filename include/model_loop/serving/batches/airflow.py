@@ -51,7 +51,7 @@ class AirflowRuns:
             try:
                 self._follow(batch)
             except (requests.HTTPError, ModelLoopError, LookupError, ValueError) as error:
-                # It may be about this batch alone: the others go on.
+                # The error may concern only this batch, so the others continue.
                 logger.warning("Batch %s waits: %s", batch.record.id, error)
                 fine = False
             except requests.RequestException as error:

@@ -85,7 +85,7 @@ class BatchRunner:
     store
         The batches.
     scorer
-        Has them scored.
+        Gets them scored.
     days
         Days after which a finished batch is removed.
     """

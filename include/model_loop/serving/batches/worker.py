@@ -221,7 +221,7 @@ def work(store: BatchStore, settings: Settings) -> None:
 
 
 def next_batch(waiting: Sequence[AcceptedBatch], turns: dict[str, int]) -> AcceptedBatch:
-    """Return the batch whose turn it is: callers take turns, so that nobody holds up the others.
+    """Return the batch whose turn it is: callers take turns, so none delays the others.
 
     Parameters
     ----------

@@ -3,8 +3,8 @@
 The unit is whatever was assigned once: all requests of a key, which one version answers, however
 often they are sent, or a request without a key. The first request of a key during the canary
 decides how the key was answered: a caller who sends many slow requests under one key would make a
-version slow. Answers of a named version (part ``form``) were assigned by nobody, and those of a
-shadow stand beside the answer that counts.
+version slow. Answers of a named version (part ``form``) were not assigned, and those of a shadow
+are stored beside the answer that counts.
 """
 
 from __future__ import annotations

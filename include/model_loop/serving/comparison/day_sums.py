@@ -146,7 +146,7 @@ def shadowed_by_day(engine: Engine, wanted: Wanted) -> PairedSums:
 def class_losses_by_day(engine: Engine, wanted: Wanted, losses: ClassLosses) -> AnsweredSums:
     """Add up the losses of answers by version and day, the version with the most rows first.
 
-    No loss is ever negative, so that each stands for its own absolute value. Rows whose true class
+    No loss is ever negative, so each equals its absolute value. Rows whose true class
     the version does not know are left out.
     """
     log, day = predictions.c, day_of(engine, predictions.c.at)

@@ -1,14 +1,14 @@
-"""Decide from counts whether odds are other than expected, however often somebody looks.
+"""Decide from counts whether odds differ from the expected ones, valid at every look.
 
 Each unit is a hit with an expected probability. If the odds of a hit were a constant multiple of
 the expected ones, the likelihood ratio of all units so far would be a nonnegative martingale while
 they are not: its mixture over many multiples exceeds 100 at any time, ever, with a probability of
 at most 1/100 (Ville). That is the sequential test of Lindon and Malek ("Anytime-valid inference for
 multinomial count data", 2022), with a mixture over multiples in place of their Dirichlet prior: one
-multiple goes on through shares that change, as the share of lost requests does. The mixture is over
-the step at which the odds begin to differ as well, so that a fault of today shows after weeks
-without one. For multiples above 1 alone, the ratio is a supermartingale for smaller odds too, so
-that an expected probability may be a bound.
+multiple holds while shares change, as the share of lost requests does. The mixture is over the step
+at which the odds begin to differ as well, so that a fault of today shows after weeks without one.
+For multiples above 1 alone, the ratio is a supermartingale for smaller odds too, so that an
+expected probability may be a bound.
 """
 
 from __future__ import annotations

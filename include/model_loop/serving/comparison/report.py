@@ -162,8 +162,8 @@ class VersionComparison:
 class AbReport:
     """Errors by version, and how the others compare with the one that answered most.
 
-    Versions of two moments are asked different questions, so that none is compared with one of
-    another moment, nor where the moment is not known.
+    Versions of two moments answer different questions, so versions are compared only if both
+    moments are known and equal.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ class AbReport:
     confidence
         Confidence of the intervals of errors, and of all decisions on two versions together.
     shadows
-        Errors of versions that have predicted unseen, on rows that another one has answered.
+        Errors of shadows, on rows that another version has answered.
     paired
         Each shadow against the version that has answered the same rows.
     samples

@@ -1,4 +1,4 @@
-"""Decide from the differences of days, however often somebody looks.
+"""Decide from the differences of days, valid at every look.
 
 An e-process is a bet against "there is no difference": its expectation never exceeds 1 while that
 holds, so that it exceeds 20 at any time, ever, with a probability of at most 1/20 (Ville). A test
@@ -7,8 +7,8 @@ of a fixed size that is repeated daily is wrong in every third comparison of two
 Here it is the t e-process with a Gaussian mixture (Wang and Ramdas, "Anytime-valid t-tests and
 confidence sequences for Gaussian means with unknown variance", 2023, Theorem 4.9), which needs no
 variance to be known. Its assumption is that days are independent and alike. Days that follow each
-other are not: each is freed from what the day before foretells, with a coefficient that was
-measured on earlier days alone.
+other are not: the part that the day before predicts is subtracted from each, with a coefficient of
+earlier days only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from model_loop.models.intervals import CONFIDENCE, Floats, Interval
 
 #: Parameter of the mixture: least is lost on a difference that shows in about so many days.
 MIXTURE = 9.0
-#: Fewer days do not tell how much a day foretells of the next one.
+#: Fewer days are too few to measure how well a day predicts the next one.
 _LEAST_DAYS = 7
 _MOST_CORRELATION = 0.8
 _MOST_DAYS = 365

@@ -1,8 +1,8 @@
 """Tables of what an encoder of scikit-learn's parts computes, column by column.
 
 Each column of a design matrix comes from one raw column: a number that is filled and scaled, a flag
-of a missing value, the phase of a time in a period, or what a category becomes. For categories the
-fitted encoder itself is asked what it makes of each of them, so that it need not be understood.
+of a missing value, the phase of a time in a period, or what a category becomes. For categories, the
+fitted encoder itself encodes each of them, so its rules need not be known.
 """
 
 from __future__ import annotations

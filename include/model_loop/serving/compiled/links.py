@@ -1,7 +1,7 @@
 """From the scores of a classifier to the probabilities of its classes, in steps.
 
 Every step takes and returns numbers of shape (rows, columns): a column for the positive class of
-two, or one for each of several classes. Each computes as the library does that it stands for.
+two, or one for each of several classes. Each computes as the library does that it replaces.
 """
 
 from __future__ import annotations

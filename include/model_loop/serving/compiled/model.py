@@ -106,7 +106,7 @@ class CompiledModel:
         Columns of a row that each column of the design matrix comes from; None in forms of earlier
         versions, which explain nothing.
     covers
-        Covers of the nodes of trees; none where explaining a row takes too long to be asked for.
+        Covers of the nodes of trees; none if explaining a row takes too long for a request.
     """
 
     dataset: Dataset
@@ -399,7 +399,7 @@ def _part(
 
 
 def _coded(rows: Rows, codes: list[tuple[int, dict[str, float]]]) -> Rows:
-    """Return rows in which each text is its place in the vocabulary; -1 stands for no place."""
+    """Return rows in which each text is its place in the vocabulary; -1 means no place."""
     coded = rows.copy()
     for place, code_of in codes:
         coded[:, place] = [

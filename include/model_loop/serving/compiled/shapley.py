@@ -112,8 +112,8 @@ def _cut(trees: Trees) -> Iterator[tuple[Trees, int, int]]:
 class _Group:
     """Some trees, their nodes ordered by depth, brothers side by side.
 
-    A node stands for the split that leads to it: `columns` and the comparison are those of its
-    parent. Where a path splits by a column again, the deeper node stands for both splits, and
+    A node represents the split that leads to it: `columns` and the comparison are those of its
+    parent. Where a path splits by a column again, the deeper node represents both splits, and
     `earlier` is the node of the split before it.
     """
 

@@ -1,8 +1,8 @@
 """Compiled forms that are stored beside models, for the time after an upgrade.
 
 A version that another line of a library has made cannot be read any longer. Its compiled form needs
-no library, and brings a sample with what the model has said of it: as long as it says the same, it
-stands for the model, in servers, in DAGs and at the gate.
+no library, and brings a sample with what the model has said of it: as long as it gives the same
+predictions, it replaces the model, in servers, in DAGs and at the gate.
 """
 
 from __future__ import annotations

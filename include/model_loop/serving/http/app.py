@@ -82,7 +82,7 @@ _LOG = (4, 28)
 
 @dataclass(frozen=True)
 class Extension:
-    """A further route, of somebody who comes after serving.
+    """A further route, from a room after serving.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ def names_of_path(path: str) -> frozenset[str]:
 
 
 def refusing(why: ModelLoopError) -> Handler:
-    """Return a handler that says why a dataset cannot be asked."""
+    """Return a handler that says why a dataset cannot predict."""
 
     async def refuse(_call: Call) -> Reply:
         raise RequestRefusedError(503, why.given, why.rule, why.remedy)
@@ -572,7 +572,7 @@ def _of_classes(outcomes: Sequence[Outcome], *, with_sets: bool) -> dict[str, An
 
 
 def _behind() -> RequestRefusedError:
-    """Say that nobody knows yet what is in the log: predictions wait to be written into it."""
+    """Say that the content of the log is not known yet: predictions wait to be written into it."""
     return RequestRefusedError(
         503,
         "The request log",

@@ -224,7 +224,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Guard:
-    """Lets nobody but the known pass, except to the health checks.
+    """Lets only known callers pass, except to the health checks.
 
     Parameters
     ----------

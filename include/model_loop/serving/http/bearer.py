@@ -86,5 +86,5 @@ class BearerTokens:
         try:
             self._known.refresh()
         except (InvalidInputError, OSError):
-            # A broken file revokes nobody and lets nobody in.
+            # A broken file revokes no token and admits none.
             logger.exception("The tokens stay as they were")

@@ -123,9 +123,9 @@ def read_request(dataset: Dataset, body: bytes, most: int) -> PredictRequest:
 def open_request(dataset: Dataset, body: bytes, most: int) -> RawPredictRequest:
     """Read a request to predict, without its rows: one row, or several as `inputs`.
 
-    The same `key` is always answered by the same version. `moment` names the champion that is
-    asked; left out, the earliest one answers that has all the values it needs. `level` is that of
-    the intervals; beside a single row of a table with a column of this name, it is the column.
+    The same `key` is always answered by the same version. `moment` names the champion that answers;
+    left out, the earliest one answers that has all the values it needs. `level` is that of the
+    intervals; beside a single row of a table with a column of this name, it is the column.
 
     Raises
     ------

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class RegistryError(Exception):
-    """The registry does not answer, or not what was asked for."""
+    """The registry does not answer, or gives another answer than expected."""
 
 
 Load = Callable[[int, threading.Event], ServedVersion]

@@ -110,7 +110,7 @@ class ActiveModels:
 
     @functools.cached_property
     def shadow(self) -> ServedVersion | None:
-        """The version that is asked unseen; where several moments have one, the earliest's."""
+        """The shadow; where several moments have one, the earliest's."""
         return next((side.shadow for side in self.sides.values() if side.shadow), None)
 
 
@@ -150,7 +150,7 @@ class VersionSource(Protocol):
         """Return the moves of the versions; a `RegistryError` if the registry does not tell."""
 
     def moment(self, version: int) -> Moment:
-        """Return the moment at which a version is asked.
+        """Return the moment of a version.
 
         Raises
         ------
@@ -220,7 +220,7 @@ class ModelManager:
             self._thread.join(timeout=10)
 
     def moment_of(self, version: int) -> Moment | None:
-        """Return the moment at which a version is asked; None where the registry does not tell."""
+        """Return the moment of a version; None where the registry does not tell."""
         for moment, side in self.now.sides.items():
             if any(one.version == version for one in side.predictors):
                 return moment
@@ -308,7 +308,7 @@ class ModelManager:
             try:
                 self.look()
             except Exception:
-                # After any error, the loaded versions go on answering.
+                # After any error, the loaded versions still answer.
                 logger.exception("The versions could not be refreshed")
             standing = any(one.versions for one in (self._wanted or {}).values())
             idle = 0.0 if standing else self._idle_seconds

@@ -37,7 +37,7 @@ class ServedVersion:
     plain
         Reason why it is served as it is; empty if it is compiled.
     form
-        The compiled form that answers, for whoever has to hand it on.
+        The compiled form that answers, for callers that pass it on.
     watch
         Compares rows with what it has learned from; None where that was not stored.
     declaration

@@ -257,7 +257,7 @@ class MlflowRegistry:
         Parameters
         ----------
         given_up
-            Set by somebody who no longer wants it: the compiling process is ended.
+            Set by a caller that no longer needs it: the compiling process is ended.
 
         Raises
         ------
@@ -353,7 +353,7 @@ class MlflowRegistry:
             logger.warning("No mail could be left: %s", error)
 
     def moment(self, version: int, deadline: float | None = None) -> Moment:
-        """Return the moment at which a version is asked, by its tags or else by its model.
+        """Return the moment of a version, by its tags or else by its model.
 
         Parameters
         ----------

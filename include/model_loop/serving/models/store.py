@@ -104,7 +104,7 @@ def _write_digests(folder: Path) -> None:
 
 
 def _is_intact(folder: Path) -> bool | None:
-    """Return whether files are those that were downloaded; None if nobody has noted what they were.
+    """Return whether files are those that were downloaded; None if they were not recorded.
 
     Files that were added later, such as a compiled form, are not checked.
     """

@@ -139,7 +139,7 @@ def _of_classes(dataset: Dataset, logged: pd.DataFrame) -> dict[str, pd.Series[A
 
 
 def _inputs(dataset: Dataset, logged: pd.DataFrame) -> dict[str, pd.Series[Any]]:
-    """Return what was asked, each field in the type of its column."""
+    """Return the inputs, each field in the type of its column."""
     if dataset.logged_in_columns:
         given = logged
     else:

@@ -50,7 +50,7 @@ NO_INPUTS: tuple[None, ...] = (*(None for _ in columns_of_their_own()), None)
 
 
 def logged_inputs(service: str, row: Sequence[Any], declaration: str = "") -> Sequence[Any]:
-    """Return the cells of the log for what was asked: own columns, and the object in JSON.
+    """Return the cells of the log for the inputs: own columns, and the object in JSON.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def logged_inputs(service: str, row: Sequence[Any], declaration: str = "") -> Se
 
 
 def read_inputs(dataset: Dataset, logged: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what was asked, by fields of requests, from the columns of a logged prediction.
+    """Return the inputs, by fields of requests, from the columns of a logged prediction.
 
     Parameters
     ----------

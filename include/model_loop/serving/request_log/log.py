@@ -1,6 +1,6 @@
 """The log of predictions: gathered in memory, written aside, never in the way of an answer.
 
-An answer appends to a bounded buffer and goes on. A thread gives what has gathered to a writer,
+An answer only appends to a bounded buffer. A thread gives what has gathered to a writer,
 which asks the shadow model what it says, and commits it in one transaction. Committed records
 survive `kill -9` and, in SQLite, a power cut. Records in the buffer survive `kill -9` if there is a
 spool beside it: the next server on the same folder commits it. When the database does not answer,
@@ -64,7 +64,7 @@ class LogRules:
     flush_seconds
         Time for which they are gathered.
     inputs
-        Whether what was asked is kept.
+        Whether inputs are stored.
     days
         Older predictions are removed; 0 keeps all.
     """
@@ -127,7 +127,7 @@ class RequestLog:
         self._retention = LogPruner(self.engine, self.rules.days)
         self._next_spool = 0.0
         self._inherited = False
-        #: The last error of each step of a turn that fails for a reason that nobody has foreseen.
+        #: The last unforeseen error of each step of a turn.
         self._errors: dict[str, str] = {}
         self._written = True
 

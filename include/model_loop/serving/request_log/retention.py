@@ -1,4 +1,4 @@
-"""Removing old predictions by a clock that somebody may set wrong."""
+"""Removal of old predictions, by a clock that may be wrong."""
 
 from __future__ import annotations
 

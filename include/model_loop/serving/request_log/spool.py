@@ -2,7 +2,7 @@
 
 Each is copied into a file that is mapped into memory before its answer leaves. Writing there needs
 no system call, and the kernel keeps the bytes of a killed process, but not through a power cut. The
-next server on the same folder takes over what nobody holds any more. Records that could not be
+next server on the same folder takes over the records of ended ones. Records that could not be
 stored are counted in the same memory, so a killed process also leaves the number of its losses.
 """
 

@@ -41,7 +41,7 @@ class LogWriter:
     engine
         Database of the log; see `open_log`.
     inputs
-        Whether what was asked is kept.
+        Whether inputs are stored.
     """
 
     def __init__(self, engine: Engine, *, inputs: bool = True) -> None:

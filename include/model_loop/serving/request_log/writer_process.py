@@ -106,7 +106,7 @@ class ProcessWriter:
     url, folder
         See `open_log`.
     inputs
-        Whether what was asked is kept.
+        Whether inputs are stored.
     """
 
     def __init__(self, url: str, folder: Path, *, inputs: bool = True) -> None:
@@ -250,7 +250,7 @@ class _Shadowed:
             self._wanted = wanted
             self._writer.follow({})
         if wanted.shadows:
-            # It takes a second or two, in which the log goes on.
+            # It takes a second or two, during which the log works.
             threading.Thread(target=self._prepare, args=(wanted,), daemon=True).start()
 
     def _prepare(self, wanted: SetShadows) -> None:

@@ -72,7 +72,7 @@ def test_nothing_is_built_from_source(index: Path, tmp_path: Path) -> None:
 
 def test_options_and_unknown_pythons_are_refused(tmp_path: Path) -> None:
     """Before anything is made."""
-    with pytest.raises(InvalidInputError, match="no package with its version"):
+    with pytest.raises(InvalidInputError, match="not a package with its version"):
         ensure_environment(["--index-url=x"], PYTHON, tmp_path / "environments")
     with pytest.raises(InvalidInputError, match=f"Choose one of: .*{PYTHON}"):
         ensure_environment([], "3.2", tmp_path / "environments")

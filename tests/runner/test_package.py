@@ -65,7 +65,7 @@ def test_the_order_of_files_and_requirements_does_not_matter() -> None:
 )
 def test_paths_stay_inside(path: str) -> None:
     """Nothing is written elsewhere."""
-    with pytest.raises(InvalidInputError, match="no plain path"):
+    with pytest.raises(InvalidInputError, match="not a plain path"):
         dataclasses.replace(PACKAGE, files={**PACKAGE.files, path: DIGEST})
 
 
@@ -89,7 +89,7 @@ def test_paths_stay_inside(path: str) -> None:
 )
 def test_requirements_are_packages_alone(line: str) -> None:
     """No option, address or path reaches the installer."""
-    with pytest.raises(InvalidInputError, match="no package with its version"):
+    with pytest.raises(InvalidInputError, match="not a package with its version"):
         dataclasses.replace(PACKAGE, requirements=(line,))
 
 

@@ -296,7 +296,7 @@ def test_other_servers(scripted: Callable[[Answers], Scripted]) -> None:
     """An answer of another server is an error that says so."""
     strange = scripted([(200, {}, {"hello": 1}), (404, {}, "gone"), (503, {}, {}), (503, {}, {})])
     client = Client(strange.url, "")
-    with pytest.raises(ServerFailedError, match="none of a prediction server"):
+    with pytest.raises(ServerFailedError, match="does not come from a prediction server"):
         client.predict(TRIP)
     with pytest.raises(NothingThereError, match="not by a prediction server"):
         client.models()

@@ -216,7 +216,7 @@ class _Compiler:
         if name not in self.known:
             raise InvalidInputError(
                 f"The condition {self.text!r}",
-                f"names {name!r}, which is not a column",
+                f"names {name!r}, which is no column",
                 f"The columns are {', '.join(map(quoted, sorted(self.known)))}.",
             )
         self.columns.add(name)

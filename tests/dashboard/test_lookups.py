@@ -22,7 +22,7 @@ NEEDED_LATE = ("sklearn", "skops", "xgboost", "shap")
 
 
 @pytest.fixture
-def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerQueries]:
+def queries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerQueries]:
     """With a tracking server that is down, and stores that hold nothing."""
     monkeypatch.setenv("MODEL_LOOP_TRACKING_URI", "http://127.0.0.1:1")
     monkeypatch.setenv("MODEL_LOOP_STORAGE_ROOT", tmp_path.as_uri())

@@ -20,7 +20,7 @@ PAGE = b"<!doctype html>\n<p>\xc3\xa9</p>\n"
 
 
 @pytest.fixture
-def questions(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerQueries]:
+def queries(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerQueries]:
     """Of the server."""
     monkeypatch.setenv("MODEL_LOOP_TRACKING_URI", tracker.tracking_uri)
     monkeypatch.setenv("MODEL_LOOP_EXPERIMENT", EXPERIMENT)

@@ -1,4 +1,4 @@
-"""What Airflow adds: both training DAGs against the same work in two plain processes.
+"""Overhead of Airflow: both training DAGs against the same work in two plain processes.
 
 Both tune, train, judge, explain and register all seven families on the same training set, log to
 the same MLflow server, and have two cores: Airflow by a pool of two slots, of which XGBoost takes

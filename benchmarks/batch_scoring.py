@@ -163,7 +163,7 @@ def whole_frame(folder: Path, source: Path, *, warm_up: bool = False) -> None:
 
 
 def in_chunks(folder: Path, source: Path, *, warm_up: bool = False) -> None:
-    """The same in bounded memory, interrupted and gone on with at will."""
+    """Score in bounded memory, interrupted and resumed at will."""
     from upath import UPath
 
     from model_loop.objects.trust import load_estimator

@@ -1,4 +1,4 @@
-"""What learning from a million trips takes: processor time of one thread, and memory.
+"""Cost of learning from a million trips: processor time of one thread, and memory.
 
 Generated months of 200,000 trips each (or as many as the argument says), recipe `rich`, encoding
 `native`: the training set of three months, three evaluations of XGBoost on it, and the final fit

@@ -47,17 +47,17 @@ DAGS = (
     "batch_scoring",
     "monitoring",
 )
-#: What all topologies are told: nothing starts by itself, and storms of mails do not matter.
+#: Settings of all topologies: nothing starts by itself, and storms of mails do not matter.
 SETTINGS: dict[str, str | int] = {"monitoring_schedule": "", "xgboost_threads": 1}
 
 
-#: Of the table of results, by topology.
+#: Rows of the table of results, by topology.
 COLUMNS = {"local": "make up, s", "1 worker": "one worker, s", "2 workers": "two workers, s"}
 
 
 @dataclass
 class Loop:
-    """What one pass through the loop came to.
+    """Outcome of one pass through the loop.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def main() -> None:
 
 
 def months_folder(place: Path) -> Path:
-    """Where four successive months are."""
+    """Return the folder of four successive months."""
     if given := os.environ.get("MODEL_LOOP_TLC_FOLDER"):
         return Path(given)
     for month in (*MONTHS, NEXT_MONTH):
@@ -118,7 +118,7 @@ def months_folder(place: Path) -> Path:
 
 @contextlib.contextmanager
 def local(folder: Path) -> Iterator[AirflowApi]:
-    """What `make up` starts."""
+    """Stack that `make up` starts."""
     with (
         tempfile.TemporaryDirectory() as state,
         local_stack(Path(state), source=str(folder), **SETTINGS) as stack,
@@ -128,7 +128,7 @@ def local(folder: Path) -> Iterator[AirflowApi]:
 
 @contextlib.contextmanager
 def production(folder: Path, workers: int) -> Iterator[AirflowApi]:
-    """What docker-compose.yaml starts, with some workers of one task each."""
+    """Stack of docker-compose.yaml, with some workers of one task each."""
     made = dotenv_values(stream=StringIO(fresh_environment()))
     secrets = {name: value or "" for name, value in made.items()}
     secrets |= {"SOURCE": str(folder), "WORKER_CONCURRENCY": "1", "TRAINING_SLOTS": "2"}
@@ -144,7 +144,7 @@ def go_through(api: AirflowApi) -> Loop:
     """The loop, step by step."""
     loop = Loop()
     for dag in api.get("/dags?limit=100")["dags"]:
-        # What the schedule starts would take the workers.
+        # Scheduled runs would occupy the workers.
         api.send("PATCH", f"/dags/{dag['dag_id']}", json={"is_paused": dag["dag_id"] not in DAGS})
     train, validation, test = ([month] for month in MONTHS)
     months = {"train_months": train, "validation_months": validation, "test_months": test}

@@ -1,4 +1,4 @@
-"""How often two equal versions are told apart, if somebody looks every day.
+"""Share of wrong decisions between two equal versions, if somebody looks every day.
 
 Differences of days are those of the tests: two models of bikes, centred and drawn in blocks of
 seven days, and series that are made up. The report's way beside a t-test that is read daily from

@@ -1,4 +1,4 @@
-"""How soon each page of the dashboard is usable, over a full store, and what memory it takes.
+"""Time until each page of the dashboard is usable, over a full store, and its memory.
 
 A real MLflow server on SQLite holds 5,000 runs (families and trials of training DAGs, 36 months,
 120 windows of monitoring) and versions of two models that were really trained; Chromium opens
@@ -264,7 +264,7 @@ class Store:
 
 
 def dag_runs() -> DagRuns:
-    """What Airflow's database would tell."""
+    """Counts that Airflow's database would give."""
     today = dt.datetime.now(dt.UTC).date()
     days = tuple(
         DagDay(dag_id, str(today - dt.timedelta(days=day)), 1 + (day * 7) % 4, int(day % 9 == 0))
@@ -301,14 +301,14 @@ def serve(url: str, folder: Path, port: int) -> None:
         predict="predict",
     )
 
-    # As the plugin does when the api-server has started.
+    # The plugin does this when the api-server has started.
     sources.begin()
 
     async def anybody(_: object) -> Caller:
         return Caller("benchmark")
 
     async def trips(_: object, _right: Right, datasets: Sequence[Dataset]) -> frozenset[str]:
-        # Of no other dataset is anything in this store.
+        # This store holds nothing of any other dataset.
         return frozenset(one.name for one in datasets if one.name == "trips")
 
     pages = Dashboard("green", lambda _: sources, {"green": service}, trips)

@@ -1,4 +1,4 @@
-"""How far off an estimate of the error is that needs no labels, on months that it has not seen.
+"""Accuracy of an estimate of the error that needs no labels, on months that it has not seen.
 
 A model of the recipe `rich` is fitted on two months. On the next one, its test month, a second
 model learns how large its errors are, from the inputs and the prediction; the mean of what it says
@@ -69,7 +69,7 @@ class Losses:
     estimated: Targets
 
     def rmse(self, which: npt.NDArray[np.bool_] | slice = slice(None)) -> tuple[float, float]:
-        """What the RMSE of some of them was, and the estimate of it."""
+        """Return the RMSE of some of them, and the estimate of it."""
         # A tree may say less than nothing of a square.
         means = (max(float(one[which].mean()), 0.0) for one in (self.actual, self.estimated))
         actual, estimated = (mean**0.5 for mean in means)
@@ -77,7 +77,7 @@ class Losses:
 
 
 @dataclass(frozen=True)
-class Watched:
+class WatchedModel:
     """A model, what it came to on its test month, and what has learned its errors there."""
 
     model: Pipeline
@@ -100,7 +100,7 @@ def main() -> None:
 
 
 def real_months(source: str, storage: str) -> None:
-    """How far off both estimates are, on months and on days."""
+    """Print how far off both estimates are, on months and on days."""
     print("| Trained on, errors learned on | | RMSE | estimated | as on the test month |")
     print("| --- | --- | --- | --- | --- |")
     days = []
@@ -110,7 +110,7 @@ def real_months(source: str, storage: str) -> None:
             trips = month_of(source, month, storage)
             losses, name = watched.losses(trips), f"{'+'.join(split[:2])}, {split[2]}"
             print(f"| {name} | {month} | {row(*losses.rmse(), watched.test_rmse)} |", flush=True)
-            keep(f"{name}: {month}", *losses.rmse(), watched.test_rmse)
+            record_row(f"{name}: {month}", *losses.rmse(), watched.test_rmse)
             found = np.array([*days_of(losses, trips[PICKUP_TIME])])
             days.append((name, month, found, watched.test_rmse))
     print(
@@ -131,7 +131,7 @@ def real_months(source: str, storage: str) -> None:
 
 
 def generated_months(storage: str) -> None:
-    """What it sees of a drift, and what it cannot see."""
+    """Print which drifts it sees, and which it cannot see."""
     usual = SampleOptions(trips=20_000)
     watched = watch("sample", ("2024-01", "2024-02", "2024-03"), storage, usual)
     print("\n| Generated month | RMSE | estimated | as on the test month |")
@@ -140,7 +140,7 @@ def generated_months(storage: str) -> None:
         options = SampleOptions(trips=usual.trips, drift=drift)
         losses = watched.losses(month_of("sample", "2024-04", storage, options))
         print(f"| {name} | {row(*losses.rmse(), watched.test_rmse)} |")
-        keep(f"generated: {name}", *losses.rmse(), watched.test_rmse)
+        record_row(f"generated: {name}", *losses.rmse(), watched.test_rmse)
 
 
 def row(actual: float, estimated: float, trivial: float) -> str:
@@ -149,7 +149,7 @@ def row(actual: float, estimated: float, trivial: float) -> str:
     return " | ".join([f"{actual:.3f}", *estimates])
 
 
-def keep(name: str, actual: float, estimated: float, trivial: float) -> None:
+def record_row(name: str, actual: float, estimated: float, trivial: float) -> None:
     """Record a row of errors."""
     names = ("RMSE, min", "estimated, min", "as on the test month, min")
     record("estimate", name, dict(zip(names, (actual, estimated, trivial), strict=True)))
@@ -164,7 +164,7 @@ def days_of(losses: Losses, pickups: pd.Series[pd.Timestamp]) -> Iterator[tuple[
 
 
 def features(trips: pd.DataFrame, predicted: Targets) -> npt.NDArray[np.float64]:
-    """What errors are learned from: the prediction, and the inputs as plain numbers."""
+    """Return the features of errors: the prediction, and the inputs as plain numbers."""
     times = trips[PICKUP_TIME].dt
     numbers = trips[COLUMNS].drop(columns=PICKUP_TIME)
     numbers[DISTANCE] = numbers[DISTANCE].clip(upper=CLIP_DISTANCE)
@@ -174,7 +174,7 @@ def features(trips: pd.DataFrame, predicted: Targets) -> npt.NDArray[np.float64]
 
 def watch(
     source: str, split: Sequence[str], storage: str, sample: SampleOptions | None = None
-) -> Watched:
+) -> WatchedModel:
     """Fit a model on the first two months, and learn its errors on the third."""
     request = TrainingSetRequest(
         source, "green", MonthSplit.parse(*split), sample=sample or SampleOptions()
@@ -185,7 +185,7 @@ def watch(
     squared = np.square(predicted - test[DURATION].to_numpy())
     estimator = HistGradientBoostingRegressor(random_state=42)
     estimator.fit(features(test, predicted), squared)
-    return Watched(model, float(squared.mean()) ** 0.5, estimator)
+    return WatchedModel(model, float(squared.mean()) ** 0.5, estimator)
 
 
 def fit(training_set: TrainingSet) -> Pipeline:

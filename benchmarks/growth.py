@@ -41,7 +41,7 @@ _TIMES = ("lpep_pickup_datetime", "lpep_dropoff_datetime")
 
 @dataclass(frozen=True)
 class Figures:
-    """What one preparation took.
+    """Cost of one preparation.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Figures:
     megabytes
         Highest resident memory of the process.
     imports
-        The same before the preparation began.
+        Memory before the preparation began.
     """
 
     seconds: float

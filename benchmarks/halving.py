@@ -1,4 +1,4 @@
-"""What successive halving keeps: full learning curves of random settings, replayed in cohorts.
+"""Quality of successive halving: full learning curves of random settings, replayed in cohorts.
 
 Fits each of some random settings of a family to its end, once, and writes down the validation
 error after each step. Then draws cohorts of those settings and lets the search itself (`tune`, its
@@ -96,7 +96,7 @@ class Replayed:
 
 @dataclass(frozen=True)
 class Kept:
-    """What the search made of one cohort.
+    """Outcome of the search on one cohort.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def random_settings(family: ModelFamily, training_set: TrainingSet) -> list[Sett
 def report(
     family: ModelFamily, recordings: Sequence[Recording], training_set: TrainingSet
 ) -> dict[str, float]:
-    """What halving keeps, and how well the first look ranks."""
+    """Outcome of halving, and how well the first look ranks."""
     draws = np.random.default_rng(SEED)
     cohorts = [draws.choice(len(recordings), COHORT, replace=False) for _ in range(COHORTS)]
     kept = [replay(family, [recordings[one] for one in cohort], training_set) for cohort in cohorts]

@@ -23,14 +23,14 @@ from urllib.parse import urlsplit
 import numpy as np
 
 SETTLE_SECONDS = 0.5
-#: What is on its way in the end is waited for so long.
+#: Seconds to wait for requests that are on their way in the end.
 _PATIENCE_SECONDS = 2.5
 _LAST_TRIES = 50
 
 
 @dataclass(frozen=True)
 class Load:
-    """What is asked, and how often.
+    """Requests, and how often they are made.
 
     Parameters
     ----------
@@ -65,8 +65,8 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of it; milliseconds and requests per second."""
+class LoadOutcome:
+    """Outcome of a load; milliseconds and requests per second."""
 
     requests: int
     failed: int
@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
             self.on_answer(self, 0, b"")
 
 
-async def run(load: Load, on_body: Callable[[int, bytes], None] = lambda *_: None) -> Outcome:
+async def run(load: Load, on_body: Callable[[int, bytes], None] = lambda *_: None) -> LoadOutcome:
     """Put load on a server."""
     driver = _Driver(load, on_body)
     made = await driver.connect()
@@ -162,22 +162,22 @@ class _Driver:
         if status and now < self.ends:
             connection.send(next(self.requests), now)
 
-    def outcome(self, open_still: int) -> Outcome:
-        """What came of it."""
+    def outcome(self, open_still: int) -> LoadOutcome:
+        """Return the outcome."""
         return _outcome(self.load, self.statuses, self.latencies, open_still)
 
 
 def _outcome(
     load: Load, statuses: collections.Counter[int], latencies: list[float], open_still: int
-) -> Outcome:
+) -> LoadOutcome:
     good = statuses[200]
     milliseconds = np.asarray(latencies or [np.nan]) * 1_000
     p50, p99, p999 = (float(np.percentile(milliseconds, q)) for q in (50, 99, 99.9))
     failed = sum(statuses.values()) - good + open_still
-    return Outcome(good, failed, good / load.seconds, p50, p99, p999)
+    return LoadOutcome(good, failed, good / load.seconds, p50, p99, p999)
 
 
-def run_at_a_rate(load: Load) -> Outcome:
+def run_at_a_rate(load: Load) -> LoadOutcome:
     """Put load on a server, evenly.
 
     An event loop looks at its clock once in a millisecond: requests would come in bursts, and wait
@@ -221,7 +221,7 @@ def run_at_a_rate(load: Load) -> Outcome:
                 idle.append(one)
     for one in made:
         one.close()
-    # What was due and never sent has failed, too.
+    # A request that was due and never sent has failed, too.
     return _outcome(load, statuses, latencies, len(busy) + len(waiting))
 
 

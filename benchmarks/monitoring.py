@@ -1,4 +1,4 @@
-"""How surely generated drift is found and named, how often there is a false alarm, what it costs.
+"""Detection of generated drift: how surely it is found and named, false alarms, cost.
 
 Thirty windows of each kind, of 3,000 trips each, from one made-up city; where nothing drifts, every
 alarm is false. Then a window of 100,000 predictions
@@ -57,7 +57,7 @@ from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
 from trip_duration.dataset import TRIPS as DATASET
-from trip_duration.judged import Judged
+from trip_duration.judged import JudgedDurations
 from trip_duration.months import Month, MonthSplit, parse_months
 from trip_duration.sample_options import Drift, SampleOptions
 from trip_duration.services import get_service
@@ -76,7 +76,7 @@ MANY = 100_000
 THRESHOLDS = thresholds_of(Settings())
 RULES = PerformanceRules(rows=LEAST)
 CLEANING = CleaningRules()
-JUDGED = Judged.of_rules(CLEANING).of_actual
+JUDGED = JudgedDurations.of_rules(CLEANING).of_actual
 
 KINDS = {
     "none": Drift(),
@@ -87,7 +87,7 @@ KINDS = {
     "nulls creeping in (+30 %)": Drift(missing_share=0.3),
     "speed - 25 %": Drift(speed_factor=0.75),
 }
-#: What may be named first of each kind.
+#: Features that may be named first for each kind.
 RIGHT = {
     "distance x 1.5": ("trip_distance", "predict", "rmse", "mae", "bias"),
     "zone mix shifted (0.3)": ("LocationID", "predict", "trip_distance", "rmse", "mae", "bias"),
@@ -114,7 +114,7 @@ class Subject:
 
     @property
     def errors(self) -> Errors:
-        """On the test month."""
+        """Values on the test month."""
         assert self.trained.test
         test = self.trained.test
         return Errors(1, test.rmse, test.mae, days=self.reference.profile.days)
@@ -174,7 +174,7 @@ def window(
 def look(
     subject: Subject, trips: WindowRows, reference: ReferenceProfile | None = None
 ) -> list[WindowFinding]:
-    """What drift says of a window."""
+    """Findings of drift about a window."""
     asked = trips.inputs(subject.predictor.columns)
     shap = shap_of_window(subject.trained.model, asked, 0, EXPLAINED)
     profile = (reference or subject.reference).profile
@@ -221,7 +221,7 @@ def _counted(kind: str, looked: Iterator[list[WindowFinding]]) -> str:
 
 
 def cost(root: str, subject: Subject) -> None:
-    """What a window of 100,000 predictions takes, in a process of its own."""
+    """Cost of a window of 100,000 predictions, in a process of its own."""
     trips = window(root, "2024-04", subject, options=SampleOptions(trips=105_000, seed=SEED))
     log = Path(root) / "log"
     _fill(log, trips.where(np.arange(len(trips)) < MANY))

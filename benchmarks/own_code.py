@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import requests
-from benchmarks.load import Load, Outcome
+from benchmarks.load import Load, LoadOutcome
 from benchmarks.results import record
 from benchmarks.serving import describe, process, processor_seconds, put, ratio
 from mlflow.models import ModelSignature
@@ -123,7 +123,7 @@ def against_mlflow(
                 seconds=SECONDS,
             ),
         )
-        outcomes: tuple[list[Outcome], list[Outcome]] = ([], [])
+        outcomes: tuple[list[LoadOutcome], list[LoadOutcome]] = ([], [])
         for number in range(PAIRS):
             for place in (number % 2, 1 - number % 2):
                 outcomes[place].append(put(loads[place]))

@@ -1,4 +1,4 @@
-"""How often errors on labels that arrive are an alarm, and how long it takes to judge them.
+"""Alarms of errors on labels that arrive, and the time that it takes to judge them.
 
 Weeks of generated months, each of another seed, are predicted by a model of the months before and
 judged by the thresholds of the settings: at once, and by the rule that two of three successive
@@ -31,7 +31,7 @@ from model_loop.training_set.preparation import build_training_set
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
-from trip_duration.judged import Judged
+from trip_duration.judged import JudgedDurations
 from trip_duration.months import Month, MonthSplit
 from trip_duration.sample_options import Drift, SampleOptions
 from trip_duration.services import PICKUP_TIME, get_service
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def row(name: str, months: Sequence[Sequence[WindowRows]], reference: ReferenceErrors) -> str:
-    """How many of the weeks are an alarm, and what the errors are."""
+    """Count the weeks that are an alarm, with their errors."""
     at_once: Counter[Level] = Counter()
     settled: Counter[Level] = Counter()
     rmse = []
@@ -82,9 +82,9 @@ def row(name: str, months: Sequence[Sequence[WindowRows]], reference: ReferenceE
         history: list[tuple[WindowFinding, ...]] = []
         for week in weeks:
             rmse.append(measure_errors(week)[0].measured.rmse)
-            found = judge(week, reference, (), PerformanceRules(windows=1, needed=1))
+            found = judge_week(week, reference, (), PerformanceRules(windows=1, needed=1))
             at_once[worst(found)] += 1
-            history.append(judge(week, reference, history, PerformanceRules()))
+            history.append(judge_week(week, reference, history, PerformanceRules()))
             settled[worst(history[-1])] += 1
     total = sum(at_once.values())
     levels = (Level.WARN, Level.ACT)
@@ -98,7 +98,7 @@ def row(name: str, months: Sequence[Sequence[WindowRows]], reference: ReferenceE
     return " | ".join([str(total), *cells, f"{np.mean(rmse):.2f}"])
 
 
-def judge(
+def judge_week(
     week: WindowRows,
     reference: ReferenceErrors,
     history: Sequence[Sequence[WindowFinding]],
@@ -113,7 +113,7 @@ def cost(predictor: Predictor, reference: ReferenceErrors, storage: str) -> None
     month = month_of(MONTH, SampleOptions(trips=100_000, seed=7), storage)
     window = backtest(month, predictor)
     started = time.perf_counter()
-    judge(window, reference, (), PerformanceRules())
+    judge_week(window, reference, (), PerformanceRules())
     judged = time.perf_counter() - started
     unknown = dataclasses.replace(window, actual=np.full(len(window), np.nan))
     started = time.perf_counter()
@@ -135,11 +135,11 @@ def backtest(month: CheckedMonth, predictor: Predictor) -> WindowRows:
     """Labelled predictions of a month."""
     window = Window.of_partition("green", month.raw.month)
     found = window_of_published(window, month, predictor.columns, predictor)
-    return labelled(found, Judged.of_rules(RULES).of_actual)
+    return labelled(found, JudgedDurations.of_rules(RULES).of_actual)
 
 
 def reference_of(window: WindowRows) -> ReferenceErrors:
-    """What a version came to on its test month."""
+    """Result of a version on its test month."""
     total, *slices = measure_errors(window)
     by_slice = {
         (one.slice, one.value): one.measured.rmse

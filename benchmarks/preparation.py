@@ -33,7 +33,7 @@ from trip_duration.months import Month, MonthSplit
 from trip_duration.sample import write_month
 from trip_duration.sample_options import SampleOptions
 from trip_duration.services import get_service
-from trip_duration.training_set.build import check, encode, fetch
+from trip_duration.training_set.build import check_fetched_month, encode, fetch_requested_month
 from trip_duration.training_set.request import TrainingSetRequest
 
 PAIRS = 7
@@ -109,11 +109,13 @@ def until_encoding(
     raw = step(
         "fetch",
         lambda: [
-            fetch(request, it, storage_root=root, timeout_seconds=1.0) for it in request.split.all
+            fetch_requested_month(request, it, storage_root=root, timeout_seconds=1.0)
+            for it in request.split.all
         ],
     )
     checked = step(
-        "check", lambda: [check(it, storage_root=root, limits=ContractLimits()) for it in raw]
+        "check",
+        lambda: [check_fetched_month(it, storage_root=root, limits=ContractLimits()) for it in raw],
     )
     verdicts = step(
         "compare", lambda: MonthHistory(root).compare(checked, [*map(Acceptance.parse, _GROWN)])

@@ -1,4 +1,4 @@
-"""What our search finds, against others on the same features in the same time, judged on test.
+"""Errors of our search, against others on the same features in the same time, judged on test.
 
 All see the dense features of the train part, choose by validation, are fitted again on both, and
 are judged on the test part, which none of them has seen. Each gets the seconds that ours took.

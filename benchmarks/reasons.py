@@ -1,4 +1,4 @@
-"""What the reasons of a prediction cost, by family, beside the libraries that explain models.
+"""Cost of the reasons of a prediction, by family, beside the libraries that explain models.
 
 Models of the size that tuning finds on green 2024-01 and 2024-02, recipe rich, answer one trip
 after another from their compiled form; shap's `TreeExplainer` and XGBoost's `pred_contribs` explain
@@ -41,7 +41,7 @@ from trip_duration.months import MonthSplit
 from trip_duration.training_set.request import TrainingSetRequest
 
 TRIPS_ASKED, BY_LIBRARY = 200, 20
-#: As `benchmarks.serving` serves it.
+#: Served as by `benchmarks.serving`.
 ROUNDS, BOOSTED = 600, {"max_depth": 10, "learning_rate": 0.03}
 
 

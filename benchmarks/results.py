@@ -45,7 +45,7 @@ class Figure:
 
     @property
     def is_of_others(self) -> bool:
-        """Whether it tells what else the machine did: seconds of a busy hour."""
+        """True for seconds that a busy machine spoilt: such a figure says what else it did."""
         return self.load > _BUSY and self.column.endswith(_SECONDS)
 
 

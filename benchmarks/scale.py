@@ -72,7 +72,7 @@ def main(sizes: Sequence[int], only: Sequence[str] = ()) -> None:
     """
     bound = float(os.environ.get("BOUND_GIB", "12")) * GIB
     for rows in sizes:
-        with _folder(rows) as folder:
+        with _SizeFolder(rows) as folder:
             if not (folder / "made.toml").exists():
                 generate(folder, rows)
             print(f"{rows:,} rows | s | held, GB | mapped, GB", flush=True)
@@ -93,7 +93,7 @@ def fits(sizes: Sequence[int]) -> None:
     """
     bound = float(os.environ.get("BOUND_GIB", "12")) * GIB
     for rows in sizes:
-        with _folder(rows) as folder:
+        with _SizeFolder(rows) as folder:
             write_matrix(folder, rows)
             trees = set()
             for way in ("memory", "files"):
@@ -116,7 +116,7 @@ def write_matrix(folder: Path, rows: int) -> None:
         for place, first in enumerate(range(0, rows, _PIECE)):
             count, generator = min(_PIECE, rows - first), np.random.default_rng(place)
             piece = generator.standard_normal((count, COLUMNS), dtype=np.float32)
-            # As categories by their codes, yes and no, and hours.
+            # Columns as categories by their codes, yes and no, and hours.
             for column, values in ((10, 4), (11, 30), (12, 2), (13, 24)):
                 piece[:, column] = generator.integers(0, values, count)
             outcome = 3 * piece[:, 0] + piece[:, 1] * piece[:, 2] + np.sin(piece[:, 11])
@@ -149,7 +149,7 @@ def _fit(folder: Path, way: Feeding) -> dict[str, Any]:
     }
 
 
-class _folder:  # noqa: N801 - a context, named as a function
+class _SizeFolder:
     """The folder of a size: a temporary one, or one below ``SCALE_FOLDER`` that stays."""
 
     def __init__(self, rows: int) -> None:
@@ -181,7 +181,7 @@ def _tell(rows: int, step: str, found: Mapping[str, Any]) -> None:
 def in_process(step: str, folder: Path, bound: float) -> dict[str, Any]:
     """Run a step in a process of its own, watch the memory of its tree, and end it at the bound."""
     command = [sys.executable, "-m", "benchmarks.scale", "step", step, str(folder)]
-    # As the command line has it: threads that wait give their core away.
+    # Set as on the command line: threads that wait give their core away.
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
     started, held, mapped, failed = time.monotonic(), 0, 0, ""
     with (
@@ -276,7 +276,7 @@ def generate(folder: Path, rows: int) -> None:
     (folder / "made.toml").write_text(text, encoding="utf-8")
 
 
-class _Run:
+class _ScaleRun:
     """Request that the steps share, and the values that are kept between them."""
 
     def __init__(self, folder: Path) -> None:
@@ -356,7 +356,7 @@ class _Run:
 def _check(folder: Path) -> None:
     from model_loop.training_set.preparation import compare_partitions, require_sound
 
-    run = _Run(folder)
+    run = _ScaleRun(folder)
     verdicts = compare_partitions(run.request, storage_root=run.storage)
     require_sound(run.dataset, verdicts)
 
@@ -366,7 +366,7 @@ def _encode(folder: Path) -> None:
     from model_loop.training_set.preparation import compare_partitions, preparation_of
     from model_loop.training_set.products import TrainingSetStore
 
-    run = _Run(folder)
+    run = _ScaleRun(folder)
     verdicts = compare_partitions(run.request, storage_root=run.storage)
     preparation = preparation_of(run.dataset)
     training_set = preparation.encode(run.request, verdicts, storage_root=run.storage)
@@ -380,7 +380,7 @@ def _tune(folder: Path) -> None:
     from model_loop.pipeline.training import tune_family
 
     cast("Any", fitting).MAXIMUM_ROUNDS = ROUNDS
-    run = _Run(folder)
+    run = _ScaleRun(folder)
     training_set = run.training_set
     run_id = run.tracked.open("scale", training_set, {})
     tuned = tune_family(run.tracked, run_id, run.family, training_set, run.search, ForgetfulStore())
@@ -395,7 +395,7 @@ def _train(folder: Path) -> dict[str, float]:
 
     from model_loop.models.estimators import make_booster
 
-    run = _Run(folder)
+    run = _ScaleRun(folder)
     training_set, tuned = run.training_set, run.kept("tuned")
     splits = training_set.layout_for(run.family.layout)
     settings = {**tuned.best.settings, "max_depth": DEPTH}
@@ -411,14 +411,14 @@ def _train(folder: Path) -> dict[str, float]:
 def _evaluate(folder: Path) -> None:
     from model_loop.models.evaluation import evaluate
 
-    run = _Run(folder)
+    run = _ScaleRun(folder)
     run.keep("evaluation", evaluate(run.kept("model"), run.training_set))
 
 
 def _explain(folder: Path) -> None:
     from model_loop.models.explanation import explain
 
-    run = _Run(folder)
+    run = _ScaleRun(folder)
     found = explain(run.kept("model"), run.training_set, random_state=42)
     run.keep("explanation", found)
 
@@ -427,7 +427,7 @@ def _register(folder: Path) -> None:
     from model_loop.models.training import TrainedModel
     from model_loop.pipeline.training import register_family
 
-    run = _Run(folder)
+    run = _ScaleRun(folder)
     trained = TrainedModel(
         run.kept("tuned"), run.kept("model"), 1.0, run.kept("evaluation"), run.kept("explanation")
     )
@@ -438,7 +438,7 @@ def _judge(folder: Path) -> None:
     from model_loop.models.gate_rules import GateRules
     from model_loop.tracking.challengers import judge_in_turn
 
-    run = _Run(folder)
+    run = _ScaleRun(folder)
     judge_in_turn(
         run.promoter, [1], GateRules(), _STATE, storage_root=run.storage, timeout_seconds=60.0
     )
@@ -455,7 +455,7 @@ def _monitor(folder: Path) -> None:
     from model_loop.sources.published import PublishedSource
     from model_loop.tracking.versions import ModelVersions
 
-    run = _Run(folder)
+    run = _ScaleRun(folder)
     versions = ModelVersions(run.tracked.tracker, "made")
     predictor = load_predictor(versions, RegisteredVersion("made", 1))
     source = PublishedSource("made", str(run.declaration.source), run.storage, 60.0)

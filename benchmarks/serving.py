@@ -38,7 +38,7 @@ import psutil
 import requests
 from benchmarks.calibration import completed
 from benchmarks.calibration import training_set as table_training_set
-from benchmarks.load import Load, Outcome
+from benchmarks.load import Load, LoadOutcome
 from benchmarks.preparation import months_folder
 from benchmarks.results import record
 from benchmarks.tables import KNOWN
@@ -76,7 +76,7 @@ VERSION_PAIRS = 40
 LATENCY_PAIRS = 7
 SECONDS = 3.0
 TRIPS = 500
-#: Of the size that tuning finds on these months.
+#: Size that tuning finds on these months.
 ROUNDS, SETTINGS = 600, {"max_depth": 10, "learning_rate": 0.03}
 SHADOW_ROUNDS = 200
 _READY_SECONDS, _SETTLE_SECONDS, _LOG_SECONDS = 60.0, 3.0, 1.5
@@ -124,7 +124,7 @@ def process(
             env={**os.environ, **environment},
             stdout=out,
             stderr=out,
-            # In our session, so that one server counts as much as another.
+            # Started in our session, so that one server counts as much as another.
             process_group=0,
         )
         try:
@@ -151,7 +151,7 @@ def yield_cores() -> None:
                 session.write_text("19")
 
 
-def put(load: Load) -> Outcome:
+def put(load: Load) -> LoadOutcome:
     """Put load on a server, from another process."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.load"],
@@ -160,7 +160,7 @@ def put(load: Load) -> Outcome:
         text=True,
         check=True,
     )
-    outcome = Outcome(**json.loads(done.stdout))
+    outcome = LoadOutcome(**json.loads(done.stdout))
     assert not outcome.failed, outcome
     return outcome
 
@@ -170,7 +170,7 @@ def move(promoter: Promoter, kind: ActionKind, version: int) -> None:
     promoter.act(Action(kind, "green", version), f"{kind}/{version}/{uuid.uuid4()}")
 
 
-def describe(name: str, outcomes: list[Outcome]) -> float:
+def describe(name: str, outcomes: list[LoadOutcome]) -> float:
     """Print the medians of some outcomes; return requests per second."""
     per_second, p50, p99 = (
         statistics.median(getattr(one, what) for one in outcomes)
@@ -190,7 +190,7 @@ def describe(name: str, outcomes: list[Outcome]) -> float:
 
 
 def bodies(trips: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The same single trips for both servers."""
+    """Return single trips, equal for both servers."""
     plain = json.loads(trips.to_json(orient="records", date_format="iso", date_unit="s"))
     ours = [{name: value for name, value in trip.items() if value is not None} for trip in plain]
     split = [{"columns": list(trip), "data": [list(trip.values())]} for trip in plain]
@@ -284,7 +284,7 @@ def measure_dataset(file: Path) -> None:
                     f"{theirs}/invocations", headers=headers, bodies=their_bodies, seconds=SECONDS
                 ),
             ]
-            outcomes: list[list[Outcome]] = [[], []]
+            outcomes: list[list[LoadOutcome]] = [[], []]
             for _ in range(PAIRS):
                 for load, found in zip(loads, outcomes, strict=True):
                     found.append(put(load))
@@ -331,7 +331,7 @@ def compare(folder: Path, tracking: str, other: Path, asked: tuple[str, ...]) ->
             servers.append(running.enter_context(started))
             headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
             loads.append(Load(f"{url}/predict", headers=headers, bodies=asked, seconds=SECONDS))
-        outcomes: tuple[list[Outcome], list[Outcome]] = ([], [])
+        outcomes: tuple[list[LoadOutcome], list[LoadOutcome]] = ([], [])
         alone: tuple[list[float], list[float]] = ([], [])
         together: tuple[list[float], list[float]] = ([], [])
         for number in range(VERSION_PAIRS):
@@ -390,7 +390,7 @@ def measure_limits(
     url = f"http://127.0.0.1:{port}"
     paths = (f"{url}/trips/yellow/predict", f"{url}/trips/green/predict")
     loads = [Load(path, headers=headers, bodies=asked, seconds=SECONDS) for path in paths]
-    outcomes: tuple[list[Outcome], list[Outcome]] = ([], [])
+    outcomes: tuple[list[LoadOutcome], list[LoadOutcome]] = ([], [])
     used: tuple[list[float], list[float]] = ([], [])
     command = [sys.executable, "-m", "benchmarks.serving", "serve"]
     with process(command, f"{url}/readyz", folder) as server:
@@ -486,7 +486,7 @@ def measure(
         bare = Load(f"{url}/healthz", "GET", headers, seconds=SECONDS)
         mlflow = Load(f"{theirs}/invocations", headers=headers, bodies=asked[1], seconds=SECONDS)
         loads = {"predict": predict, "empty": empty, "bare": bare, "mlflow": mlflow}
-        outcomes: dict[str, list[Outcome]] = {name: [] for name in loads}
+        outcomes: dict[str, list[LoadOutcome]] = {name: [] for name in loads}
         for _ in range(PAIRS):
             for name, load in loads.items():
                 outcomes[name].append(put(load))

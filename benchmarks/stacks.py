@@ -1,4 +1,4 @@
-"""What benchmarks of DAGs share: a local stack of their own, and runs that are waited for."""
+"""Parts that benchmarks of DAGs share: a local stack of their own, and runs that are waited for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _POLL_SECONDS = 0.5
 
 @contextlib.contextmanager
 def local_stack(state: Path, **told: Any) -> Iterator[LocalStack]:  # noqa: ANN401 - settings of any type
-    """What `make up` starts, with nothing in it, at free ports; some settings may be told."""
+    """Stack of `make up`, with nothing in it, at free ports; some settings may be given."""
     settings = all_settings()(
         state=state,
         airflow_port=free_port(),

@@ -19,7 +19,7 @@ _RECIPES = ("booking", "pair_distance", "rich")
 
 @dataclass(frozen=True)
 class Table:
-    """What a benchmark records.
+    """Figures that a benchmark records.
 
     Parameters
     ----------

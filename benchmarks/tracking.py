@@ -1,4 +1,4 @@
-"""What tracking costs: the same searches with and without logging every trial, in turn.
+"""Cost of tracking: the same searches with and without logging every trial, in turn.
 
 A real MLflow server on SQLite takes the trials over HTTP. The share is the time added to the whole
 search, the wait for the last trial included, of the time that the search takes without it. Months

@@ -38,7 +38,7 @@ EXCEPTIONS = {
     "cli/drafts.py": ("green yellow", "colours of the terminal"),
     "dashboard/pages/monitoring.py": ("green", "a colour of charts"),
     "dashboard/pages/overview.py": ("green", "a colour of charts"),
-    "drafting/words.toml": ("vendor", "words that names of columns hold"),
+    "drafting/vocabulary.toml": ("vendor", "words that names of columns hold"),
     "local/demo.py": ("green", "a colour of the terminal"),
     "models/evaluation.py": ("trips", "a column of tables that versions before 0.2 stored"),
     "monitoring/profile.py": ("trips", "a file of profiles that versions before 0.2 stored"),

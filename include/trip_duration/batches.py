@@ -107,7 +107,7 @@ def read_batches(raw: MonthFile, service: Service, columns: Iterable[str]) -> It
             yield trips
             first_row += batch.num_rows
         _require_rows(raw, first_row, at_least=promised)
-    # What Arrow keeps for the next batch is of no use to the steps that follow.
+    # Memory that Arrow keeps for the next batch is of no use to the steps that follow.
     pa.default_memory_pool().release_unused()
 
 
@@ -119,7 +119,7 @@ def _side_by_side(names: Sequence[str], published: Mapping[str, str]) -> list[li
 
 
 def _require_rows(raw: MonthFile, rows: int, *, at_least: int) -> None:
-    # Whoever reads a month makes room for as many rows as the footer promises.
+    # A reader of a month makes room for as many rows as the footer promises.
     if rows < at_least:
         raise damaged(
             raw,
@@ -194,8 +194,8 @@ def _filled(values: pa.Array, filler: float) -> Array:
 def _minutes(columns: Mapping[str, Array]) -> Array:
     if TRIP_TIME in columns:
         return columns[TRIP_TIME] / 60
-    # In the order of pandas' total_seconds() / 60, so that the minutes agree to the last bit.
-    # As floats, which are exact up to the year 2255 and go beyond it without overflow.
+    # Computed in the order of pandas' total_seconds() / 60, so that the minutes agree to the last
+    # bit, and as floats, which are exact up to the year 2255 and go beyond it without overflow.
     minutes: Array = np.subtract(columns[DROPOFF_TIME], columns[PICKUP_TIME], dtype=np.float64)
     minutes /= 1e6
     minutes /= 60

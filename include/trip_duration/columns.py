@@ -30,7 +30,7 @@ from trip_duration.zone_names import find_zone, suggest_zone
 UNIT = "min"
 #: Miles. A longer distance is no mistake of a meter, but one of the caller.
 LONGEST_DISTANCE = 1_000_000.0
-#: Of passengers, and of the codes of vendors and trip types.
+#: Highest number of passengers, and of the codes of vendors and trip types.
 LARGEST_NUMBER = 1_000.0
 
 
@@ -41,7 +41,7 @@ def _published(name: str) -> Mapping[str, str]:
     )
 
 
-#: In the order in which rows of numbers hold them.
+#: Columns in the order in which rows of numbers hold them.
 TRIP_COLUMNS = Columns(
     (
         Column(

@@ -61,7 +61,7 @@ TRIPS = Dataset(
         "Each value may come under TLC's own name instead of ours, and a number as text. What else "
         "TLC publishes of a trip, such as `fare_amount`, is not read; an unknown name is refused."
     ),
-    # On the first of April, January is there.
+    # January is published by the first of April.
     published_after=2,
     extensions=Extensions(
         slices="trip_duration.slices:slices_of",
@@ -70,7 +70,7 @@ TRIPS = Dataset(
         error_tables="trip_duration.slices:errors_by_zone",
         computed="trip_duration.typical:compute",
         compiled="trip_duration.compiled:FORMS",
-        judged="trip_duration.judged:Judged.of",
+        judged="trip_duration.judged:JudgedDurations.of",
         training_set_options="trip_duration.training_set.request:TrainingSetRequest",
         form_rules="trip_duration.cleaning_rules:CleaningRules",
         as_trained="trip_duration.training_set.encoders.columns:as_trained",

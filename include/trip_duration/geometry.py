@@ -16,7 +16,7 @@ IntArray = npt.NDArray[np.int64]
 
 EARTH_RADIUS_MILES = 3_958.8
 
-#: What stands for a length or an area that the map does not know; no real one is negative.
+#: Value for a length or an area that the map does not have; no real one is negative.
 UNKNOWN = -1.0
 
 

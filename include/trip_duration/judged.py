@@ -11,7 +11,7 @@ from trip_duration.settings import TripSettings
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedDurations:
     """Durations that versions learn from; how far one is off elsewhere tells nothing of it.
 
     A meter that ran all night is one row among a hundred, and most of the squared error.

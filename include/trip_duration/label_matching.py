@@ -70,7 +70,7 @@ def find_labels(
     placed = asked.iloc[open_rows].reset_index(drop=True)
     keys = _keys(placed)
     service = get_service(month.raw.service)
-    candidates = _Candidates(
+    candidates = _TripCandidates(
         TripArrays(service, (*_PLACE_AND_TIME, *_FURTHER, DURATION), month.report.rows),
         np.unique(keys),
     )
@@ -83,7 +83,7 @@ def find_labels(
 
 
 @dataclass(frozen=True)
-class _Candidates:
+class _TripCandidates:
     """Takes the trips of a month that begin where and when one was predicted.
 
     Parameters

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 from model_loop.errors import InvalidInputError
 from model_loop.options import options, setting_option
 
-#: What a month looks like; the trigger forms check the same pattern.
+#: Pattern of a month; the trigger forms check it as well.
 MONTH_PATTERN = r"^20[0-9]{2}-(0[1-9]|1[0-2])$"
 
 _MONTH_REMEDY = "Give months as YYYY-MM, for example 2024-01."

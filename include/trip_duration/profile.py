@@ -30,7 +30,7 @@ from trip_duration.services import (
 )
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-#: How many of the most frequent values, and of the most frequent pairs of zones, are named.
+#: Number of the most frequent values, and of the most frequent pairs of zones, that are named.
 MOST_FREQUENT = 10
 
 _MICROSECONDS_PER_HOUR = 3_600 * 1_000_000
@@ -42,7 +42,7 @@ _BYTE, _FEW_NUMBERS = 256, 20
 _FEW_GAPS = 64
 
 
-#: By name, of each column that is profiled; minutes to the twentieth, up to a day.
+#: Bins of each column that is profiled, by its name; minutes to the twentieth, up to a day.
 SCALES: Mapping[str, Scale] = {
     **{column.name: column.scale for column in TRIP_COLUMNS if column.scale},
     DURATION: Scale(0.05, MINUTES_PER_DAY),
@@ -179,7 +179,7 @@ class ProfileBuilder:
         self._month = month
         self._start = int(np.datetime64(month.start, "us").astype(np.int64))
         self._days = (month.next().start - month.start).days
-        self._columns: dict[str, _Column] = {}
+        self._columns: dict[str, _ColumnCounts] = {}
         self._per_hour = np.zeros(self._days * HOURS_PER_DAY, dtype=np.int64)
         self._zone_minutes = np.zeros(_ZONES)
         self._zone_miles = np.zeros(_ZONES)
@@ -201,7 +201,7 @@ class ProfileBuilder:
             if name not in trips:
                 continue
             if name not in self._columns:
-                self._columns[name] = _Column(name, scale)
+                self._columns[name] = _ColumnCounts(name, scale)
             if name not in ZONES:
                 self._columns[name].add(trips[name])
 
@@ -210,7 +210,7 @@ class ProfileBuilder:
         # The pairs have counted both of their zones.
         for name, axis in zip(ZONES, (1, 0), strict=True):
             if name in self._columns:
-                self._columns[name] = _Column(name, SCALES[name])
+                self._columns[name] = _ColumnCounts(name, SCALES[name])
                 self._columns[name].add_whole(self._pairs.sum(axis=axis))
         return MonthProfile(
             service=self._service,
@@ -280,7 +280,7 @@ def _sound_trips(batch: TripBatch, sound: Mask) -> Mapping[str, Array]:
     }
 
 
-class _Column:
+class _ColumnCounts:
     """Counts and sums of one column."""
 
     def __init__(self, name: str, scale: Scale) -> None:

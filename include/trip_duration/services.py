@@ -20,7 +20,8 @@ VENDOR = "VendorID"
 TRIP_TYPE = "trip_type"
 #: Seconds, where the service publishes them: for-hire vehicles.
 TRIP_TIME = "trip_time"
-#: What was charged, which tells a trip from its reversal. Known only after the trip: no feature.
+#: Amount that was charged, by which a trip and its reversal differ. Known only after the trip: no
+#: feature.
 AMOUNT = "amount"
 #: The target, in minutes.
 DURATION = "duration"
@@ -30,8 +31,9 @@ LAST_ZONE = 265
 
 #: Columns without which a row is no trip.
 REQUIRED_COLUMNS = (PICKUP_TIME, DROPOFF_TIME, PICKUP_ZONE, DROPOFF_ZONE, DISTANCE)
-#: When a prediction can be asked for, in the order of time: when a ride is ordered, and when the
-#: meter has stopped. A model that is asked at a moment may know what is known by then, no more.
+#: Moments at which a prediction can be asked for, in the order of time: when a ride is ordered, and
+#: when the meter has stopped. A model that is asked at a moment may know what is known by then, no
+#: more.
 MOMENTS: tuple[Moment, ...] = ("booked", "ended")
 
 #: Each moment in words, as it ends a sentence.
@@ -46,7 +48,7 @@ OUTCOME_COLUMNS = frozenset(
         TRIP_TIME,
         AMOUNT,
         DURATION,
-        # As the services publish them.
+        # Names as the services publish them.
         "lpep_dropoff_datetime",
         "tpep_dropoff_datetime",
         "fare_amount",

@@ -65,10 +65,10 @@ class SplitCollector:
         end = month_bounds(min(split.test))[0] if split.test else _END
         names = (*columns, DURATION)
         self._split = split
-        self._train = _Part(TripArrays(service, names, most), _BEGINNING, boundary)
-        self._validation = _Part(TripArrays(service, names, most), boundary, end)
-        self._test = _Part(TripArrays(service, names, most), end, _END)
-        self._parts: tuple[_Part, ...] = ()
+        self._train = _TimeSpan(TripArrays(service, names, most), _BEGINNING, boundary)
+        self._validation = _TimeSpan(TripArrays(service, names, most), boundary, end)
+        self._test = _TimeSpan(TripArrays(service, names, most), end, _END)
+        self._parts: tuple[_TimeSpan, ...] = ()
         self._strays = 0
 
     def begin(self, month: Month) -> None:
@@ -107,7 +107,7 @@ class SplitCollector:
 
 
 @dataclass
-class _Part:
+class _TimeSpan:
     """The trips between two moments, in microseconds."""
 
     trips: TripArrays

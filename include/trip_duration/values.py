@@ -33,7 +33,8 @@ _AMERICAN = re.compile(
 )
 _CITY = ZoneInfo(TIME_ZONE)
 
-#: What else TLC publishes of a trip. It may stand beside what a model asks for, and is not read.
+#: Other columns that TLC publishes of a trip. They may stand beside those that a model asks for,
+#: and are not read.
 NOT_ASKED = OUTCOME_COLUMNS.union(
     ("access_a_ride_flag", "airport_fee", "Airport_fee", "bcf", "cbd_congestion_fee"),
     ("congestion_surcharge", "dispatching_base_num", "ehail_fee", "hvfhs_license_num"),

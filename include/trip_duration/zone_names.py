@@ -14,7 +14,7 @@ from model_loop.errors import InvalidInputError
 from trip_duration.services import DROPOFF_ZONE, PICKUP_ZONE
 
 _DASH = "\N{EN DASH}"
-#: Whatever may stand between a borough and a zone: a comma, a colon, or a dash of any length.
+#: Signs between a borough and a zone: a comma, a colon, or a dash of any length.
 _BETWEEN = re.compile(r"\s*[,:\-\u2010-\u2015]\s*")
 _NUMBER_AT_END = re.compile(r"\((\d+)\)\s*$")
 _NUMBER = re.compile(r"\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")

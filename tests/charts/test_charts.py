@@ -9,13 +9,13 @@ from tests.trip_duration.conftest import JANUARY
 
 from model_loop.charts.chart import Chart
 from model_loop.charts.models import model_charts
-from model_loop.charts.words import Words
+from model_loop.charts.wording import Wording
 from trip_duration.charts.months import month_charts
 from trip_duration.charts.zones import DURATION, LEAST_TRIPS, rows_of_month, zones_chart
 from trip_duration.dataset import TRIPS
 from trip_duration.profile import ProfileBuilder
 
-WORDS = Words.of(TRIPS)
+WORDS = Wording.of(TRIPS)
 
 
 def named(charts: list[Chart], name: str) -> Chart:

@@ -18,12 +18,12 @@ from model_loop.charts.classes import class_charts
 from model_loop.charts.document import document
 from model_loop.charts.explanations import feature_name
 from model_loop.charts.groups import FEW, group_charts, group_table
-from model_loop.charts.words import Words
+from model_loop.charts.wording import Wording
 from model_loop.datasets.classes import Classes
 from model_loop.models.groups import as_records, rates_by_group
 
 CHROMIUM = shutil.which("chromium")
-WORDS = Words("outcome", "", "patients", "patient")
+WORDS = Wording("outcome", "", "patients", "patient")
 TWO = Classes(("no", "yes"), "yes", false_alarm=1.0, miss=5.0)
 KINDS = Classes(("a", "b", "c"))
 #: Bytes of the numbers, which every page of a model reads.

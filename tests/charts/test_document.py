@@ -12,7 +12,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from model_loop.charts.document import document
 from model_loop.charts.models import model_charts
-from model_loop.charts.words import Words
+from model_loop.charts.wording import Wording
 from trip_duration.charts.months import month_charts
 from trip_duration.dataset import TRIPS
 
@@ -20,7 +20,7 @@ CHROMIUM = shutil.which("chromium")
 #: Bytes, nearly all of Plotly's script: every run of a model and of a month has such a document.
 MOST_BYTES = 2_100_000
 
-WORDS = Words.of(TRIPS)
+WORDS = Wording.of(TRIPS)
 
 
 def test_every_chart_is_in_it(numbers: dict[str, Any], profile: dict[str, Any]) -> None:

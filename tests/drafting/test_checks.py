@@ -10,7 +10,7 @@ import pytest
 
 from model_loop.datasets.declaration import Declaration
 from model_loop.datasets.declaration_file import parse_declaration
-from model_loop.datasets.words import NO, YES, YES_NO
+from model_loop.datasets.literals import NO, YES, YES_NO
 from model_loop.drafting.analysis import RefusedTableError, analyse
 from model_loop.drafting.answers import DraftAnswers
 from model_loop.drafting.checking import check_dataset

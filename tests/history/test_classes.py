@@ -13,7 +13,7 @@ from model_loop.datasets.declaration_file import parse_declaration
 from model_loop.datasets.declared import dataset_of
 from model_loop.findings import Finding
 from model_loop.history.declared import compared_table, sketch_of
-from model_loop.history.judging import judge
+from model_loop.history.judging import judge_partition
 from model_loop.history.sketch import Sketch
 
 ROWS = 4_000
@@ -75,7 +75,9 @@ def month(number: int, share: float, text: str) -> Sketch:
 def told(text: str, share: float, before: tuple[float, ...] = (0.01,) * 4) -> list[Finding]:
     """Findings about classes of a month after others."""
     history = [month(number, each, text) for number, each in enumerate(before, 1)]
-    found = judge(compared_table(dataset(text)), month(len(before) + 1, share, text), history)
+    found = judge_partition(
+        compared_table(dataset(text)), month(len(before) + 1, share, text), history
+    )
     return [each for each in found if each.code == "class_share"]
 
 

@@ -13,7 +13,7 @@ from tests.heating import BUILDINGS, heating, heating_rows
 from model_loop.errors import InvalidInputError
 from model_loop.findings import Finding
 from model_loop.history.declared import compared_table, compared_values, sketch_of
-from model_loop.history.judging import judge
+from model_loop.history.judging import judge_partition
 from model_loop.history.sketch import Sketch
 from model_loop.history.table import units_of
 
@@ -35,7 +35,7 @@ def history() -> list[Sketch]:
 
 def found(history: list[Sketch], rows: pd.DataFrame | None = None) -> list[Finding]:
     """Compare April with them."""
-    return list(judge(TABLE, sketch("2024-04", rows), history))
+    return list(judge_partition(TABLE, sketch("2024-04", rows), history))
 
 
 def test_a_sound_month_is_no_finding(history: list[Sketch]) -> None:

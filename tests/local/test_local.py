@@ -129,7 +129,7 @@ def test_keys_are_secret_and_lasting(stack: LocalStack) -> None:
 
 def test_taken_port_is_named(stack: LocalStack) -> None:
     """A port that somebody uses is refused with its number and the setting that changes it."""
-    preflight.check(stack)
+    preflight.check_machine(stack)
     with socket.socket() as other:
         other.bind(("127.0.0.1", stack.settings.mlflow_port))
         other.listen()
@@ -137,14 +137,14 @@ def test_taken_port_is_named(stack: LocalStack) -> None:
             LocalStackError,
             match=f"Port {stack.settings.mlflow_port} is in use.*MODEL_LOOP_MLFLOW_PORT",
         ):
-            preflight.check(stack)
+            preflight.check_machine(stack)
 
 
 def test_full_disk_is_refused(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Too little room is refused before anything is started."""
     monkeypatch.setattr(preflight, "NEEDED_DISK", 10**18)
     with pytest.raises(LocalStackError, match=r"GB free.*Make room"):
-        preflight.check(stack)
+        preflight.check_machine(stack)
 
 
 def test_env_example_is_not_stale() -> None:

@@ -15,7 +15,7 @@ from tests.parcels import build_parcels, declared, write_parcels
 
 from model_loop.charts.models import model_charts
 from model_loop.charts.numbers import numbers_of
-from model_loop.charts.words import Words
+from model_loop.charts.wording import Wording
 from model_loop.models.baseline import (
     ColumnRule,
     ConstantRule,
@@ -24,7 +24,7 @@ from model_loop.models.baseline import (
     validation_errors,
 )
 from model_loop.models.evaluation import measure
-from model_loop.models.gate import Contender, GateVerdict, Standard, judge
+from model_loop.models.gate import Contender, GateVerdict, Standard, judge_challenger
 from model_loop.models.gate_rules import GateRules
 from model_loop.models.search import SearchRequest
 from model_loop.models.slices import Slicing, learn_slicing, slicing_of
@@ -230,8 +230,8 @@ def test_rows_of_a_group_are_resampled_together(parcels: TrainingSet) -> None:
     apart = Slicing(parcels.dataset)
     together = Slicing(dataclasses.replace(parcels.dataset, group="customer"))
     rules = GateRules()
-    alone = judge(ours, theirs, rows, rules, slicing=apart)
-    grouped = judge(ours, theirs, rows, rules, slicing=together)
+    alone = judge_challenger(ours, theirs, rows, rules, slicing=apart)
+    grouped = judge_challenger(ours, theirs, rows, rules, slicing=together)
     assert gain_is_certain(alone)
     assert not gain_is_certain(grouped)
     assert "of 40 groups" in grouped.checks[0].found
@@ -244,7 +244,7 @@ def test_one_group_is_no_evidence(parcels: TrainingSet) -> None:
     ours, theirs = contenders(actual, {2: 0.1 * actual, 1: actual})
     rows = pd.DataFrame({"days": actual, "customer": 1})
     grouped = Slicing(dataclasses.replace(parcels.dataset, group="customer"))
-    verdict = judge(ours, theirs, rows, GateRules(), slicing=grouped)
+    verdict = judge_challenger(ours, theirs, rows, GateRules(), slicing=grouped)
     assert not gain_is_certain(verdict)
     assert not verdict.checks[0].passed
 
@@ -256,25 +256,25 @@ def test_few_rows_say_how_little_they_know(parcels: TrainingSet) -> None:
     (ours,) = contenders(actual, {2: random.normal(0, 1, 40)})
     rows = pd.DataFrame({"days": actual})
     standard = Standard("the mean", actual + 3.0)
-    verdict = judge(ours, standard, rows, GateRules(), slicing=Slicing(parcels.dataset))
+    verdict = judge_challenger(ours, standard, rows, GateRules(), slicing=Slicing(parcels.dataset))
     found = verdict.checks[0].found
     assert verdict.checks[0].passed
     assert re.search(r"^40(: the RMSE is known to within 0\.\d+ d only)?", found)
     zeros = np.zeros(9_000)
     ours, theirs = contenders(zeros, {2: random.normal(0, 1, 9_000), 1: zeros + 1})
     rows = pd.DataFrame({"days": zeros})
-    many = judge(ours, theirs, rows, GateRules(), slicing=Slicing(parcels.dataset))
+    many = judge_challenger(ours, theirs, rows, GateRules(), slicing=Slicing(parcels.dataset))
     assert many.checks[0].found == "9,000"
 
 
 def test_the_words_are_those_of_the_table(parcels: TrainingSet, trained: TrainedModel) -> None:
     """Charts, card and gate name its target, its unit and its rows, and nothing of another."""
-    charts = model_charts(numbers_of(trained, parcels), Words.of(parcels.dataset))
+    charts = model_charts(numbers_of(trained, parcels), Wording.of(parcels.dataset))
     card = model_card(trained, parcels)
     (ours,) = contenders(parcels.test_target, {2: np.zeros(len(parcels.test_rows))})
     rule = best_baseline(parcels)
     standard = Standard(rule.title, rule.predict(parcels.test_rows))
-    verdict = judge(
+    verdict = judge_challenger(
         ours, standard, parcels.test_rows, GateRules(), slicing=slicing_of(parcels), moment="sent"
     )
     texts = [str([chart.title, chart.about, chart.table.columns, chart.figure]) for chart in charts]
@@ -291,8 +291,12 @@ def test_a_later_column_is_a_leak(parcels: TrainingSet) -> None:
     """What is known once a parcel has arrived may not be asked for when it is sent."""
     ours = Contender(2, parcels.test_target, ("carrier", "scans"), 1.0, 1.0)
     rules, slicing = GateRules(), slicing_of(parcels)
-    sent = judge(ours, None, parcels.test_rows, rules, slicing=slicing, moment="sent").table()
-    arrived = judge(ours, None, parcels.test_rows, rules, slicing=slicing, moment="arrived").table()
+    sent = judge_challenger(
+        ours, None, parcels.test_rows, rules, slicing=slicing, moment="sent"
+    ).table()
+    arrived = judge_challenger(
+        ours, None, parcels.test_rows, rules, slicing=slicing, moment="arrived"
+    ).table()
     assert not sent.set_index("name").passed["no leak"]
     assert arrived.set_index("name").passed["no leak"]
 

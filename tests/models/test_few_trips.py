@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.models.test_gate import ACTUAL, DATA, ERRORS, contender, failed, judge
+from tests.models.test_gate import ACTUAL, DATA, ERRORS, contender, failed, judge_challenger
 
 from model_loop.models.gate_rules import GateRules
 
@@ -16,7 +16,7 @@ def test_a_few_trips_say_nothing(trips: int) -> None:
         contender(version, error, predicted=ACTUAL[few] + error * ERRORS[few])
         for version, error in ((2, 1.0), (1, 5.0))
     )
-    verdict = judge(challenger, champion, DATA[few], GateRules())
+    verdict = judge_challenger(challenger, champion, DATA[few], GateRules())
     assert "test trips" in failed(verdict)
     wanted = verdict.table().set_index("name").loc["test trips", "wanted"]
     assert str(wanted).startswith("30 or more")

@@ -40,7 +40,7 @@ def contender(version: int, error: float, **changes: object) -> Contender:
 
 
 CHAMPION = contender(1, 5.0)
-judge = functools.partial(gate.judge, slicing=Slicing(DATASET))
+judge_challenger = functools.partial(gate.judge_challenger, slicing=Slicing(DATASET))
 
 
 def failed(verdict: GateVerdict) -> list[str]:
@@ -50,7 +50,7 @@ def failed(verdict: GateVerdict) -> list[str]:
 
 def test_a_better_model_passes() -> None:
     """A clear gain passes every check; the table tells each of them."""
-    verdict = judge(contender(2, 4.0), CHAMPION, DATA, GateRules())
+    verdict = judge_challenger(contender(2, 4.0), CHAMPION, DATA, GateRules())
     assert verdict.passed
     assert (verdict.challenger, verdict.champion) == (2, 1)
     table = verdict.table().set_index("name")
@@ -71,13 +71,17 @@ def test_chance_does_not_pass() -> None:
     noise = RANDOM.normal(0, 5.0, TRIPS)
     lucky = contender(2, 0.0, predicted=ACTUAL + noise * 4.99 / noise.std())
     champion = contender(1, 0.0, predicted=ACTUAL + 5.0 * ERRORS / ERRORS.std())
-    assert failed(judge(lucky, champion, DATA, GateRules())) == ["RMSE against version 1"]
+    assert failed(judge_challenger(lucky, champion, DATA, GateRules())) == [
+        "RMSE against version 1"
+    ]
 
 
 def test_models_are_compared_trip_by_trip() -> None:
     """A small gain at nearly every trip is certain, though errors as such vary by more."""
     better = contender(2, 4.9)
-    verdict = judge(better, CHAMPION, DATA, GateRules(margin_share=0.01, confidence=0.99))
+    verdict = judge_challenger(
+        better, CHAMPION, DATA, GateRules(margin_share=0.01, confidence=0.99)
+    )
     assert verdict.passed, verdict.markdown
 
 
@@ -90,7 +94,10 @@ def test_the_same_models_get_the_same_verdict() -> None:
         for version, one in zip((2, 1), errors, strict=True)
     )
     first, again = (
-        {str(judge(close, champion, trips, GateRules(), random_state=seed)) for seed in range(10)}
+        {
+            str(judge_challenger(close, champion, trips, GateRules(), random_state=seed))
+            for seed in range(10)
+        }
         for _ in range(2)
     )
     assert first == again
@@ -109,7 +116,7 @@ def test_confidence_is_that_of_one_side() -> None:
         contender(version, 0.0, predicted=ACTUAL + one)
         for version, one in zip((2, 1), errors, strict=True)
     )
-    verdict = judge(challenger, champion, DATA, GateRules(confidence=0.8))
+    verdict = judge_challenger(challenger, champion, DATA, GateRules(confidence=0.8))
     told = re.search(r"at worst (better|worse) by ([\d.]+)", verdict.markdown)
     assert told is not None
     bound = float(told[2]) * (1 if told[1] == "better" else -1)
@@ -119,8 +126,8 @@ def test_confidence_is_that_of_one_side() -> None:
 def test_the_margin_is_a_share_of_the_champions_error() -> None:
     """A tenth better is enough for a margin of a twentieth, and not for one of a fifth."""
     better = contender(2, 4.5)
-    assert judge(better, CHAMPION, DATA, GateRules(margin_share=0.05)).passed
-    assert not judge(better, CHAMPION, DATA, GateRules(margin_share=0.2)).passed
+    assert judge_challenger(better, CHAMPION, DATA, GateRules(margin_share=0.05)).passed
+    assert not judge_challenger(better, CHAMPION, DATA, GateRules(margin_share=0.2)).passed
 
 
 def test_no_slice_may_pay_for_the_others() -> None:
@@ -128,12 +135,16 @@ def test_no_slice_may_pay_for_the_others() -> None:
     airport = DATA.PULocationID.to_numpy() == 132
     predicted = ACTUAL + np.where(airport, 6.0, 1.0) * ERRORS
     one_airport = DATA.assign(PULocationID=np.where(airport, 1, 74))
-    verdict = judge(contender(2, 0.0, predicted=predicted), CHAMPION, one_airport, GateRules())
+    verdict = judge_challenger(
+        contender(2, 0.0, predicted=predicted), CHAMPION, one_airport, GateRules()
+    )
     assert failed(verdict) == ["worst slice"]
     table = verdict.table().set_index("name")
     assert "borough EWR" in str(table.loc["worst slice", "found"])
     rare = GateRules(slice_rows=TRIPS)
-    assert judge(contender(2, 0.0, predicted=predicted), CHAMPION, one_airport, rare).passed
+    assert judge_challenger(
+        contender(2, 0.0, predicted=predicted), CHAMPION, one_airport, rare
+    ).passed
 
 
 @pytest.mark.parametrize(
@@ -147,23 +158,27 @@ def test_no_slice_may_pay_for_the_others() -> None:
 )
 def test_each_check_can_fail(changes: dict[str, object], check: str) -> None:
     """A better model is refused for each of the other reasons."""
-    assert check in failed(judge(contender(2, 4.0, **changes), CHAMPION, DATA, GateRules()))
+    assert check in failed(
+        judge_challenger(contender(2, 4.0, **changes), CHAMPION, DATA, GateRules())
+    )
 
 
 def test_the_first_model_is_compared_with_the_median() -> None:
     """Without a champion the naive median is what has to be beaten."""
-    assert judge(contender(1, 5.0), None, DATA, GateRules()).passed
+    assert judge_challenger(contender(1, 5.0), None, DATA, GateRules()).passed
     constant = contender(1, 0.0, predicted=np.full(TRIPS, np.median(ACTUAL)))
-    assert failed(judge(constant, None, DATA, GateRules())) == ["RMSE against the naive median"]
+    assert failed(judge_challenger(constant, None, DATA, GateRules())) == [
+        "RMSE against the naive median"
+    ]
 
 
 def test_the_first_model_has_to_beat_the_baseline() -> None:
     """Where there is a better rule than the median, that is the bar, and it is named."""
     rule = Standard("the mean of the pair of zones", ACTUAL + 6.0 * ERRORS)
-    assert judge(contender(1, 5.0), rule, DATA, GateRules()).passed
-    weak = judge(contender(1, 8.0), rule, DATA, GateRules())
+    assert judge_challenger(contender(1, 5.0), rule, DATA, GateRules()).passed
+    weak = judge_challenger(contender(1, 8.0), rule, DATA, GateRules())
     assert failed(weak) == ["RMSE against the mean of the pair of zones"]
-    assert judge(contender(1, 8.0), None, DATA, GateRules()).passed
+    assert judge_challenger(contender(1, 8.0), None, DATA, GateRules()).passed
 
 
 def test_a_model_is_not_refused_for_a_slice_that_the_outcome_has_chosen() -> None:
@@ -172,14 +187,14 @@ def test_a_model_is_not_refused_for_a_slice_that_the_outcome_has_chosen() -> Non
     better = contender(2, 0.0, predicted=np.full(TRIPS, ACTUAL.mean()))
     long = ACTUAL > 40
     assert np.abs(better.predicted - ACTUAL)[long].mean() > 1.5 * np.abs(45.0 - ACTUAL[long]).mean()
-    assert judge(better, champion, DATA, GateRules()).passed
+    assert judge_challenger(better, champion, DATA, GateRules()).passed
 
 
 def test_what_leaks_depends_on_the_moment() -> None:
     """The metered distance is known when the trip has ended, not when a ride is booked."""
     better = contender(2, 4.0)
-    ended = judge(better, CHAMPION, DATA, GateRules(), moment="ended")
-    booked = judge(better, CHAMPION, DATA, GateRules(), moment="booked")
+    ended = judge_challenger(better, CHAMPION, DATA, GateRules(), moment="ended")
+    booked = judge_challenger(better, CHAMPION, DATA, GateRules(), moment="booked")
     assert ended.passed
     assert failed(booked) == ["no leak"]
     found, wanted = booked.table().set_index("name").loc["no leak", ["found", "wanted"]]
@@ -194,7 +209,7 @@ def test_one_trip_is_no_evidence() -> None:
         dataclasses.replace(model, predicted=model.predicted[:1])
         for model in (contender(2, 0.0), CHAMPION)
     )
-    assert "RMSE against version 1" in failed(judge(better, champion, one, GateRules()))
+    assert "RMSE against version 1" in failed(judge_challenger(better, champion, one, GateRules()))
 
 
 def test_a_verdict_in_words() -> None:
@@ -208,17 +223,17 @@ def test_a_verdict_in_words() -> None:
         DataTestResult("a", passed=True, found="x"),
         DataTestResult("b", passed=True, found="y"),
     ]
-    assert judge(better, CHAMPION, DATA, GateRules(), sound).markdown == promoted
+    assert judge_challenger(better, CHAMPION, DATA, GateRules(), sound).markdown == promoted
     late = ("dropoff_datetime", "VendorID", "pickup_datetime")
     worse = contender(2, 6.0, inputs=(*INPUTS, *late), milliseconds=100.06, megabytes=200.06)
     broken = [dataclasses.replace(one, passed=False) for one in sound]
-    verdict = judge(worse, CHAMPION, DATA, GateRules(), broken, moment="booked")
+    verdict = judge_challenger(worse, CHAMPION, DATA, GateRules(), broken, moment="booked")
     assert verdict.markdown == refused
 
 
 def test_a_model_without_a_signature_is_told() -> None:
     """It says neither what it asks for nor, so, that it asks for anything known too late."""
-    table = judge(contender(2, 4.0, inputs=()), CHAMPION, DATA, GateRules()).table()
+    table = judge_challenger(contender(2, 4.0, inputs=()), CHAMPION, DATA, GateRules()).table()
     found = table.set_index("name").found
     assert (found["signature"], found["inputs beside the champion's"]) == (
         "none",
@@ -232,8 +247,10 @@ def test_slices_of_enough_trips_count() -> None:
     trips = DATA.assign(PULocationID=np.where(first, 132, 74))
     worse = np.where(first, 2.0, 0.5) * 5.0 * ERRORS
     challenger = contender(2, 0.0, predicted=ACTUAL + worse)
-    assert failed(judge(challenger, CHAMPION, trips, GateRules(slice_rows=200))) == ["worst slice"]
-    assert not failed(judge(challenger, CHAMPION, trips, GateRules(slice_rows=201)))
+    assert failed(judge_challenger(challenger, CHAMPION, trips, GateRules(slice_rows=200))) == [
+        "worst slice"
+    ]
+    assert not failed(judge_challenger(challenger, CHAMPION, trips, GateRules(slice_rows=201)))
 
 
 @pytest.mark.parametrize(
@@ -263,7 +280,7 @@ def test_a_failed_data_test_is_named() -> None:
         DataTestResult("rows", passed=True, found="all"),
         DataTestResult("leak", passed=False, found="2"),
     ]
-    verdict = judge(contender(2, 4.0), CHAMPION, DATA, GateRules(), outcomes)
+    verdict = judge_challenger(contender(2, 4.0), CHAMPION, DATA, GateRules(), outcomes)
     assert failed(verdict) == ["data tests"]
     assert verdict.checks[-1].found == "leak: 2"
-    assert judge(contender(2, 4.0), CHAMPION, DATA, GateRules(), outcomes[:1]).passed
+    assert judge_challenger(contender(2, 4.0), CHAMPION, DATA, GateRules(), outcomes[:1]).passed

@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 from tests.outcomes import LATE, build_late
 
 from model_loop.models.classification.clusters import Numbers
-from model_loop.models.gate import Check, Contender, Standard, judge
+from model_loop.models.gate import Check, Contender, Standard, judge_challenger
 from model_loop.models.gate_classes import judge_classes
 from model_loop.models.gate_rules import GateRules
 from model_loop.models.slices import Cut, Slicing
@@ -53,7 +53,7 @@ def checks(
     baseline: Standard | None = None,
 ) -> dict[str, Check]:
     """Return every check of both judgements by name."""
-    verdict = judge(ours, theirs, rows, RULES, slicing=slicing)
+    verdict = judge_challenger(ours, theirs, rows, RULES, slicing=slicing)
     further = judge_classes(ours, theirs, rows, RULES, slicing=slicing, baseline=baseline)
     return {check.name: check for check in (*verdict.checks, *further)}
 
@@ -110,8 +110,8 @@ def test_groups_are_resampled_whole(slicing: Slicing) -> None:
         contender(version, 0.0, predicted=each)
         for version, each in zip((2, 1), predicted, strict=True)
     )
-    by_row = judge(ours, theirs, rows, RULES, slicing=slicing)
-    grouped = judge(ours, theirs, rows, RULES, slicing=Slicing(dataset, CUTS))
+    by_row = judge_challenger(ours, theirs, rows, RULES, slicing=slicing)
+    grouped = judge_challenger(ours, theirs, rows, RULES, slicing=Slicing(dataset, CUTS))
     worst = [
         float(verdict.checks[1].found.split("at worst ")[1].split(" by ")[1].split()[0])
         for verdict in (by_row, grouped)
@@ -202,7 +202,7 @@ def test_a_first_model_is_compared_with_the_baseline(slicing: Slicing) -> None:
 
 def test_without_an_opponent_the_shares_of_the_classes_are_to_beat(slicing: Slicing) -> None:
     """No median of yes and no is compared."""
-    verdict = judge(contender(2, 0.5), None, DATA, RULES, slicing=slicing)
+    verdict = judge_challenger(contender(2, 0.5), None, DATA, RULES, slicing=slicing)
     assert verdict.checks[1].name == "log loss against the shares of the classes"
 
 

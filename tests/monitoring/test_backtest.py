@@ -27,7 +27,7 @@ from model_loop.training_set.types import TrainingSet
 from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
-from trip_duration.judged import Judged
+from trip_duration.judged import JudgedDurations
 from trip_duration.months import Month
 from trip_duration.sample_options import Drift, SampleOptions
 from trip_duration.services import get_service
@@ -58,7 +58,7 @@ def backtest(
     predictor = Predictor(RegisteredVersion("green", 1), model, training_set.recipe.columns)
     window = Window.of_partition("green", month)
     found = window_of_published(window, checked, predictor.columns, predictor)
-    return labelled(found, Judged.of_rules(CleaningRules()).of_actual)
+    return labelled(found, JudgedDurations.of_rules(CleaningRules()).of_actual)
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_labels_come_later_and_a_window_is_judged(
     """Before, the window says that it has none; a file is matched by its keys, once."""
     july = table[(table["dteday"] >= CUT) & (table["dteday"] < "2012-08-01")]
     ask(asked(july))
-    plan = monitoring.plan(form, RUN, {})
+    plan = monitoring.plan_windows(form, RUN, {})
     assert plan is not None
     assert plan["versions"] == [{"version": 1, "moment": "request"}]
     before = found(monitoring.performance(plan, form))
@@ -178,7 +178,7 @@ def test_labels_come_later_and_a_window_is_judged(
 def test_closed_days_correct_the_intervals_once(form: dict[str, Any], folder: Path) -> None:
     """Each day of July is a point in MLflow; a retry corrects nothing twice, nor does a command."""
     versions, records = versions_of("bikes"), records_of_windows("bikes")
-    plan = monitoring.plan(form, RUN, {})
+    plan = monitoring.plan_windows(form, RUN, {})
     assert plan is not None
     (watched, _), *_ = windows.watched_of(plan)
     by_gate = correction_of(tags_of(versions), 1)
@@ -270,7 +270,7 @@ def test_a_table_that_has_changed_is_announced_and_retrained_on(folder: Path) ->
     assert not {"newest_partition", "train_partitions_count"} & form.keys()
     event = SimpleNamespace(extra={"source": form["source"], "partitions": ["whole"]})
     by_asset = SimpleNamespace(triggering_user_name=None, run_type=DagRunType.ASSET_TRIGGERED)
-    planned = retraining.plan(form, by_asset, {published: [event]}, stores)
+    planned = retraining.plan_retraining(form, by_asset, {published: [event]}, stores)
     assert planned is not None
     assert (planned["why"], planned["newest"]) == ("published: whole", "whole")
     assert "partitions" not in planned["forms"]["data_preparation"]
@@ -278,10 +278,10 @@ def test_a_table_that_has_changed_is_announced_and_retrained_on(folder: Path) ->
         assert "service" not in fields, job
     marks = Watermarks(stores[published], "bikes", form["source"], dt.timedelta(days=1))
     marks.train(Publications.from_json(planned["published"]), "request")
-    assert retraining.plan(form, RUN, {}, stores) is None
+    assert retraining.plan_retraining(form, RUN, {}, stores) is None
     path = folder / "data" / "bikes_hourly.csv.gz"
     pd.read_csv(path).iloc[:-1].to_csv(path, index=False)
-    again = retraining.plan(form, RUN, {}, stores)
+    again = retraining.plan_retraining(form, RUN, {}, stores)
     assert again is not None
     assert again["why"] == "by ada"
 
@@ -290,7 +290,7 @@ def test_the_newest_part_of_a_changed_table_is_looked_at(form: dict[str, Any]) -
     """The month that its last rows are of, in a table that comes as one."""
     dataset = get_dataset("bikes")
     event = SimpleNamespace(extra={"source": form["source"], "partitions": ["whole"]})
-    plan = monitoring.plan(form, RUN, {assets_of(dataset).published: [event]})
+    plan = monitoring.plan_windows(form, RUN, {assets_of(dataset).published: [event]})
     assert plan is not None
     labels_of = [(one["source"], one["label"]) for one in plan["windows"]]
     assert labels_of == [("month", "2012-06"), ("request_log", "2012-06")]

@@ -23,7 +23,7 @@ from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
 from trip_duration.dataset import TRIPS
-from trip_duration.judged import Judged
+from trip_duration.judged import JudgedDurations
 from trip_duration.months import Month
 from trip_duration.sample import write_month
 from trip_duration.sample_options import SampleOptions
@@ -185,7 +185,7 @@ def test_without_inputs_nothing_is_matched(
         found, report = match_partition(window, month)
         assert (report.matched, report.elsewhere) == (0, len(window))
         assert np.isnan(report.share)
-        assert len(labelled(found, Judged.of_rules(CleaningRules()).of_actual)) == 0
+        assert len(labelled(found, JudgedDurations.of_rules(CleaningRules()).of_actual)) == 0
 
 
 def test_only_durations_that_were_learned_count(tmp_path: Path, trips: pd.DataFrame) -> None:
@@ -194,11 +194,11 @@ def test_only_durations_that_were_learned_count(tmp_path: Path, trips: pd.DataFr
     log.add_feedback(
         {f"{number:032d}": minutes for number, minutes in enumerate((5, 60, 61))}, "me"
     )
-    found = labelled(read(log), Judged.of_rules(CleaningRules()).of_actual)
+    found = labelled(read(log), JudgedDurations.of_rules(CleaningRules()).of_actual)
     assert found.actual.tolist() == [5.0, 60.0]
     assert labelled(
-        read(log), Judged.of_rules(CleaningRules(1.0, 30.0)).of_actual
+        read(log), JudgedDurations.of_rules(CleaningRules(1.0, 30.0)).of_actual
     ).actual.tolist() == [5.0]
     window = read(log)
     silent = dataclasses.replace(window, predicted=np.full(len(window), np.nan))
-    assert len(labelled(silent, Judged.of_rules(CleaningRules()).of_actual)) == 0
+    assert len(labelled(silent, JudgedDurations.of_rules(CleaningRules()).of_actual)) == 0

@@ -121,7 +121,7 @@ def test_a_window_of_classes_is_watched_and_judged(parcels: pd.DataFrame, folder
     dataset = get_dataset("late")
     values = {name: param.resolve() for name, param in monitoring_form(dataset).items()}
     form = completed_form(dataset, {**values, "report": False})
-    plan = monitoring.plan(form, RUN, {})
+    plan = monitoring.plan_windows(form, RUN, {})
     assert plan is not None
     drift = found(monitoring.drift(plan, form, RUN))
     for what in ("class_drift(all)", "mean_probability(late)", "prediction_drift(all)"):

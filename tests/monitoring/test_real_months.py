@@ -28,7 +28,7 @@ from trip_duration.cleaning_rules import CleaningRules
 from trip_duration.contract.checked import CheckedMonth, CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
 from trip_duration.dataset import TRIPS
-from trip_duration.judged import Judged
+from trip_duration.judged import JudgedDurations
 from trip_duration.months import Month, MonthSplit
 from trip_duration.recipes import get_recipe
 from trip_duration.sample_options import SampleOptions
@@ -85,7 +85,7 @@ def test_no_alarm_on_the_months_that_follow(
             RICH,
             predictor,
         )
-        return labelled(found, Judged.of_rules(CleaningRules()).of_actual)
+        return labelled(found, JudgedDurations.of_rules(CleaningRules()).of_actual)
 
     reference = reference_of(backtest(test))
     rules = PerformanceRules(windows=1, needed=1)

@@ -102,7 +102,7 @@ def test_files_that_a_caller_may_not_name(
 def test_one_thing_is_scored_at_a_time(changes: dict[str, Any], message: str) -> None:
     """A file or months, and something at all, before a model is looked for."""
     with pytest.raises(InvalidInputError, match=message):
-        batch_scoring.plan(form(batch_scoring_form(TRIPS), **changes))
+        batch_scoring.plan_chunks(form(batch_scoring_form(TRIPS), **changes))
 
 
 def test_links_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ def _watch() -> None:
 def _retrain() -> None:
     state: Any = {PUBLISHED_MONTHS: Nothing(), DRIFT: Nothing()}
     run: Any = SimpleNamespace(dag_id="retraining", run_id="one")
-    retraining.plan(values(retraining_form(TRIPS)), run, {}, state)
+    retraining.plan_retraining(values(retraining_form(TRIPS)), run, {}, state)
 
 
 def _partition() -> None:

@@ -95,7 +95,9 @@ def plan(
     form: dict[str, Any], store: Store, run: Any = BY_HAND, events: Any = None
 ) -> dict[str, Any] | None:
     """Plan a retraining."""
-    return retraining.plan(form, run, events or {}, {PUBLISHED_MONTHS: store, DRIFT: store})
+    return retraining.plan_retraining(
+        form, run, events or {}, {PUBLISHED_MONTHS: store, DRIFT: store}
+    )
 
 
 def others(form: dict[str, Any], events: Any, run: Any = BY_ASSET) -> list[dict[str, Any]]:
@@ -545,7 +547,7 @@ def plan_of_meters(dataset: Dataset, store: Store, events: Any = None, **fields:
     assets = assets_of(dataset)
     states = {assets.published: store, assets.drift: store}
     form = completed_form(dataset, {**form, **fields})
-    return retraining.plan(form, BY_HAND, events or {}, states)
+    return retraining.plan_retraining(form, BY_HAND, events or {}, states)
 
 
 def test_a_declared_table_is_retrained_on_all_partitions_up_to_the_newest(

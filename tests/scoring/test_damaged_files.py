@@ -207,10 +207,10 @@ def test_a_run_without_a_prediction_has_failed(predictor: Predictor, tmp_path: P
     for chunk in chunks:
         score_chunk(chunk, predictor)
     with pytest.raises(InvalidInputError, match=r"bad.csv holds no row.*soon is not a time; read"):
-        batch_scoring.join(list(reversed(chunks)))
+        batch_scoring.join_outputs(list(reversed(chunks)))
     assert len(read(tmp_path / "good.o.csv")) == 2
     assert len(read(tmp_path / "bad.o.rejected.csv")) == 2
-    joined = batch_scoring.join(chunks[:1])
+    joined = batch_scoring.join_outputs(chunks[:1])
     assert (joined["rows"], joined["predicted_rows"], joined["rejected_rows"]) == (2, 2, 0)
 
 

@@ -225,7 +225,7 @@ def by_file(loop: Loop, number: int, row: Mapping[str, Any]) -> dict[str, Any]:
     source.parent.mkdir(exist_ok=True)
     pq.write_table(pa.table({name: [value] for name, value in given.items()}), source)
     params = {name: one.value for name, one in batch_scoring_form(TRIPS).items()}
-    chunks = batch_scoring.plan({**params, "service": "yellow", "input": str(source)})
+    chunks = batch_scoring.plan_chunks({**params, "service": "yellow", "input": str(source)})
     for chunk in chunks:
         score_chunk(chunk, loop.predictor)
     ((job, parts),) = by_job(chunks)
@@ -333,12 +333,12 @@ def _filed(kind: str) -> dict[str, Any]:
     else:
         row.to_parquet(source)
     params = {name: one.value for name, one in batch_scoring_form(TRIPS).items()}
-    chunks = batch_scoring.plan(
+    chunks = batch_scoring.plan_chunks(
         {**params, "service": "yellow", "input": str(source), "explain": True}
     )
     for chunk in chunks:
         batch_scoring.score_chunk(chunk)
-    output = batch_scoring.join(chunks)["files"][0]["output"]
+    output = batch_scoring.join_outputs(chunks)["files"][0]["output"]
     if kind == "jsonl":
         found: dict[str, Any] = json.loads(Path(output).read_text())["reasons"]
         return found

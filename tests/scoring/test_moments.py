@@ -108,9 +108,9 @@ def test_the_answer_is_the_same_everywhere(
     )
     params = {name: one.value for name, one in batch_scoring_form(TRIPS).items()}
     params |= {"service": "green", "input": str(source)}
-    assert {chunk.job.version.number for chunk in batch_scoring.plan(params)} == {1}
+    assert {chunk.job.version.number for chunk in batch_scoring.plan_chunks(params)} == {1}
     with pytest.raises(InvalidInputError, match="lacks trip_distance"):
-        batch_scoring.plan({**params, "moment": "ended"})
+        batch_scoring.plan_chunks({**params, "moment": "ended"})
     score(str(source), options=ScoreOptions(tracking_uri=champions.tracking_uri), as_json=True)
     assert '"model_version": 1' in capsys.readouterr().out
 

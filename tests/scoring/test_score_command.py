@@ -215,7 +215,7 @@ def test_a_file_without_rows(
     assert done.returncode == 2
     assert f"{source.name} holds no row, only the names of its columns. Give a file" in done.stderr
     with pytest.raises(InvalidInputError, match=f"none.{kind} holds no row.*Give a file"):
-        batch_scoring.plan(form(source))
+        batch_scoring.plan_chunks(form(source))
     assert not list(tmp_path.glob("*predictions*"))
 
 

@@ -378,10 +378,10 @@ def scored(
     source.write_bytes(content)
     defaults = {each: one.value for each, one in batch_scoring_form(ten.dataset).items()}
     form = completed_form(ten.dataset, {**defaults, "input": str(source), **more})
-    chunks = batch_scoring.plan(form)
+    chunks = batch_scoring.plan_chunks(form)
     for chunk in chunks:
         batch_scoring.score_chunk(chunk)
-    told = batch_scoring.join(chunks)
+    told = batch_scoring.join_outputs(chunks)
     (file,) = told["files"]
     rows = len(ten.objects)
     assert (file["rows"], file["rejected_rows"]) == (rows, 0), file["reason"]

@@ -307,10 +307,10 @@ def by_file(loop: Loop, name: str, file: str, content: bytes, **more: Any) -> li
     source.write_bytes(content)
     defaults = {each: one.value for each, one in batch_scoring_form(dataset).items()}
     form = completed_form(dataset, {**defaults, "input": str(source), **more})
-    chunks = batch_scoring.plan(form)
+    chunks = batch_scoring.plan_chunks(form)
     for chunk in chunks:
         batch_scoring.score_chunk(chunk)
-    (told,) = batch_scoring.join(chunks)["files"]
+    (told,) = batch_scoring.join_outputs(chunks)["files"]
     assert (told["rows"], told["rejected_rows"]) == (10, 0), told["reason"]
     output = Path(told["output"])
     if output.suffix == ".jsonl":

@@ -27,7 +27,7 @@ from model_loop.serving.request_log.entries import Entry
 from model_loop.serving.request_log.log import RequestLog
 from model_loop.serving.request_log.tables import insert_predictions, open_log, predictions
 from trip_duration.cleaning_rules import CleaningRules
-from trip_duration.judged import Judged
+from trip_duration.judged import JudgedDurations
 
 SIZES = {1: 8_000, 2: 4_000}
 SPREADS = {1: 4.0, 2: 3.0}
@@ -151,12 +151,14 @@ def test_what_monitoring_leaves_out_counts_for_no_version(engine: Engine, tmp_pa
     fill(tmp_path, [*nights, *moments])
     assert ab_report(engine, "green", ended) == before
     window = Window.of_days("green", dt.datetime.fromtimestamp(0, dt.UTC), dt.datetime.now(dt.UTC))
-    watched = labelled(read_request_log(engine, window), Judged.of_rules(CleaningRules()).of_actual)
+    watched = labelled(
+        read_request_log(engine, window), JudgedDurations.of_rules(CleaningRules()).of_actual
+    )
     for one in before.versions:
         ours = watched.of_version(one.version)
         assert one.rows == len(ours)
         assert one.mae == pytest.approx(np.abs(ours.predicted - ours.actual).mean())
-    wide = ab_report(engine, "green", ended, judged=Judged(0, 1_440))
+    wide = ab_report(engine, "green", ended, judged=JudgedDurations(0, 1_440))
     assert wide.versions[1].mae > 2 * before.versions[1].mae
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 import requests
-from benchmarks.load import Load, Outcome, run
+from benchmarks.load import Load, LoadOutcome, run
 from sqlalchemy import func, select
 from tests.commands import run_command
 from tests.servers import free_port, mlflow_server, wait_for
@@ -208,7 +208,7 @@ def test_commands(running: Running) -> None:
 def test_five_swaps_under_load(running: Running) -> None:
     """No request fails, and no version answers before it was live."""
     answers: list[tuple[float, int]] = []
-    outcomes: list[Outcome] = []
+    outcomes: list[LoadOutcome] = []
     swapped = threading.Event()
 
     def take(_status: int, body: bytes) -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from model_loop.datasets.declaration import Declaration
 from model_loop.datasets.declared import dataset_of
+from model_loop.datasets.literals import MISSING_WORDS, NO, YES
 from model_loop.datasets.reading import Problem
-from model_loop.datasets.words import MISSING_WORDS, NO, YES
 from model_loop.scoring.columns import check_rows
 from model_loop.tables.table import read_table
 

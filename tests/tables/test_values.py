@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from tests.tables.conftest import declared, write
 
 from model_loop.datasets.declaration_types import Kind
+from model_loop.datasets.literals import missing_words, number_of
 from model_loop.datasets.times import TimeReader
-from model_loop.datasets.words import missing_words, number_of
 from model_loop.tables.table import read_chunks, read_table
 from model_loop.tables.values import (
     ColumnFormat,

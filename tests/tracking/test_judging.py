@@ -157,7 +157,7 @@ def crown(version: int, **values: Any) -> dict[str, Any]:
 
 def judged(version: int | None, **values: Any) -> GateVerdict:
     """Let the gate judge a version, through the step of the DAG."""
-    return judging.judge(form(version=version, **values), dag_run("judge"))
+    return judging.compare_with_champion(form(version=version, **values), dag_run("judge"))
 
 
 def promoter(moment: Moment = "ended") -> Promoter:
@@ -281,7 +281,7 @@ def test_a_retraining_that_could_lead_to_nothing_is_refused_at_once(
 
     def plan(**values: Any) -> Any:
         stores = dict.fromkeys((PUBLISHED_MONTHS, DRIFT), Store())
-        return retraining.plan({**filled, **values}, dag_run("plan"), {}, stores)
+        return retraining.plan_retraining({**filled, **values}, dag_run("plan"), {}, stores)
 
     with pytest.raises(InvalidInputError, match=r"the gate would refuse it.*Name the source"):
         plan()

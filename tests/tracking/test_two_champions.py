@@ -103,11 +103,11 @@ def form(**fields: Any) -> dict[str, Any]:
 def look(store: Store, **fields: Any) -> tuple[Any, Any, Any]:
     """Run the DAG's steps: the plan, what was found of drift, and the evidence."""
     params = form(**fields)
-    plan = monitoring.plan(params, RUN, {})
+    plan = monitoring.plan_windows(params, RUN, {})
     assert plan is not None
     drift = monitoring.drift(plan, params, RUN)
     performance = monitoring.performance(plan, params)
-    evidence = monitoring.judge(plan, drift, performance, params, RUN, {DRIFT: store})
+    evidence = monitoring.judge_windows(plan, drift, performance, params, RUN, {DRIFT: store})
     return plan, drift, evidence
 
 
@@ -150,11 +150,11 @@ def test_drift_of_one_champion_is_an_alarm_of_its_own(champions: Any) -> None:
     filled = {name: param.resolve() for name, param in retraining_form(TRIPS).items()}
     stores = {PUBLISHED_MONTHS: store, DRIFT: store}
     marks = retraining._watermarks(stores, {**filled, "service": "green", "source": "sample"})
-    planned = retraining.plan(filled, by_asset, events, stores)
+    planned = retraining.plan_retraining(filled, by_asset, events, stores)
     assert planned is not None
     assert planned["recipe"] == "rich"
     # Models of the other moment have learned from these months meanwhile: that answers no drift.
     marks.train(Publications.from_json(planned["published"]), "booked")
-    assert retraining.plan(filled, by_asset, events, stores) is not None
+    assert retraining.plan_retraining(filled, by_asset, events, stores) is not None
     marks.train(Publications.from_json(planned["published"]), "ended")
-    assert retraining.plan(filled, by_asset, events, stores) is None
+    assert retraining.plan_retraining(filled, by_asset, events, stores) is None

@@ -200,7 +200,7 @@ def test_a_batch_of_then_is_whole(old: Served) -> None:
             chunk.rows for chunk in chunks
         ]
         then = old.stores.result("batch_scoring", run_id, "join")
-        now = batch_scoring.join(chunks)
+        now = batch_scoring.join_outputs(chunks)
         totals = ("rows", "predicted_rows", "rejected_rows", "model_version")
         assert [now[total] for total in totals] == [then[total] for total in totals]
 

@@ -55,7 +55,8 @@ class SendLease:
             create_file(path, b"")
         except FileExistsError:
             return None
-        # Of two processes on both sides of a boundary, the later to create sees the other's file.
+        # Two processes may lie on both sides of a boundary: the later to create sees the other's
+        # file.
         if {_name(slot - 1), _name(slot + 1)} & {other.name for other in files_in(self.folder)}:
             path.unlink(missing_ok=True)
             return None

@@ -19,7 +19,7 @@ from model_loop.objects.documents import UNREADABLE, move_aside, record_of
 from model_loop.objects.files import files_in
 from model_loop.objects.tree import to_tree
 
-#: What alerts of every version have.
+#: Fields that alerts of every version have.
 _LASTING = ("key", "about", "subject", "headline")
 
 #: Parts of the name of a file; none of them is told.
@@ -153,7 +153,7 @@ def _envelope(path: UPath, content: bytes) -> Envelope | None:
         try:
             return _checked(record_of(Envelope, stored), path)
         except UNREADABLE as error:
-            # What another version has kept is told as far as it is understood.
+            # Alerts that another version has kept are sent as far as they are understood.
             told = _fields(_fields(stored)["alert"])
             lasting: dict[str, Any] = {name: str(told[name]) for name in _LASTING}
             rescued = Alert("failure", **lasting, summary=str(error))

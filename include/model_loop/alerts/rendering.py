@@ -16,7 +16,7 @@ from model_loop.masking import mask_logins
 
 PREFIX = "[model loop]"
 
-#: Of a storm, so many are told in full; of the others, a line.
+#: Number of alerts that a mail describes in full; the others get a line each.
 IN_FULL = 10
 
 #: The most serious first.

@@ -10,7 +10,7 @@ from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty, Figure
 from model_loop.charts.explanations import UNTOLD
 from model_loop.charts.formatting import percent, plain
-from model_loop.charts.words import Words
+from model_loop.charts.wording import Wording
 
 #: Classes whose cells are labelled one by one; of more, the cells are too small.
 _LABELLED = 12
@@ -21,11 +21,11 @@ _Numbers = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class _Judged:
+class _JudgedClassifier:
     """Numbers of a classifier on its test rows, with words for its classes."""
 
     test: _Numbers
-    words: Words
+    words: Wording
 
     @property
     def curves(self) -> Sequence[_Numbers]:
@@ -79,9 +79,9 @@ class _Judged:
         return value if self.positive else f"{curve['class']} ({value})"
 
 
-def class_charts(test: _Numbers, words: Words) -> list[Chart]:
+def class_charts(test: _Numbers, words: Wording) -> list[Chart]:
     """Return the charts of a classifier on its test rows; see `class_numbers.class_numbers`."""
-    judged = _Judged(test, words)
+    judged = _JudgedClassifier(test, words)
     ranked = [_roc(judged), _precision_recall(judged)]
     if judged.positive is not None or not test:
         return [
@@ -104,7 +104,7 @@ def class_charts(test: _Numbers, words: Words) -> list[Chart]:
     ]
 
 
-def _roc(judged: _Judged) -> Chart:
+def _roc(judged: _JudgedClassifier) -> Chart:
     best = max(judged.drawn, key=lambda curve: float(curve["area"]), default=None)
     said = ""
     if best is not None and judged.positive:
@@ -142,7 +142,7 @@ def _roc(judged: _Judged) -> Chart:
     )
 
 
-def _precision_recall(judged: _Judged) -> Chart:
+def _precision_recall(judged: _JudgedClassifier) -> Chart:
     references: dict[str, tuple[Sequence[float], Sequence[float]]] = {}
     said = ""
     if judged.drawn and judged.positive:
@@ -184,7 +184,7 @@ def _precision_recall(judged: _Judged) -> Chart:
     )
 
 
-def _curve_table(judged: _Judged, name: str, columns: tuple[str, str]) -> ChartTable:
+def _curve_table(judged: _JudgedClassifier, name: str, columns: tuple[str, str]) -> ChartTable:
     rows = [
         (curve["class"], _base_rate(curve), x, y)
         for curve in judged.drawn
@@ -197,7 +197,7 @@ def _base_rate(curve: _Numbers) -> float:
     return round(float(curve["positives"] / (curve["positives"] + curve["negatives"])), 4)
 
 
-def _confusion_by_threshold(judged: _Judged) -> Chart:
+def _confusion_by_threshold(judged: _JudgedClassifier) -> Chart:
     test, words = judged.test, judged.words
     confusion = test.get("confusion", {})
     thresholds, counts = confusion.get("thresholds", ()), confusion.get("counts", ())
@@ -233,7 +233,7 @@ def _because(test: _Numbers) -> str:
     return f", as {reason}" if reason else ""
 
 
-def _with_slider(judged: _Judged, confusion: _Numbers) -> Figure:
+def _with_slider(judged: _JudgedClassifier, confusion: _Numbers) -> Figure:
     start = confusion["in_force"]
     steps = [
         {
@@ -254,7 +254,7 @@ def _with_slider(judged: _Judged, confusion: _Numbers) -> Figure:
     )
 
 
-def _said(judged: _Judged, cells: Sequence[int], *, in_force: bool) -> str:
+def _said(judged: _JudgedClassifier, cells: Sequence[int], *, in_force: bool) -> str:
     """Return what a threshold comes to, in a sentence."""
     precision, recall, called = _rates(cells)
     precise = "nothing is called positive" if precision is None else f"{percent(precision)} of them"
@@ -308,7 +308,7 @@ def _cell_texts(counts: Sequence[Sequence[int]]) -> list[list[str]]:
     ]
 
 
-def _confusion(judged: _Judged) -> Chart:
+def _confusion(judged: _JudgedClassifier) -> Chart:
     names, counts = judged.test["classes"], judged.test["confusion"]["counts"]
     mistakes = [
         (count, actual, predicted)
@@ -338,7 +338,7 @@ def _confusion(judged: _Judged) -> Chart:
     )
 
 
-def _reliability(judged: _Judged) -> Chart:
+def _reliability(judged: _JudgedClassifier) -> Chart:
     measured = judged.test.get("reliability", {})
     rows = [
         tuple(each[name] for name in ("class", "predicted", "observed", "low", "high", "rows"))
@@ -385,7 +385,7 @@ def _reliability(judged: _Judged) -> Chart:
     )
 
 
-def _gains(judged: _Judged) -> Chart:
+def _gains(judged: _JudgedClassifier) -> Chart:
     said, share = "", 0.0
     if judged.drawn:
         (curve,) = judged.drawn
@@ -416,7 +416,7 @@ def _gains(judged: _Judged) -> Chart:
     )
 
 
-def _lift(judged: _Judged) -> Chart:
+def _lift(judged: _JudgedClassifier) -> Chart:
     points: list[tuple[float, float]] = []
     if judged.drawn:
         (curve,) = judged.drawn
@@ -460,7 +460,7 @@ def _gain_at(curve: _Numbers, share: float) -> float:
     return float(before[1] + along * (after[1] - before[1]))
 
 
-def _shares(judged: _Judged) -> Chart:
+def _shares(judged: _JudgedClassifier) -> Chart:
     test = judged.test
     names = test.get("classes", ())
     rows = [
@@ -490,7 +490,7 @@ def _shares(judged: _Judged) -> Chart:
     )
 
 
-def _shares_by_partition(judged: _Judged) -> list[Chart]:
+def _shares_by_partition(judged: _JudgedClassifier) -> list[Chart]:
     """Return the chart of the classes of each partition; none where there are not several."""
     partitions = judged.test.get("partitions", ())
     if len(partitions) <= 1:
@@ -565,7 +565,7 @@ _SCORES = {
 }
 
 
-def _slices(judged: _Judged) -> list[Chart]:
+def _slices(judged: _JudgedClassifier) -> list[Chart]:
     slices: dict[str, list[_Numbers]] = {}
     for row in judged.test.get("slices", ()):
         slices.setdefault(row["slice"], []).append(row)
@@ -573,7 +573,7 @@ def _slices(judged: _Judged) -> list[Chart]:
     return charts or [_slice("slice", [], judged)]
 
 
-def _slice(name: str, slices: Sequence[_Numbers], judged: _Judged) -> Chart:
+def _slice(name: str, slices: Sequence[_Numbers], judged: _JudgedClassifier) -> Chart:
     scores = [score for score in _SCORES if slices and score in slices[0]]
     rows = [(row["value"], row["rows"], *(row[score] for score in scores)) for row in slices]
     worst = max(slices, key=lambda row: row["log_loss"] or 0.0, default=None)

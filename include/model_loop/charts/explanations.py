@@ -10,7 +10,7 @@ from typing import Any
 from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.formatting import plain
-from model_loop.charts.words import Words
+from model_loop.charts.wording import Wording
 
 UNTOLD = Empty(
     "This run has no figures: it has not ended, or was trained by an earlier version.",
@@ -24,7 +24,7 @@ _CODE, _TWO = re.compile(r"_(\d+)(?:\.0)?$"), 2
 _NO_TREES = Empty("SHAP values are kept of models that are made of trees.", "xgboost_training")
 
 
-def explanation_charts(numbers: Mapping[str, Any] | None, words: Words) -> list[Chart]:
+def explanation_charts(numbers: Mapping[str, Any] | None, words: Wording) -> list[Chart]:
     """Draw the columns that a model needs and what each adds, by the figures of its run."""
     known = words.renewed(numbers)
     shap = (known or {}).get("shap") or {}
@@ -41,14 +41,14 @@ def explanation_charts(numbers: Mapping[str, Any] | None, words: Words) -> list[
     return charts
 
 
-def _explained(found: Mapping[str, Any], words: Words) -> str:
+def _explained(found: Mapping[str, Any], words: Wording) -> str:
     """Return the class that SHAP values are of, in brackets; empty of numbers."""
     if not found.get("of"):
         return ""
     return f" ({words.target} = {found['of']}, before calibration)"
 
 
-def _shap_by_class(numbers: Mapping[str, Any] | None, words: Words) -> Chart:
+def _shap_by_class(numbers: Mapping[str, Any] | None, words: Wording) -> Chart:
     found = _shap(numbers)
     by_class, columns = found["by_class"], found["columns"]
     rows = [
@@ -68,7 +68,7 @@ def _shap_by_class(numbers: Mapping[str, Any] | None, words: Words) -> Chart:
     )
 
 
-def _permutation(numbers: Mapping[str, Any] | None, words: Words) -> Chart:
+def _permutation(numbers: Mapping[str, Any] | None, words: Wording) -> Chart:
     found = (numbers or {}).get("permutation") or ()
     rows = [(row["column"], row["increase"], row["spread"]) for row in found]
     added, digits = words.axis(f"added {words.error}"), 3 if words.is_classified else 2
@@ -121,7 +121,7 @@ def _shap_empty(numbers: Mapping[str, Any] | None) -> Empty:
     return _NO_TREES if numbers else UNTOLD
 
 
-def _shap_bar(numbers: Mapping[str, Any] | None, words: Words) -> Chart:
+def _shap_bar(numbers: Mapping[str, Any] | None, words: Wording) -> Chart:
     found = _shap(numbers)
     rows = list(zip(found.get("columns", ()), found.get("means", ()), strict=True))
     return Chart(
@@ -144,7 +144,7 @@ def _shap_bar(numbers: Mapping[str, Any] | None, words: Words) -> Chart:
     )
 
 
-def _shap_summary(numbers: Mapping[str, Any] | None, words: Words) -> Chart:
+def _shap_summary(numbers: Mapping[str, Any] | None, words: Wording) -> Chart:
     found = _shap(numbers)
     columns = found.get("columns", ())
     rows = [
@@ -169,7 +169,7 @@ def _shap_summary(numbers: Mapping[str, Any] | None, words: Words) -> Chart:
     )
 
 
-def _shap_force(numbers: Mapping[str, Any] | None, words: Words) -> Chart:
+def _shap_force(numbers: Mapping[str, Any] | None, words: Wording) -> Chart:
     found = _shap(numbers)
     rows = []
     if found:

@@ -8,7 +8,7 @@ from typing import Any
 from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty, Figure
 from model_loop.charts.formatting import percent
-from model_loop.charts.words import Words
+from model_loop.charts.wording import Wording
 
 #: Sentences that stand beside every report by group, and the same beside a single figure.
 DISCLAIMER = (
@@ -33,7 +33,7 @@ _LINE, _AXIS = 30, 110
 _Rates = Sequence[Mapping[str, Any]]
 
 
-def group_charts(reports: Sequence[Mapping[str, Any]], words: Words) -> list[Chart]:
+def group_charts(reports: Sequence[Mapping[str, Any]], words: Wording) -> list[Chart]:
     """Draw the rates by group of each column, and of several classes for each class.
 
     Parameters
@@ -49,7 +49,7 @@ def group_charts(reports: Sequence[Mapping[str, Any]], words: Words) -> list[Cha
     return charts
 
 
-def _rate(report: Mapping[str, Any], measure: str, label: str, words: Words) -> Chart:
+def _rate(report: Mapping[str, Any], measure: str, label: str, words: Wording) -> Chart:
     column, rates, title = report["column"], report["rates"], _TITLES[measure]
     about = {
         "selection": f"Share of the {words.rows} that are called {label}",
@@ -82,7 +82,7 @@ def _rate(report: Mapping[str, Any], measure: str, label: str, words: Words) -> 
     )
 
 
-def _calibration(report: Mapping[str, Any], label: str, words: Words) -> Chart:
+def _calibration(report: Mapping[str, Any], label: str, words: Wording) -> Chart:
     column, rates = report["column"], report["rates"]
     rows = [
         (

@@ -10,7 +10,7 @@ from model_loop.charts.chart import Chart, ChartTable, Empty, Figure
 from model_loop.charts.classes import class_charts
 from model_loop.charts.explanations import UNTOLD, explanation_charts
 from model_loop.charts.groups import group_charts
-from model_loop.charts.words import Words
+from model_loop.charts.wording import Wording
 
 _NO_CURVES = Empty(
     "It learns in one step, or was trained by an earlier version: there is no learning curve.",
@@ -20,7 +20,7 @@ _NO_CURVES = Empty(
 _WORST_SHOWN = 2.5
 
 
-def model_charts(numbers: Mapping[str, Any], words: Words) -> list[Chart]:
+def model_charts(numbers: Mapping[str, Any], words: Wording) -> list[Chart]:
     """Return the charts of a training run; see `numbers.numbers_of`."""
     return [
         curves_chart(numbers, words),
@@ -29,7 +29,7 @@ def model_charts(numbers: Mapping[str, Any], words: Words) -> list[Chart]:
     ]
 
 
-def curves_chart(numbers: Mapping[str, Any] | None, words: Words) -> Chart:
+def curves_chart(numbers: Mapping[str, Any] | None, words: Wording) -> Chart:
     """Draw the validation error of each trial while it was fitted."""
     curves = (numbers or {}).get("curves") or ()
     given_up = sum(bool(curve["stopped"]) for curve in curves)
@@ -88,7 +88,7 @@ def curves_chart(numbers: Mapping[str, Any] | None, words: Words) -> Chart:
     )
 
 
-def evaluation_charts(test: Mapping[str, Any], words: Words) -> list[Chart]:
+def evaluation_charts(test: Mapping[str, Any], words: Wording) -> list[Chart]:
     """Return the charts of the errors on the test rows."""
     if words.is_classified:
         return [
@@ -99,7 +99,7 @@ def evaluation_charts(test: Mapping[str, Any], words: Words) -> list[Chart]:
     return [_residuals(known, words), _cells(known, words), *_slices(known, words)]
 
 
-def _residuals(test: Mapping[str, Any], words: Words) -> Chart:
+def _residuals(test: Mapping[str, Any], words: Wording) -> Chart:
     found = test.get("residuals", {})
     edges, counts = found.get("edges", []), found.get("rows", [])
     less = f"predicted less actual {words.target}"
@@ -122,7 +122,7 @@ def _residuals(test: Mapping[str, Any], words: Words) -> Chart:
     )
 
 
-def _cells(test: Mapping[str, Any], words: Words) -> Chart:
+def _cells(test: Mapping[str, Any], words: Wording) -> Chart:
     found = test.get("cells", {})
     edges = found.get("edges", [])
     counts = found.get("rows", [])
@@ -149,7 +149,7 @@ def _cells(test: Mapping[str, Any], words: Words) -> Chart:
     )
 
 
-def _on_the_line(figure: Figure, edges: Sequence[float], words: Words) -> Figure:
+def _on_the_line(figure: Figure, edges: Sequence[float], words: Wording) -> Figure:
     first, last = edges[0], edges[-1] + (edges[1] - edges[0] if len(edges) > 1 else 0.0)
     layout = {
         **figure["layout"],
@@ -172,7 +172,7 @@ def _on_the_line(figure: Figure, edges: Sequence[float], words: Words) -> Figure
     return {**figure, "layout": layout}
 
 
-def _slices(test: Mapping[str, Any], words: Words) -> list[Chart]:
+def _slices(test: Mapping[str, Any], words: Wording) -> list[Chart]:
     found: dict[str, list[Mapping[str, Any]]] = {}
     for row in test.get("slices", ()):
         found.setdefault(row["slice"], []).append(row)
@@ -180,7 +180,7 @@ def _slices(test: Mapping[str, Any], words: Words) -> list[Chart]:
     return charts or [_slice("slice", [], words)]
 
 
-def _slice(name: str, found: Sequence[Mapping[str, Any]], words: Words) -> Chart:
+def _slice(name: str, found: Sequence[Mapping[str, Any]], words: Wording) -> Chart:
     rows = [(row["value"], row["rows"], row["mae"], row["rmse"], row["bias"]) for row in found]
     worst = max(rows, key=lambda row: row[2] or 0.0, default=None)
     errors = (words.axis("MAE"), words.axis("RMSE"), words.axis("bias"))

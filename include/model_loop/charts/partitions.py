@@ -8,7 +8,7 @@ from typing import Any
 from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.formatting import percent
-from model_loop.charts.words import Words
+from model_loop.charts.wording import Wording
 from model_loop.datasets.dataset import Dataset
 
 #: Histograms that are drawn.
@@ -29,7 +29,7 @@ def partition_charts(
     empty
         Reason why there is none.
     """
-    profile, words, target = profile or {}, Words.of(dataset), dataset.target
+    profile, words, target = profile or {}, Wording.of(dataset), dataset.target
     titles = {column.name: column.title for column in dataset.columns} | {target.name: words.target}
     units = {column.name: column.unit for column in dataset.columns} | {target.name: target.unit}
     charts = [
@@ -71,7 +71,7 @@ def histogram_chart(
     title: str,
     unit: str,
     found: Mapping[str, Any] | None,
-    words: Words,
+    words: Wording,
     empty: Empty,
 ) -> Chart:
     """Draw counts of rows between edges; the last bar takes everything beyond.
@@ -106,7 +106,7 @@ def histogram_chart(
     )
 
 
-def days_chart(days: Sequence[tuple[str, int]], words: Words, empty: Empty) -> Chart:
+def days_chart(days: Sequence[tuple[str, int]], words: Wording, empty: Empty) -> Chart:
     """Draw the number of rows of each day."""
     counts = [count for _, count in days]
     return Chart(
@@ -121,7 +121,7 @@ def days_chart(days: Sequence[tuple[str, int]], words: Words, empty: Empty) -> C
 
 
 def hours_chart(
-    table: Sequence[Sequence[int]], words: Words, empty: Empty, hour: str = "hour"
+    table: Sequence[Sequence[int]], words: Wording, empty: Empty, hour: str = "hour"
 ) -> Chart:
     """Draw the number of rows by weekday, Monday first, and hour of the day.
 

@@ -30,8 +30,8 @@ _settings = get_settings()
 _Uri = Annotated[str, Parameter(show_default=False)]
 
 
-@code.command
-def check(folder: Path, /, *, dataset: str | None = None, as_json: AsJson = False) -> None:
+@code.command(name="check")
+def check_code(folder: Path, /, *, dataset: str | None = None, as_json: AsJson = False) -> None:
     """Say what is in a folder with code, and whether it answers for a dataset. Nothing is run.
 
     Parameters

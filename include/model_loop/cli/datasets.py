@@ -183,8 +183,8 @@ def _command(files: Sequence[str], target: str, output: Path, answers: DraftAnsw
     return words
 
 
-@datasets.command
-def check(dataset: str, *, storage: Storage = _STORAGE, as_json: AsJson = False) -> None:
+@datasets.command(name="check")
+def check_dataset(dataset: str, *, storage: Storage = _STORAGE, as_json: AsJson = False) -> None:
     """Check a declaration and its files, and say what a change of it invalidates.
 
     Ends with exit code 1 while a question is open, or a finding refuses the dataset.
@@ -476,7 +476,7 @@ def _ask(
             break
         print_question(question)
         prompt = f"[{question.default}] > " if question.default else "> "
-        # As it is: brackets are no markup here.
+        # Print it as it is: brackets are no markup here.
         given = question.answered(answers, out.input(Text(prompt, "cyan")))
         try:
             require_fitting(analysis, given)

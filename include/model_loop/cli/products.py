@@ -70,7 +70,7 @@ def list_products(*, storage: Storage = _STORAGE, as_json: AsJson = False) -> No
         return
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
     for heading in ("key", "what", "partitions", "source"):
-        # On a narrow terminal, this column alone is folded, and none is cut.
+        # A narrow terminal folds this column alone, and cuts none.
         table.add_column(heading, no_wrap=heading != "what")
     for heading in ("rows", "MB", "age"):
         table.add_column(heading, no_wrap=True, justify="right")

@@ -240,7 +240,7 @@ def _print_findings(findings: Sequence[dict[str, Any]]) -> None:
     from model_loop.history.judging import short_remedy
 
     out = console()
-    # What holds for the whole table first; single partitions may have many.
+    # Findings about the whole table come first; single partitions may have many.
     found = sorted(findings, key=lambda each: each["partition"] != WHOLE)
     for finding in found[:_MOST_SHOWN]:
         where = "" if finding["partition"] == WHOLE else f" of {finding['partition']}"

@@ -147,7 +147,7 @@ def _binned(job: FitJob, shards: Sequence[Shard], scratch: Path) -> xgb.Quantile
     """Return the rows of a worker, cut as those of all."""
     bins, threads = (job.settings.get(name) for name in ("max_bin", "nthread"))
     rows = load_rows(job.cuts, scratch)
-    # In one thread: which cuts are made must not depend on their number.
+    # One thread: the cuts must not depend on the number of threads.
     cut = xgb.QuantileDMatrix(rows, np.zeros(len(rows)), max_bin=bins, nthread=1)
     batches = ShardBatches(shards, scratch)
     return xgb.QuantileDMatrix(batches, max_bin=bins, ref=cut, nthread=threads)

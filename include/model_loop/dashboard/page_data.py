@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from model_loop.background_cache import BackgroundCache
 from model_loop.charts.chart import Chart, Empty
 from model_loop.charts.formatting import UNKNOWN
-from model_loop.charts.words import Words
+from model_loop.charts.wording import Wording
 from model_loop.dashboard.additions import Panel, PartitionCharts
 from model_loop.dashboard.page import Card
 from model_loop.dashboard.types import (
@@ -132,9 +132,9 @@ class PageSources:
         return self.trained() if self.trained else self.declared
 
     @property
-    def words(self) -> Words:
+    def words(self) -> Wording:
         """Words of charts."""
-        return Words.of(self.dataset)
+        return Wording.of(self.dataset)
 
     @property
     def title(self) -> str:

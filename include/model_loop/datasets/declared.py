@@ -19,9 +19,9 @@ from model_loop.datasets.declaration import (
     class_condition,
 )
 from model_loop.datasets.declaration_types import LEARNED_KINDS
+from model_loop.datasets.literals import missing_words
 from model_loop.datasets.reading import RowReader
 from model_loop.datasets.times import FIRST_YEAR, ISO, LAST_YEAR, TimeReader
-from model_loop.datasets.words import missing_words
 from model_loop.errors import InvalidInputError
 
 _KINDS: Mapping[str, Kind] = MappingProxyType(

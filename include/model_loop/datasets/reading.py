@@ -23,7 +23,7 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 from model_loop.datasets.columns import Column, Columns
-from model_loop.datasets.words import NO, YES, doubtful_pattern, number_of, without_fraction
+from model_loop.datasets.literals import NO, YES, doubtful_pattern, number_of, without_fraction
 from model_loop.days import SECONDS_PER_DAY
 from model_loop.errors import ErrorFields, InvalidInputError
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from model_loop.datasets.words import MISSING_WORDS
+from model_loop.datasets.literals import MISSING_WORDS
 from model_loop.drafting import structure
 from model_loop.drafting.analysis import LEAST_ROWS, Analysis
 from model_loop.drafting.answers import DraftAnswers
@@ -17,7 +17,7 @@ from model_loop.drafting.clocks import Clocks, Offsets
 from model_loop.drafting.sources import WHOLE
 from model_loop.drafting.text import number_text
 from model_loop.drafting.values import ColumnValues, levels_of
-from model_loop.drafting.words import names
+from model_loop.drafting.vocabulary import names
 from model_loop.findings import Finding
 from model_loop.tables.raw import RawTable
 from model_loop.tables.values import is_text

@@ -226,21 +226,23 @@ def _of_hours(table: TableValues, time: ColumnValues, time_zone: str) -> Iterato
 
 
 @dataclass(frozen=True)
-class _Change:
+class _ClockChange:
     """A change of the clocks: its first hour on those before, and by how many they are moved."""
 
     at: float
     hours: float
 
 
-def _changes(times: Floats, time_zone: str) -> list[_Change]:
+def _changes(times: Floats, time_zone: str) -> list[_ClockChange]:
     """Return the changes of a place's clocks between the first and the last time."""
     first, last = float(times.min()) // _HOUR * _HOUR, float(times.max())
     moments = np.arange(first, last + _HOUR, _HOUR)
     offsets = on_clocks(moments, time_zone) - moments
     places = np.flatnonzero(np.diff(offsets))
     return [
-        _Change(float(moments[each + 1] + offsets[each]), float(np.diff(offsets)[each] / _HOUR))
+        _ClockChange(
+            float(moments[each + 1] + offsets[each]), float(np.diff(offsets)[each] / _HOUR)
+        )
         for each in places
     ]
 
@@ -262,7 +264,7 @@ def _of_changes(
     target = table.outcome
     if target.kind != "number":
         return
-    # What the sun does moves on clocks, and not in UTC: here, hours that stay show nothing.
+    # Events that follow the sun move on clocks, and not in UTC: hours that stay show nothing here.
     sums = _daily(times, np.nan_to_num(target.numbers[time.present]), changes)
     stays, later, earlier = _distances(sums)
     for distance, other, stored_in in ((earlier, later, UTC), (later, earlier, time_zone)):
@@ -305,7 +307,7 @@ class _Profiles:
     hours: int
 
 
-def _daily(times: Floats, weights: Floats, changes: list[_Change]) -> list[_Profiles]:
+def _daily(times: Floats, weights: Floats, changes: list[_ClockChange]) -> list[_Profiles]:
     found = []
     for change in changes:
         day = change.at // _DAY * _DAY

@@ -13,8 +13,8 @@ from model_loop.datasets.classes import TaskKind, in_order
 from model_loop.datasets.conditions import quoted
 from model_loop.datasets.declaration import LATER, OPEN, REQUEST, DatabaseSource
 from model_loop.datasets.declaration_types import Kind, require_name, require_time_zone
+from model_loop.datasets.literals import MISSING_WORDS
 from model_loop.datasets.times import is_clock
-from model_loop.datasets.words import MISSING_WORDS
 from model_loop.drafting import structure
 from model_loop.drafting.analysis import Analysis, DraftedFiles, with_answers
 from model_loop.drafting.answers import NONE, DateOrder, DraftAnswers
@@ -185,7 +185,8 @@ class _Drafting:
         answered = {*answers.known_later, *answers.known_at_request}
         answered |= self.suspicions.settled_by(answers.known_later)
         if self.time is not None:
-            # Of two times whose distance is the target, the other one is late.
+            # The target may be the distance between two times: the other one is known too late
+            # then.
             answered.add(self.time.name)
         self.open_columns = tuple(
             column

@@ -15,7 +15,7 @@ from model_loop.datasets.declaration_types import Kind
 from model_loop.datasets.times import EXCEL
 from model_loop.drafting.answers import DateOrder
 from model_loop.drafting.values import ColumnValues, Floats, TableValues
-from model_loop.drafting.words import names
+from model_loop.drafting.vocabulary import names
 from model_loop.tables.inference import Inference, infer
 from model_loop.tables.raw import RawTable
 from model_loop.tables.values import ColumnFormat, to_values
@@ -30,7 +30,7 @@ _REPEATS_BY_CHANCE = 5
 #: Seconds from 1970 to 1995 and 2065: numbers between them may be times.
 _EPOCH_SECONDS = (788_918_400, 2_997_907_200)
 _EPOCH_UNITS = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000}
-#: The same for days of spreadsheets: 1995 to 2065.
+#: Days of spreadsheets that may be dates: 1995 to 2065.
 _EXCEL_DAYS = (34_700, 60_300)
 #: Whole numbers from which all of one length are no quantities.
 _LONG = 10**8

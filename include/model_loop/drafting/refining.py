@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from model_loop.datasets.classes import TWO
 from model_loop.drafting.values import ColumnValues, Floats, Places, TableValues, levels_of
-from model_loop.drafting.words import has_word, names
+from model_loop.drafting.vocabulary import has_word, names
 from model_loop.tables.raw import RawTable
 from model_loop.tables.values import is_text
 

@@ -213,7 +213,7 @@ def _share_of_copy(x: Floats, y: Floats, *, ordered: bool, classes: bool) -> flo
         table = np.zeros((len(levels), classes_of.max() + 1))
         np.add.at(table, (codes, classes_of), 1)
         wrong, less_common = len(x) - table.max(axis=1).sum(), len(x) - table.sum(axis=0).max()
-        # Of a rare class, nearly all rows are told right where it is never named.
+        # A rule that never names a rare class is right for nearly all rows.
         return float(1 - wrong / max(min(len(x), 2 * less_common), 1))
     if many and not ordered:
         return 0.0
@@ -351,7 +351,7 @@ def _checked(
             }[code]()
         )
     able = np.isfinite(computed)
-    # Where one of the two is nothing, the other is the whole target, which says little.
+    # If one of the two is nothing, the other is the whole target, which says little.
     telling = able & (a != 0) & (b != 0)
     if telling.sum() < _ENOUGH or a[telling].std() == 0 or b[telling].std() == 0:
         return
@@ -474,7 +474,7 @@ def _cover(
         said = column.numbers == (1.0 if answer else 0.0)
         counted = said & target.present
         wrong = (counted & ~positive).sum()
-        # Of a rare class, any column implies the other one nearly always.
+        # Any column implies the frequent class nearly always, if the other one is rare.
         few = (1 - _HOLDS) * min(counted.sum(), 2 * (target.present & ~positive).sum())
         if counted.sum() >= _ENOUGH / 4 and wrong <= few:
             implying[column.name] = (column, counted & positive)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from model_loop.datasets.times import is_period
 from model_loop.drafting.values import ColumnValues, Floats, Mask, TableValues, levels_of
-from model_loop.drafting.words import is_total, names, names_entity
+from model_loop.drafting.vocabulary import is_total, names, names_entity
 
 _DAY = 86_400
 #: Labels of groups, different values of a number that is summed, rows of a sum, and rounding.

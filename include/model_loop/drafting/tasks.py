@@ -10,7 +10,7 @@ import numpy as np
 
 from model_loop.datasets.classes import TWO, TaskKind
 from model_loop.drafting.values import ColumnValues, TableValues, levels_of
-from model_loop.drafting.words import has_word, names
+from model_loop.drafting.vocabulary import has_word, names
 from model_loop.errors import InvalidInputError
 from model_loop.tables.raw import RawTable
 from model_loop.tables.values import to_values

@@ -151,7 +151,7 @@ def _category(column: Column) -> ComparedColumn:
 
 
 def _number(column: Column, dataset: Dataset) -> ComparedColumn:
-    # What is known only after a prediction was asked may follow from the outcome.
+    # A value that is known only after the prediction may follow from the outcome.
     outcome = column.known == dataset.moments[-1] and len(dataset.moments) > 1
     return ComparedColumn(column.name, "number", units_of(column.unit), outcome=outcome)
 

@@ -44,7 +44,7 @@ _COMPARING = (
 )
 
 
-def judge(
+def judge_partition(
     table: ComparedTable,
     sketch: Sketch,
     history: Sequence[Sketch],

@@ -24,7 +24,7 @@ from model_loop.history.calendar import LATEST
 from model_loop.history.comparison import LEAST_ROWS
 from model_loop.history.declared import compared_table, sketch_of
 from model_loop.history.detectors.scales import other_scales
-from model_loop.history.judging import judge
+from model_loop.history.judging import judge_partition
 from model_loop.history.sketch import Sketch
 from model_loop.history.table import ComparedTable
 from model_loop.history.variation import told, without_calendar
@@ -202,8 +202,8 @@ class TableHistory:
         history, past = sound[-LATEST:], _sketches(sound[-LATEST:], sketches)
         table = compared.limited_to(frozenset(partition.sketch.sample))
         table = without_calendar(table, [*past, partition.sketch])
-        found = judge(table, partition.sketch, past)
-        found = told(found, past, functools.partial(judge, table))
+        found = judge_partition(table, partition.sketch, past)
+        found = told(found, past, functools.partial(judge_partition, table))
         if partition.sketch.sampled < LEAST_ROWS:
             longer = _sketches(sound[-_MOST_SMALL:], sketches)
             found = (*found, *other_scales(table, partition.sketch, longer))

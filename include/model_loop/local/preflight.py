@@ -17,7 +17,7 @@ class LocalStackError(ModelLoopError):
     """The local stack cannot be started, or something in it failed."""
 
 
-def check(stack: LocalStack) -> None:
+def check_machine(stack: LocalStack) -> None:
     """Check disk and ports.
 
     Raises

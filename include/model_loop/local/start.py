@@ -30,7 +30,7 @@ def ensure_up(stack: LocalStack, console: Console) -> None:
     if not supervision.running:
         # Processes that a crash left behind would hold the ports.
         supervision.stop()
-        preflight.check(stack)
+        preflight.check_machine(stack)
         console.print(f"Starting Airflow, MLflow and a mail sink (state in {stack.state})")
         # Before the processes start: they would contend for the database.
         _airflow(stack, "db", "migrate")

@@ -190,7 +190,7 @@ def shap_values(
     columns, code = pd.DataFrame(as_dense(encoded), columns=names), 0
     if target.is_classified:
         values, bases = _by_code(values, bases, estimator, target)
-        # Of two classes, there are the amounts of the positive one alone.
+        # Two classes have the amounts of the positive one alone.
         code = int(np.bincount(actual.astype(np.int64)).argmax()) if values.shape[2] > 1 else 0
     shown = values[:, :, code]
     features = by_feature(shown, _made_of(model, rows, names))

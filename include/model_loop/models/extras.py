@@ -104,7 +104,7 @@ def _family(name: str, space: Mapping[str, Any], kind: TaskKind) -> ModelFamily:
             f"Choose among: {', '.join(known)}.",
         )
     _require_storable(name)
-    # Whether it learns from a sparse matrix, and can be kept then.
+    # True for a model that learns from a sparse matrix, and can be kept then.
     reads_sparse = _failure(name, sparse=True) is None
     read = {key: _dimension(name, key, value) for key, value in space.items()}
     searched = {key: _checked(name, key, found) for key, found in read.items()}

@@ -353,7 +353,7 @@ class _Rounds:
         return Fitted(np.concatenate(predicted), self.best)
 
 
-class _Trees:
+class _GrowingForest:
     """A forest, tree by tree; scikit-learn draws the same trees as it would at once."""
 
     def __init__(self, estimator: Any, data: FitData, error_of: ErrorOf) -> None:  # noqa: ANN401 - a forest of scikit-learn's
@@ -409,7 +409,7 @@ class _Stages:
 
 
 class _ClassTrees:
-    """A forest of classifiers, tree by tree; see `_Trees`.
+    """A forest of classifiers, tree by tree; see `_GrowingForest`.
 
     What its log loss will come to is not projected: that of few trees says little of it.
     """
@@ -537,7 +537,7 @@ def _growth(
     error_of, classified = _error_of(data.validation_target, request), data.target.is_classified
     match family.resource.grows if family.resource else None:
         case "trees":
-            return (_ClassTrees if classified else _Trees)(estimator, data, error_of)
+            return (_ClassTrees if classified else _GrowingForest)(estimator, data, error_of)
         case "stages":
             return (_ClassStages if classified else _Stages)(estimator, data, error_of)
         case _:

@@ -165,7 +165,7 @@ class GateVerdict:
         return pd.DataFrame([asdict(check) for check in self.checks])
 
 
-def judge(
+def judge_challenger(
     challenger: Contender,
     opponent: Contender | Standard | None,
     rows: pd.DataFrame,

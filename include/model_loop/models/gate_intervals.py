@@ -29,7 +29,7 @@ from model_loop.models.intervals import WEEK
 from model_loop.models.slices import Slicing
 from model_loop.training_set.frames import as_numbers
 
-#: How far coverage may lie below and above the level, and that of a group below it.
+#: Distances by which coverage may lie below and above the level, and that of a group below it.
 BELOW, ABOVE, GROUP_BELOW = TOLERANCE, 0.03, 0.05
 #: Allowed increase of the interval score, as a share of the champion's.
 SCORE_SHARE = 0.01
@@ -63,7 +63,7 @@ class JudgedIntervals:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _IntervalRows:
     """Rows by which intervals are judged: true values, times, units (days) and named groups."""
 
     raw: pd.DataFrame
@@ -130,7 +130,9 @@ def judge_intervals(
     return JudgedIntervals(checks, widening, _remark(challenger.version, checks, widening))
 
 
-def _rows(rows: pd.DataFrame, predicted: Numbers, rules: GateRules, slicing: Slicing) -> _Rows:
+def _rows(
+    rows: pd.DataFrame, predicted: Numbers, rules: GateRules, slicing: Slicing
+) -> _IntervalRows:
     dataset = slicing.dataset
     times = as_numbers(rows[dataset.time]) if dataset.time in rows else None
     units = groups_of(rows, dataset)
@@ -147,7 +149,7 @@ def _rows(rows: pd.DataFrame, predicted: Numbers, rules: GateRules, slicing: Sli
         and len(np.unique(units[inside])) >= WEEK
     }
     actual = rows[dataset.target.name].to_numpy(dtype=np.float64)
-    return _Rows(rows, actual, times, units, groups)
+    return _IntervalRows(rows, actual, times, units, groups)
 
 
 def _coverage(held: IntervalMeasures, level: float, dataset: Dataset) -> Check:
@@ -162,7 +164,9 @@ def _coverage(held: IntervalMeasures, level: float, dataset: Dataset) -> Check:
     )
 
 
-def _worst_group(inside: npt.NDArray[np.bool_], known: _Rows, level: float) -> Iterator[Check]:
+def _worst_group(
+    inside: npt.NDArray[np.bool_], known: _IntervalRows, level: float
+) -> Iterator[Check]:
     """Check the groups: none may be under its bound by more than chance, of all of them together.
 
     By days, and with Holm's correction ("A simple sequentially rejective multiple test procedure",
@@ -176,7 +180,7 @@ def _worst_group(inside: npt.NDArray[np.bool_], known: _Rows, level: float) -> I
         for name, rows in known.groups.items()
     }
     order = sorted(chances, key=lambda name: (chances[name], inside[known.groups[name]].mean()))
-    # Of Holm's steps the first one decides whether any group is under its bound.
+    # The first of Holm's steps decides whether any group is under its bound.
     worst, several = order[0], len(order)
     failing = holm([chances[name] for name in order], _CHANCE)
     found = f"{worst}: {inside[known.groups[worst]].mean():.1%}"
@@ -198,7 +202,9 @@ def holm(chances: Sequence[float], level: float) -> int:
     return len(chances)
 
 
-def _score(scores: Sequence[Numbers], known: _Rows, version: int, dataset: Dataset) -> Check:
+def _score(
+    scores: Sequence[Numbers], known: _IntervalRows, version: int, dataset: Dataset
+) -> Check:
     """Check the interval score against the champion's, by the differences of days."""
     name, wanted = f"interval score against version {version}", f"at most {SCORE_SHARE:+.0%}"
     ours, theirs = (float(score.mean()) for score in scores)

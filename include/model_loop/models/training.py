@@ -143,7 +143,7 @@ def train(
     drawn = "" if sample is None else f" (a sample of {training_set.rows['all']:,})"
     fitting = f"{family.name}: fitting on {rows:,} {noun}{drawn}, {columns:,} columns"
     with step(fitting), warnings.catch_warnings():
-        # As in tuning, a fit need not converge: validation has chosen the number of iterations.
+        # A fit need not converge, as in tuning: validation has chosen the number of iterations.
         warnings.simplefilter("ignore", ConvergenceWarning)
         learned = rows_of(np.concatenate(training_set.targets_for(family.layout)), sample)
         labels = learned_target(learned, target)

@@ -255,7 +255,7 @@ class _Search:
         """Return the loss of settings; None if they failed, or if the search ended before them."""
         self._run_cohort([settings])
         trial = self._by_settings.get(_key(settings))
-        # That of a trial that was given up is known to be worse than what it was compared with.
+        # The error of a pruned trial is known to be worse than the one that it was compared with.
         return self.request.loss(trial.metrics) if trial and trial.metrics else None
 
     def _run_cohort(self, cohort: Sequence[Settings]) -> None:

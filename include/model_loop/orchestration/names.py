@@ -20,7 +20,7 @@ DATA_TESTS = (
     "categories_were_seen",
     "distributions_are_sane",
 )
-#: The same of declared tables, in which categories may be new with every partition.
+#: Declared tables, in which categories may be new with every partition.
 TABLE_TESTS = tuple(name for name in DATA_TESTS if name != "categories_were_seen")
 
 #: Mapped tasks of a step. Airflow refuses more than 1,024, and each takes seconds to begin, so that

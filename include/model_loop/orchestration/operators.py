@@ -32,7 +32,7 @@ class TriggeredRunLink(BaseOperatorLink):
     """The link from a task to the run that it has begun."""
 
     name = "Triggered DAG"
-    #: That of Airflow's own operator, under which earlier runs have kept it.
+    #: Key of Airflow's own operator, under which earlier runs have kept it.
     xcom_key = "_link_TriggerDagRunLink"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow gives it

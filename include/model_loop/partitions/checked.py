@@ -186,7 +186,7 @@ class CheckedTableStore:
         if known is not None and all(
             UPath(each.uri).exists() for each in (known.rows, known.quarantine)
         ):
-            # The same content may have been found elsewhere since.
+            # This content may have been found elsewhere since.
             return dataclasses.replace(known, fetched=fetched)
         declaration = declaration_of_text(fetched.declaration)
         kept = _checked(declaration, _read(declaration, fetched), fetched)
@@ -203,7 +203,7 @@ class CheckedTableStore:
     def files_by_key(self) -> Iterator[tuple[str, set[str]]]:
         """Yield the key of each checked table, and the digests of its files."""
         entries = self.folder.glob("*/*/*.json") if self.folder.exists() else ()
-        # What belongs to an entry, such as a verdict, has its key and more.
+        # Objects of an entry, such as a verdict, have its key and more.
         for path in (entry for entry in entries if "-" not in entry.name):
             known = read_document(path, lambda stored: record_of(CheckedTable, stored))
             if known is not None:
@@ -252,7 +252,7 @@ def _checked(declaration: Declaration, table: Table, fetched: FetchedTable) -> K
     frame, unreadable = table.frame, len(table.rejected)
     if fetched.wanted and not declaration.comes_in_partitions:
         inside = rows_of_partitions(declaration, frame, fetched.wanted)
-        # Nobody knows of which partition a row is that cannot be read.
+        # The partition of a row that cannot be read is unknown.
         frame, unreadable = frame[inside].reset_index(drop=True), 0
     return check_rows(
         declaration,

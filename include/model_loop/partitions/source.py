@@ -19,7 +19,7 @@ from model_loop.partitions.keys import key_pattern
 from model_loop.partitions.types import Copies, SourceFile
 from model_loop.tables.table import source_files
 
-#: So many partitions are named in an error; of more, the first and the last.
+#: Partitions that an error names; of more, it names the first and the last.
 _NAMED = 12
 
 

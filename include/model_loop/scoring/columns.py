@@ -21,8 +21,8 @@ import pyarrow.compute as pc
 from model_loop.datasets.columns import Column
 from model_loop.datasets.dataset import Dataset
 from model_loop.datasets.declaration import Declaration
+from model_loop.datasets.literals import doubtful_pattern
 from model_loop.datasets.reading import NUMBER, Problem, Row
-from model_loop.datasets.words import doubtful_pattern
 from model_loop.errors import InvalidInputError
 from model_loop.scoring.assumptions import computing
 from model_loop.scoring.notices import ValueWatch, settled

@@ -15,7 +15,7 @@ from model_loop.objects.documents import move_aside, read_document, record_of, t
 from model_loop.objects.files import mark_used
 from model_loop.objects.store import write_bytes
 
-#: Where fetched files and digests are, under the storage root.
+#: Folders of fetched files and digests, under the storage root.
 FOLDER = "months"
 
 _CHUNK = 1024 * 1024

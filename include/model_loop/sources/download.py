@@ -36,7 +36,7 @@ from model_loop.sources.answers import (
 )
 from model_loop.sources.cache import content_length
 
-#: How often a request is made before it has failed.
+#: Attempts of a request before it has failed.
 ATTEMPTS = 4
 #: Seconds before the second attempt; doubled each time, with some chance in it.
 BACKOFF_SECONDS = 0.5
@@ -270,7 +270,7 @@ def _save(response: requests.Response, url: str, file: IO[bytes]) -> None:
     expected = None if sent is None or packed else start + sent
     shown = time.monotonic()
     try:
-        # As the bytes arrive: a chunk that is waited for in vain would be lost.
+        # Write bytes as they arrive: a chunk that is waited for in vain would be lost.
         while chunk := response.raw.read1(_CHUNK, decode_content=packed):
             file.write(chunk)
             if time.monotonic() - shown > _PROGRESS_SECONDS:

@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 
 from model_loop.datasets.conditions import Mask
 from model_loop.datasets.declaration_types import Kind
+from model_loop.datasets.literals import YES_NO
 from model_loop.datasets.times import ISO
-from model_loop.datasets.words import YES_NO
 from model_loop.tables.times import Micros, matches, python_pattern, read_times
 from model_loop.tables.units import unit_of
 from model_loop.tables.values import (
@@ -38,13 +38,14 @@ from model_loop.tables.values import (
 MOST_DISTINCT = 50_000
 #: Values of which nearly each is another one, in columns of so many, may name rows.
 _NEARLY_ALL, _FEWEST_IDS = 0.98, 20
-#: The same share in tables from so many rows on, and in smaller ones, from which words name rows.
+#: Share of equal values in tables from so many rows on, and in smaller ones, from which words name
+#: rows.
 _MANY_ROWS, _MOSTLY, _MOSTLY_OF_FEW = 500, 0.5, 0.9
 #: Collisions among so many random numbers that there is at least one, nearly surely.
 _SURE_COLLISIONS = 7
 #: Words without digits among numbers or times that may stand for missing ones, and their share.
 _MOST_WORDS, _WORDS_SHARE = 5, 0.05
-#: The same for a single word among many different numbers.
+#: Share of a single word among many different numbers.
 _WORD_SHARE, _MANY_NUMBERS = 0.5, 20
 #: Different clock times from which whole numbers are taken for such.
 _FEWEST_CLOCK_TIMES, _AFTERNOON = 60, 1_300

@@ -10,7 +10,7 @@ import csv
 import re
 from collections.abc import Sequence
 
-from model_loop.datasets.words import MISSING_WORDS
+from model_loop.datasets.literals import MISSING_WORDS
 
 #: Rows that are looked at, and those of data that tell numbers from texts.
 _ROWS, _DATA = 30, 5

@@ -169,7 +169,7 @@ def chunks_of(blocks: Iterable[RawTable], rows: int) -> Iterator[RawTable]:
         while sum(each.rows for each in waiting) >= rows:
             together = joined(waiting)
             yield _slice(together, 0, rows)
-            # What was rejected, and the remarks, are in the chunk that was yielded.
+            # Rejected rows and remarks are in the chunk that was yielded.
             waiting = [replace(_slice(together, rows), rejected=(), blank_rows=0, notes=())]
     if waiting and (waiting[-1].rows or len(waiting) > 1):
         yield joined(waiting)

@@ -28,9 +28,9 @@ from model_loop.datasets.addresses import (
 )
 from model_loop.datasets.declaration import ColumnDeclaration, Declaration
 from model_loop.datasets.declaration_types import Kind
+from model_loop.datasets.literals import missing_words
 from model_loop.datasets.reading import shown
 from model_loop.datasets.times import ISO
-from model_loop.datasets.words import missing_words
 from model_loop.errors import look_up
 from model_loop.tables.inference import ColumnEvidence, Inference
 from model_loop.tables.raw import RawTable, RejectedRow, chunks_of, read_raw, read_raw_blocks
@@ -426,7 +426,7 @@ def _matching(folder: UPath, parts: Sequence[str]) -> Iterator[UPath]:
             yield from _matching(folder / first, rest)
         return
     pattern = re.compile(".*".join(map(re.escape, first.split("*"))), re.DOTALL)
-    # What a store's client remembers of a folder may be old.
+    # The listing of a folder that a store's client has cached may be old.
     folder.fs.invalidate_cache(folder.path)
     for inner in folder.iterdir() if folder.is_dir() else ():
         hidden = inner.name.startswith(".") and not first.startswith(".")

@@ -19,8 +19,7 @@ import pyarrow.compute as pc
 
 from model_loop.datasets.conditions import Mask
 from model_loop.datasets.declaration_types import Kind
-from model_loop.datasets.times import EPOCHS, ISO, formats_read, is_clock
-from model_loop.datasets.words import (
+from model_loop.datasets.literals import (
     GAPS,
     MINUS,
     MISSING_WORDS,
@@ -29,6 +28,7 @@ from model_loop.datasets.words import (
     number_pattern,
     number_rewrites,
 )
+from model_loop.datasets.times import EPOCHS, ISO, formats_read, is_clock
 from model_loop.tables.times import (
     Times,
     from_epoch,

@@ -78,7 +78,7 @@ def find_candidates(
             refused.append(f"{family} (version {number}) is left out: it {predicted}.")
             continue
         loss = float(row_losses(actual, predicted, metric).mean())
-        # Of equal ones, the newest.
+        # The newest of equal ones.
         if family not in found or loss <= found[family][0]:
             found[family] = (loss, number, predicted)
     return Candidates(

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from model_loop.charts.formatting import percent
 from model_loop.charts.groups import DISCLAIMER, FEW, group_table
-from model_loop.charts.words import Words
+from model_loop.charts.wording import Wording
 from model_loop.models.baseline import baseline_errors
 from model_loop.models.calibrating import LEVELS
 from model_loop.models.evaluation import predicted_of
@@ -43,7 +43,7 @@ def model_card(trained: TrainedModel, training_set: TrainingSet, run_id: str = "
         The run that the model is logged with.
     """
     dataset = training_set.dataset
-    variant, words = dataset.variants[training_set.variant], Words.of(dataset)
+    variant, words = dataset.variants[training_set.variant], Wording.of(dataset)
     recipe = training_set.recipe
     judged = (
         (
@@ -75,7 +75,7 @@ def model_card(trained: TrainedModel, training_set: TrainingSet, run_id: str = "
     return "\n\n".join(parts) + "\n"
 
 
-def _predicted(training_set: TrainingSet, words: Words) -> str:
+def _predicted(training_set: TrainingSet, words: Wording) -> str:
     """Return what a model predicts, in words."""
     if not words.is_classified:
         unit = f" in {words.unit}" if words.unit else ""
@@ -86,7 +86,7 @@ def _predicted(training_set: TrainingSet, words: Words) -> str:
     return f"which of {len(classes.labels)} classes the {words.target} of a {words.row} is"
 
 
-def _errors(trained: TrainedModel, training_set: TrainingSet, words: Words) -> Iterator[str]:
+def _errors(trained: TrainedModel, training_set: TrainingSet, words: Wording) -> Iterator[str]:
     yield "## Errors"
     evaluation = trained.evaluation
     if evaluation is None:
@@ -112,7 +112,7 @@ _SCORES = (
 )
 
 
-def _scores(trained: TrainedModel, training_set: TrainingSet, words: Words) -> Iterator[str]:
+def _scores(trained: TrainedModel, training_set: TrainingSet, words: Wording) -> Iterator[str]:
     """Yield how well a classifier tells the classes apart, against rules without a model."""
     yield from _classes(training_set, words)
     yield "## Scores"
@@ -159,7 +159,7 @@ def _score(value: float) -> str:
     return "not defined" if math.isnan(value) else f"{value:.4g}"
 
 
-def _decision(trained: TrainedModel, words: Words) -> Iterator[str]:
+def _decision(trained: TrainedModel, words: Wording) -> Iterator[str]:
     """Yield how probabilities become answers, and whether they hold."""
     decision = trained.decision
     if decision is None:
@@ -201,7 +201,7 @@ def _decision(trained: TrainedModel, words: Words) -> Iterator[str]:
         )
 
 
-def _classes(training_set: TrainingSet, words: Words) -> Iterator[str]:
+def _classes(training_set: TrainingSet, words: Wording) -> Iterator[str]:
     """Yield the classes with their shares."""
     classes = training_set.target.labels
     yield "## Classes"
@@ -224,7 +224,7 @@ def _share(count: int, counts: npt.NDArray[np.int64]) -> str:
     return percent(float(count / max(counts.sum(), 1)))
 
 
-def _groups(trained: TrainedModel, training_set: TrainingSet, words: Words) -> Iterator[str]:
+def _groups(trained: TrainedModel, training_set: TrainingSet, words: Wording) -> Iterator[str]:
     """Yield the rates by group, of the columns that the dataset marks."""
     if trained.evaluation is None:
         return
@@ -248,7 +248,7 @@ def _measured(metrics: ErrorMetrics) -> tuple[str, str, str]:
     return f"{metrics.rmse:.4g}", f"{metrics.mae:.4g}", f"{metrics.r2:.3f}"
 
 
-def _intervals(trained: TrainedModel, words: Words) -> Iterator[str]:
+def _intervals(trained: TrainedModel, words: Wording) -> Iterator[str]:
     calibration = trained.calibration
     if calibration is None:
         return
@@ -288,7 +288,7 @@ def _intervals(trained: TrainedModel, words: Words) -> Iterator[str]:
     )
 
 
-def _slices(trained: TrainedModel, words: Words) -> Iterator[str]:
+def _slices(trained: TrainedModel, words: Wording) -> Iterator[str]:
     if trained.evaluation is None:
         return
     slices = trained.evaluation.slices
@@ -333,7 +333,7 @@ def _columns(training_set: TrainingSet) -> Iterator[str]:
     )
 
 
-def _data(training_set: TrainingSet, words: Words) -> Iterator[str]:
+def _data(training_set: TrainingSet, words: Wording) -> Iterator[str]:
     counts = training_set.rows
     yield "## Data"
     source = _text(source_label(training_set.data_source))
@@ -395,7 +395,7 @@ def _microseconds(value: float | None) -> str:
     return "no compiled form" if value is None else f"{value:.3g}"
 
 
-def _fit(trained: TrainedModel, training_set: TrainingSet, words: Words) -> Iterator[str]:
+def _fit(trained: TrainedModel, training_set: TrainingSet, words: Wording) -> Iterator[str]:
     if trained.blend is not None:
         # Its members are fitted, each on the same rows.
         yield from _blend(trained)

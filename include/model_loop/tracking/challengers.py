@@ -25,7 +25,7 @@ from model_loop.models.gate import (
     Standard,
     asked_further,
     data_checks,
-    judge,
+    judge_challenger,
 )
 from model_loop.models.gate_classes import judge_classes
 from model_loop.models.gate_intervals import JudgedIntervals, judge_intervals
@@ -286,7 +286,9 @@ def _compare(
     """Judge the first contender against the second, or where there is none, the baseline."""
     slicing, classified = slicing_of(training_set), training_set.dataset.target.is_classified
     opponent = contenders[1] if len(contenders) > 1 else _standard(training_set, rows)
-    verdict = judge(contenders[0], opponent, rows, rules, tests, slicing=slicing, moment=moment)
+    verdict = judge_challenger(
+        contenders[0], opponent, rows, rules, tests, slicing=slicing, moment=moment
+    )
     return (
         *verdict.checks,
         *judge_classes(

@@ -174,7 +174,7 @@ def replay(entries: Iterable[HistoryEntry], is_ours: Callable[[int], bool]) -> l
             # Somebody may have moved the alias by hand since the entry before.
             stack = _on_top(stack, was)[: -1 if back else None]
         if now is not None and is_ours(now):
-            # What came after the version that it was gone back to was gone back from as well.
+            # Later versions than the one that was restored were rolled back as well.
             known = back and now in stack
             stack = stack[: stack.index(now) + 1] if known else _on_top(stack, now)
     return stack

@@ -15,7 +15,7 @@ from model_loop.errors import StoredObjectError
 
 SKLEARN, XGBOOST = "scikit-learn", "xgboost"
 
-#: The same module comes as one of two packages; see pyproject.toml.
+#: Two packages bring this module; see pyproject.toml.
 _BOOSTERS = ("xgboost-cpu", "xgboost")
 _PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>\d[^\s;#]*)")
 

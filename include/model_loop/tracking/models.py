@@ -16,7 +16,7 @@ import pandas as pd
 from model_loop.charts.document import document
 from model_loop.charts.models import model_charts
 from model_loop.charts.numbers import numbers_of
-from model_loop.charts.words import Words
+from model_loop.charts.wording import Wording
 from model_loop.errors import optional
 from model_loop.models.evaluation import measure_outcomes, predictions_of
 from model_loop.models.explanation import Explanation
@@ -71,7 +71,7 @@ def write_model_report(
         numbers = numbers_of(trained, training_set)
         (folder / NUMBERS).write_text(json.dumps(numbers, separators=(",", ":")))
         with optional("The charts"):
-            charts = document(trained.tuned.family, model_charts(numbers, Words.of(dataset)))
+            charts = document(trained.tuned.family, model_charts(numbers, Wording.of(dataset)))
             (folder / FIGURES).write_text(charts, encoding="utf-8")
     if trained.tuned.columns is not None:
         trained.tuned.columns.to_csv(folder / "feature_selection.csv", index=False)

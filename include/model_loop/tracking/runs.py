@@ -237,7 +237,7 @@ def training_set_tags(training_set: TrainingSet) -> dict[str, str]:
     }
 
 
-#: What MLflow calls the parts.
+#: Names of the parts in MLflow.
 _CONTEXTS = {"train": "training", "validation": "validation", "test": "test"}
 
 

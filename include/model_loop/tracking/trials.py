@@ -39,7 +39,7 @@ class TrialLogger:
         self.family_run_id = family_run_id
         self.tags = tags
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="trial-logger")
-        # On the thread as well: the search begins without waiting for the server.
+        # Done on the thread as well: the search begins without waiting for the server.
         self._known = self._executor.submit(self._runs_known)
         self._pending: list[Future[None]] = []
 

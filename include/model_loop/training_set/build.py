@@ -47,7 +47,7 @@ from model_loop.training_set.types import EncodedFold, EncodedSplits, Period, Tr
 EXAMPLE_ROWS = 5
 #: Rows below which nothing is learned.
 FEWEST_ROWS = 30
-#: Of so many learned rows, shares are known to a tenth of a percent.
+#: Number of learned rows by which shares are known to a tenth of a percent.
 REFERENCE_ROWS = 50_000
 #: Share of the baseline's error above which half the interval of the judged error is said.
 _WIDE = 0.1

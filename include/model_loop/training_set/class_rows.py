@@ -37,7 +37,7 @@ def require_classes(dataset: Dataset, targets: Mapping[PartName, Targets]) -> No
     if counts.min() >= FEWEST_OF_CLASS:
         return
     sizes = np.array([len(targets[name]) for name in parts])
-    # By the share of a class in all parts: one of them may have none of its rows by chance.
+    # Shares of a class in all parts: one part may have none of its rows by chance.
     expected = np.outer(sizes / sizes.sum(), counts.sum(axis=0))
     part, label = np.unravel_index(int(np.argmin(counts)), counts.shape)
     needed = int(np.ceil(total * FEWEST_OF_CLASS / max(expected.min(), FEWEST_OF_CLASS / total)))

@@ -63,7 +63,8 @@ def as_numbers(values: pd.Series[Any]) -> npt.NDArray[np.float64]:
 def _as_category(values: pd.Series[Any]) -> pd.Series[Any] | npt.NDArray[np.object_]:
     missing = values.isna().to_numpy(dtype=bool)
     if values.dtype == pd.StringDtype(na_value=np.nan) and not missing.all():
-        # As pandas has texts: as objects, each would take eight times the memory on the way.
+        # Texts in the type of pandas: as objects, each would take eight times the memory on the
+        # way.
         return values
     if values.dtype.kind in "iuf":
         # Codes that came as numbers are the texts that files have: 74, not 74.0.

@@ -46,7 +46,7 @@ def with_classes(request: TableRequest, learned: pd.Series[Any] | None) -> Table
     _require_classes(declaration, texts, positive)
     found: dict[str, Any] = {"classes": in_order(texts, positive)}
     if positive is not None:
-        # As the rows have it: of a column of yes and no, 1.
+        # Value in the rows: 1 in a column of yes and no.
         found["positive_class"] = found["classes"][-1]
     task = declaration.task.model_copy(update=found)
     completed = text_of_declaration(declaration.model_copy(update={"task": task}))

@@ -22,7 +22,7 @@ from model_loop.training_set.split import TableSplit
 _CONTRACT_VERSION = 2
 #: Raised whenever the same rows would be checked or encoded differently: it is part of every key.
 _TABLE_VERSION = 2
-#: The same of tables of a country: before the first, no feature was made of its holidays.
+#: Versions for tables of a country: before the first, no feature was made of its holidays.
 _HOLIDAYS_VERSION = 1
 
 

@@ -26,7 +26,7 @@ SplitRule = Literal["time", "group", "identity", "shuffle"]
 
 #: Shares of the rows where nothing else is asked for, by the order of `PARTS`.
 SHARES = SplitShares().of_parts
-#: The same of tables of few rows, in which a part of 15 % says too little.
+#: Shares in tables of few rows, in which a part of 15 % says too little.
 _FEW_ROWS, _SHARES_OF_FEW = 1_000, (0.6, 0.2, 0.0, 0.2)
 #: Judged rows below which nothing can be said.
 FEWEST_JUDGED = 30

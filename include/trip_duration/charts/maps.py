@@ -13,7 +13,7 @@ from model_loop.charts.figures.frame import figure
 Ring = Sequence[tuple[float, float]]
 """Longitudes and latitudes (degrees) of an outline."""
 
-#: So many of the values have a colour of their own; those above share the last one.
+#: Share of the values that have a colour of their own; those above share the last one.
 _MOST_COLORED = 0.97
 
 
@@ -61,7 +61,7 @@ def city(spots: Sequence[Spot], *, bar: str, outlines: Sequence[Ring] = ()) -> F
     traces = [_lines(outlines)] if outlines else []
     for spot in spots:
         if spot.area:
-            # Where all values are the same, there is no scale.
+            # There is no scale if all values are the same.
             share = min((spot.value - low) / (top - low), 1.0) if top > low else 0.0
             traces.append(_area(spot, share, bar))
     traces.append(_circles(spots, (low, top), bar))

@@ -8,7 +8,7 @@ from typing import Any
 from model_loop.charts.chart import Chart
 from model_loop.charts.columns import column_charts
 from model_loop.charts.partitions import days_chart, histogram_chart, hours_chart
-from model_loop.charts.words import Words
+from model_loop.charts.wording import Wording
 from trip_duration.charts.zones import DURATION, NO_PROFILE, rows_of_month, zones_chart
 from trip_duration.dataset import TRIPS
 
@@ -24,7 +24,7 @@ def month_charts(profile: Mapping[str, Any]) -> list[Chart]:
 
 def trips_charts(profile: Mapping[str, Any] | None, month: str) -> list[Chart]:
     """Return the charts of the trips of a month."""
-    profile, words, none = profile or {}, Words.of(TRIPS), NO_PROFILE
+    profile, words, none = profile or {}, Wording.of(TRIPS), NO_PROFILE
     counts = enumerate(profile.get("per_day") or (), 1)
     days = [(f"{month}-{number:02}", count) for number, count in counts]
     return [

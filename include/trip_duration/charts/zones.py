@@ -8,8 +8,8 @@ from typing import Any
 
 from model_loop.charts.chart import Chart, ChartTable, Empty
 from trip_duration.charts import maps
+from trip_duration.charts.coordinates import coordinates_of
 from trip_duration.charts.maps import Ring
-from trip_duration.charts.places import place_of
 from trip_duration.zone_names import zone_labels
 
 NO_PROFILE = Empty("This month has no profile on the tracking server.", "green_months")
@@ -77,7 +77,7 @@ def zones_chart(
             [
                 maps.Spot(name, *place, size=trips, value=value, area=areas.get(zone, ()))
                 for zone, name, trips, value in rows
-                if (place := place_of(zone)) is not None
+                if (place := coordinates_of(zone)) is not None
             ],
             bar=title,
             outlines=outlines,

@@ -1,4 +1,4 @@
-"""What the encoders of trips would compute, as tables."""
+"""Tables of the columns that the encoders of trips would compute."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ CONTRACT_VERSION = 2
 #: Miles. No trip within the city is longer; the meter was wrong.
 LONGEST_DISTANCE = 100.0
 
-#: By the name of the rule.
+#: Breaches by the name of the rule.
 BROKEN_WHEN: Mapping[str, str] = MappingProxyType(
     {
         "missing_value": "a time, a zone or the distance is missing",

@@ -138,7 +138,7 @@ class CheckedMonthStore:
         known = read_document(self.entry(raw), lambda stored: record_of(CheckedMonth, stored))
         if known is None or not UPath(known.quarantine.uri).exists():
             return None
-        # The same content may have been found elsewhere since.
+        # This content may have been found elsewhere since.
         return dataclasses.replace(known, raw=raw)
 
     def _known(self, raw: RawMonth, limits: ContractLimits) -> CheckedMonth | None:

@@ -77,7 +77,8 @@ class Judge:
                 self.count(rule.name, len(rows), batch.first_row + int(rows[0]))
                 if rule.action != "keep":
                     bits[rows] |= bit_of(rule.name)
-        # Of truth values, NumPy finds those that are set ten times as fast as of numbers.
+        # NumPy finds the true ones of truth values ten times as fast as the nonzero ones of
+        # numbers.
         rows = np.flatnonzero(bits != 0)
         if len(rows):
             self.dropped += len(rows)

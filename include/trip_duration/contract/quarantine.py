@@ -27,11 +27,11 @@ from trip_duration.services import (
 ROW = "row"
 #: Names of the rules that the row breaks, separated by commas.
 REASONS = "reasons"
-#: Whether a recipe that knows no time may still learn from the row.
+#: True for rows from which a recipe that knows no time may still learn.
 SET_ASIDE = "set_aside"
 
 _BITS = "bits"
-#: What is kept of a row, by our names.
+#: Columns that are kept of a row, by our names.
 KEPT = (*REQUIRED_COLUMNS, AMOUNT, DURATION)
 
 RowNumbers = npt.NDArray[np.int64]

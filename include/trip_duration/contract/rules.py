@@ -49,7 +49,8 @@ def _is_local_time(kind: pa.DataType) -> bool:
     return bool(pa.types.is_timestamp(kind) and kind.tz is None)
 
 
-#: What a column must be. Widths drift from year to year (int64, int32, double), kinds do not.
+#: Kind that a column must have. Widths drift from year to year (int64, int32, double), kinds do
+#: not.
 _KINDS: dict[str, tuple[str, _TypeCheck]] = {
     PICKUP_TIME: ("a timestamp without a time zone", _is_local_time),
     DROPOFF_TIME: ("a timestamp without a time zone", _is_local_time),
@@ -101,7 +102,7 @@ def _implausible_distance(batch: TripBatch, _start: int, _end: int) -> Mask:
 
 
 def _unknown_zone(batch: TripBatch, _start: int, _end: int) -> Mask:
-    # As unsigned numbers, 0 and less come out above every zone.
+    # Read as unsigned numbers, 0 and less come out above every zone.
     pickup, dropoff = (
         batch[name].view(np.uint32) - np.uint32(1) for name in (PICKUP_ZONE, DROPOFF_ZONE)
     )

@@ -16,8 +16,8 @@ from model_loop.dashboard.page import ChartGroup, PageField
 from model_loop.dashboard.page_data import LoadedParts
 from model_loop.settings import Settings
 from trip_duration.charts import maps
+from trip_duration.charts.coordinates import zone_coordinates
 from trip_duration.charts.months import trips_charts
-from trip_duration.charts.places import places
 from trip_duration.charts.zones import pairs_chart
 from trip_duration.columns import TRIP_COLUMNS
 from trip_duration.contract.breaches import BROKEN_WHEN
@@ -68,7 +68,7 @@ class TripPages:
 
     def panel(self) -> Panel:
         """Return the map of the zones; a click on it chooses the one of a field."""
-        labels, found = zone_labels(), places()
+        labels, found = zone_labels(), zone_coordinates()
         figure = maps.city(
             [maps.Spot(labels[zone], *place) for zone, place in found.items()],
             bar="",

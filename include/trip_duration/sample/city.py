@@ -49,7 +49,7 @@ _BOROUGH_SPEED = {
     "Staten Island": 1.35,
     "EWR": 1.4,
 }
-#: How much each borough is served. Green taxis stay out of the Manhattan core.
+#: Share of the trips in each borough. Green taxis stay out of the Manhattan core.
 _BOROUGH_DEMAND = {
     "green": {"Manhattan": 6, "Queens": 3, "Brooklyn": 1.6, "Bronx": 0.3},
     "yellow": {"Manhattan": 20, "Queens": 1.5, "Brooklyn": 0.5, "Bronx": 0.05},

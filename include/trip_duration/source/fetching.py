@@ -31,10 +31,11 @@ from trip_duration.months import Month
 from trip_duration.sample import is_sample, write_month
 from trip_duration.sample_options import SampleOptions
 from trip_duration.services import Service
-from trip_duration.source.naming import with_digest
+from trip_duration.source.digests import with_digest
 from trip_duration.source.types import DataSource, MonthFile, RawMonth
 
-#: Where TLC publishes its months (https://www.nyc.gov/site/tlc/about/tlc-trip-record-data.page).
+#: Address at which TLC publishes its months
+#: (https://www.nyc.gov/site/tlc/about/tlc-trip-record-data.page).
 TLC_ADDRESS = "https://d37ci6vzurychx.cloudfront.net/trip-data"
 
 _SOURCES = "Give sample, tlc, a folder, an s3:// or an https:// address."
@@ -120,7 +121,7 @@ def _open(source: str, timeout_seconds: float, sample: SampleOptions | None = No
     if source.startswith(("https://", "http://")):
         return _Web(source.rstrip("/"), "https", timeout_seconds)
     if source.startswith("s3://"):
-        return _Bucket(source.rstrip("/"))
+        return _PublishedBucket(source.rstrip("/"))
     if source.startswith("file://"):
         return _Folder(Path(unquote(source.removeprefix("file://"))))
     if "://" in source or not source.strip():
@@ -242,7 +243,7 @@ class _Web(_Source):
         if path.protocol in LOCAL_PROTOCOLS:
             headers = download(url, Path(path.path), self.timeout_seconds, _require_parquet)
             return record_download(path, url, FileVersion.of_headers(headers))
-        # What is elsewhere is put there whole.
+        # A file from elsewhere is put there whole.
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / path.name
             headers = download(url, local, self.timeout_seconds, _require_parquet)
@@ -250,7 +251,7 @@ class _Web(_Source):
         return record_download(path, url, FileVersion.of_headers(headers))
 
 
-class _Bucket(_Source):
+class _PublishedBucket(_Source):
     def __init__(self, address: str) -> None:
         try:
             self.folder = UPath(address)

@@ -43,7 +43,7 @@ EXAMPLE_TRIPS = 5
 
 #: Validation trips from which the sizes of errors are learned: all of them, up to so many.
 SIZED_TRIPS = 200_000
-#: Of so many learned trips, shares are known to a tenth of a percent.
+#: Number of learned trips by which shares are known to a tenth of a percent.
 REFERENCE_TRIPS = 50_000
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def is_current(product: TrainingSetProduct, *, timeout_seconds: float) -> bool:
     return all(is_unchanged(raw, timeout_seconds=timeout_seconds) for raw in product.files)
 
 
-def fetch(
+def fetch_requested_month(
     request: TrainingSetRequest, month: Month, *, storage_root: str, timeout_seconds: float
 ) -> RawMonth:
     """Fetch one month of the request.
@@ -99,7 +99,9 @@ def fetch(
     )
 
 
-def check(raw: RawMonth, *, storage_root: str, limits: ContractLimits) -> CheckedMonth:
+def check_fetched_month(
+    raw: RawMonth, *, storage_root: str, limits: ContractLimits
+) -> CheckedMonth:
     """Check one fetched month against its contract, unless that was done before.
 
     Raises
@@ -214,7 +216,7 @@ def _encode_sparse(split: SplitTrips, request: TrainingSetRequest) -> EncodedSpl
     both = (split.train, split.validation)
     known, further = (encoder.pairs_of(trips) for trips in both)
     train_encoder.fit_pairs(known)
-    # Where nobody looks at them again, the matrices need their room.
+    # Free them if they are not needed again: the matrices need their room.
     give_up = (split.train,) if _layouts(request) == ("sparse",) else ()
     everything = encoder.fit_pairs(known, further).transform_parts(both, give_up=give_up)
     # The train trips come first, and both encoders know all of their pairs.
@@ -229,7 +231,7 @@ def _encode_sparse(split: SplitTrips, request: TrainingSetRequest) -> EncodedSpl
 
 
 def _encode_dense(split: SplitTrips, request: TrainingSetRequest) -> EncodedSplits:
-    # What it takes of scikit-learn, the other layout does without.
+    # The other layout does without its part of scikit-learn.
     encoder, train_encoder = (
         DenseTripEncoder(
             request.recipe, clip_distance=CLIP_DISTANCE, random_state=request.random_state

@@ -15,8 +15,8 @@ from trip_duration.contract.checked import CheckedMonthStore
 from trip_duration.contract.rules import ContractLimits
 from trip_duration.months import Month
 from trip_duration.services import PICKUP_TIME, get_service
+from trip_duration.source.digests import with_digest
 from trip_duration.source.fetching import fetch_month
-from trip_duration.source.naming import with_digest
 from trip_duration.source.types import MonthFile, RawMonth
 
 

@@ -19,7 +19,13 @@ from trip_duration.sample_options import SampleOptions
 from trip_duration.services import get_service
 from trip_duration.source.fetching import fetch_month
 from trip_duration.source.types import RawMonth
-from trip_duration.training_set.build import check, check_request, encode, fetch, is_current
+from trip_duration.training_set.build import (
+    check_fetched_month,
+    check_request,
+    encode,
+    fetch_requested_month,
+    is_current,
+)
 from trip_duration.training_set.request import TrainingSetRequest
 
 
@@ -69,7 +75,7 @@ class MonthPreparation:
         timeout_seconds: float,
     ) -> RawMonth:
         """Fetch a month."""
-        return fetch(
+        return fetch_requested_month(
             request,
             Month.parse(partition),
             storage_root=storage_root,
@@ -100,7 +106,7 @@ class MonthPreparation:
     ) -> CheckedMonth:
         """Check a month against its contract; the limits are those of the settings by default."""
         limits = build(ContractLimits, {}) if limits is None else limits
-        return check(fetched, storage_root=storage_root, limits=limits)
+        return check_fetched_month(fetched, storage_root=storage_root, limits=limits)
 
     def compare(
         self, checked: Sequence[CheckedMonth], *, storage_root: str, accepted: Iterable[str] = ()

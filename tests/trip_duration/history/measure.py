@@ -30,7 +30,7 @@ from tests.trip_duration.history.months import (
     verdict,
 )
 
-from model_loop.history.judging import judge
+from model_loop.history.judging import judge_partition
 from model_loop.history.sketch import Sketch
 from trip_duration.months import parse_months
 
@@ -219,8 +219,8 @@ def _alarms_of_cities(seed: int, words: str, folder: Path) -> str:
             month = generated(str(first), trips, seed + city)
             sketch = sketch_of(month, str(first), folder)
             if history:
-                found[level_of(judge(TABLE, sketch, history))] += 1
-            first_months[level_of(judge(TABLE, sketch, []))] += 1
+                found[level_of(judge_partition(TABLE, sketch, history))] += 1
+            first_months[level_of(judge_partition(TABLE, sketch, []))] += 1
             history.append(sketch)
             first = first.next()
     return (
@@ -241,8 +241,8 @@ def _published_alarms(source: Path, folder: Path) -> Lines:
         for first in range(place):
             for last in range(first, place):
                 history = [sketches[name] for name in names[first : last + 1]]
-                found[level_of(judge(TABLE, sketches[month], history))] += 1
-        found[level_of(judge(TABLE, sketches[month], []))] += 1
+                found[level_of(judge_partition(TABLE, sketches[month], history))] += 1
+        found[level_of(judge_partition(TABLE, sketches[month], []))] += 1
     yield (
         f"\nThe six published months, each after every run of earlier ones and after none "
         f"({found.total()} orders): {_counted(found)}."
@@ -262,7 +262,7 @@ def _parts_alarms(months: Sequence[Sequence[Sketch]], words: str, before: int) -
     for parts in months:
         for place in range(1, len(parts)):
             history = parts[max(0, place - before) : place]
-            found[level_of(judge(TABLE, parts[place], history))] += 1
+            found[level_of(judge_partition(TABLE, parts[place], history))] += 1
     return (
         f"\nTheir {words}, each after the {words} of the same month before it: {_counted(found)}. "
         f"{_bound(found)} The limits of short partitions were set with these."

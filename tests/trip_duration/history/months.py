@@ -12,7 +12,7 @@ from model_loop.errors import ContractError
 from model_loop.findings import Finding
 from model_loop.history.calendar import Calendar
 from model_loop.history.comparison import Past
-from model_loop.history.judging import judge
+from model_loop.history.judging import judge_partition
 from model_loop.history.sketch import Sketch, SketchBuilder
 from model_loop.history.table import ComparedTable
 from trip_duration.batches import read_batches
@@ -64,7 +64,7 @@ def verdict(
     except ContractError as error:
         found = Finding("contract", None, month, "refused", str(error), error.remedy)
         return "refused", (found,)
-    findings = judge(TABLE, sketch, history, prepare=_remembered)
+    findings = judge_partition(TABLE, sketch, history, prepare=_remembered)
     return level_of(findings), findings
 
 

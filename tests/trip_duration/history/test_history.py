@@ -169,7 +169,10 @@ def checked(source: Path, storage: Path, *months: str) -> list[Any]:
         )
         for month in parse_months(months)
     ]
-    return [build.check(raw, storage_root=str(storage), limits=ContractLimits()) for raw in found]
+    return [
+        build.check_fetched_month(raw, storage_root=str(storage), limits=ContractLimits())
+        for raw in found
+    ]
 
 
 def findings_of(source: Path, storage: Path, *months: str) -> tuple[Finding, ...]:

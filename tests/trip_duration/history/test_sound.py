@@ -18,7 +18,7 @@ from tests.trip_duration.history.months import (
 from tests.trip_duration.history.test_history import prepare
 
 from model_loop.findings import Finding
-from model_loop.history.judging import judge
+from model_loop.history.judging import judge_partition
 from model_loop.history.sketch import Sketch
 from trip_duration.months import parse_months
 from trip_duration.sample import write_month
@@ -40,7 +40,9 @@ def test_equal_trips_are_no_copies(tmp_path: Path) -> None:
 
 def verdicts(parts: Sequence[Sketch]) -> list[tuple[Finding, ...]]:
     """Compare each part with those before it."""
-    return [judge(TABLE, part, parts[:place]) for place, part in enumerate(parts) if place]
+    return [
+        judge_partition(TABLE, part, parts[:place]) for place, part in enumerate(parts) if place
+    ]
 
 
 def test_days_of_a_published_month_are_not_refused(whole_months: str, tmp_path: Path) -> None:
@@ -67,7 +69,7 @@ def test_an_hour_that_summer_time_skips_is_not_missing(tmp_path: Path) -> None:
     trips = generated("2024-03", 60_000, 21)
     skipped = trips.lpep_pickup_datetime.dt.floor("h") == "2024-03-10 14:00"
     days = list(parts_of(trips[~skipped], "2024-03", 1, tmp_path))
-    assert judge(TABLE, days[9], history) == ()
+    assert judge_partition(TABLE, days[9], history) == ()
 
 
 @pytest.mark.parametrize("factor", [1.609344, 3.0])
@@ -77,4 +79,4 @@ def test_a_day_of_another_unit_is_refused(tmp_path: Path, factor: float) -> None
     trips = generated("2024-01", 60_000, 22)
     trips = trips.assign(trip_distance=trips.trip_distance * factor)
     damaged = list(parts_of(trips, "2024-01", 1, tmp_path))[20]
-    assert "another_unit" in {one.code for one in judge(TABLE, damaged, days[:20])}
+    assert "another_unit" in {one.code for one in judge_partition(TABLE, damaged, days[:20])}

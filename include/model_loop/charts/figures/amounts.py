@@ -90,11 +90,11 @@ def stacked(
     if max((sum(counts) for counts in zip(*parts.values(), strict=True)), default=0) <= _FEW:
         # Counts have no fractions.
         values_axis["dtick"] = 1
-    # On an axis of dates, few bars would stand between ticks of parts of a day.
+    # Few bars on an axis of dates would stand between ticks of parts of a day.
     spaced = spaced and len(set(names)) >= _FEW
     names_axis: dict[str, Any] = {} if spaced and not horizontal else {"type": "category"}
     names_axis["automargin"] = True
-    # Of many names that stand side by side, some tell the others.
+    # Some of many names that stand side by side suffice to infer the others.
     axes = {"xaxis": {**names_axis, "nticks": _TICKS}, "yaxis": values_axis}
     if horizontal:
         axes = {"xaxis": values_axis, "yaxis": {**names_axis, "autorange": "reversed"}}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.formatting import percent
-from model_loop.charts.words import Words
+from model_loop.charts.wording import Wording
 from model_loop.dashboard.page_data import PageSources
 from model_loop.dashboard.types import RegistryState
 from model_loop.models.intervals import CONFIDENCE, Interval
@@ -31,7 +31,7 @@ def ab_charts(live: AbReport, registry: RegistryState, sources: PageSources) -> 
     ]
 
 
-def _errors(live: AbReport, words: Words, none: Empty) -> Chart:
+def _errors(live: AbReport, words: Wording, none: Empty) -> Chart:
     in_unit, several = words.axis, words.rows
     versions = live.versions
     rows = [
@@ -81,7 +81,7 @@ def _errors(live: AbReport, words: Words, none: Empty) -> Chart:
     )
 
 
-def _log_losses(live: AbReport, words: Words, none: Empty) -> Chart:
+def _log_losses(live: AbReport, words: Wording, none: Empty) -> Chart:
     measured: dict[str, list[tuple[float | None, Interval | None]]] = {
         "log loss": [(one.mae, one.mae_interval) for one in live.versions]
     }
@@ -122,7 +122,7 @@ def _log_losses(live: AbReport, words: Words, none: Empty) -> Chart:
     )
 
 
-def _comparison(live: AbReport, words: Words, none: Empty) -> Chart:
+def _comparison(live: AbReport, words: Wording, none: Empty) -> Chart:
     losses = "log losses" if words.is_classified else "mean absolute errors"
     text = (
         f"Difference of the {losses}{_and_costs(live.comparisons)} of "
@@ -160,7 +160,7 @@ def _nothing_to_compare(registry: RegistryState, feedback: str) -> Empty:
     )
 
 
-def _shadows(live: AbReport, words: Words, none: Empty) -> Chart:
+def _shadows(live: AbReport, words: Wording, none: Empty) -> Chart:
     return Chart(
         "ab_shadow",
         f"The shadow on the same {words.rows}",
@@ -178,7 +178,7 @@ def _and_costs(pairs: Sequence[VersionComparison]) -> str:
     return " and the costs" if any(one.measure == "cost" for one in pairs) else ""
 
 
-def _table(pairs: Sequence[VersionComparison], words: Words) -> ChartTable:
+def _table(pairs: Sequence[VersionComparison], words: Wording) -> ChartTable:
     rows = [
         (
             f"{one.version} against {one.against}{one.by_measure}",

@@ -11,7 +11,7 @@ from model_loop.charts.explanations import explanation_charts
 from model_loop.charts.formatting import UNKNOWN, date_of, plain, short
 from model_loop.charts.groups import DISCLAIMER, group_charts
 from model_loop.charts.models import curves_chart, evaluation_charts
-from model_loop.charts.words import Words
+from model_loop.charts.wording import Wording
 from model_loop.dashboard.comparable import (
     judged_on,
     model_input,
@@ -87,7 +87,7 @@ def models_page(sources: PageSources, query: Mapping[str, str]) -> Page:
     )
 
 
-def _judged(test: Mapping[str, Any], words: Words) -> list[ChartGroup]:
+def _judged(test: Mapping[str, Any], words: Wording) -> list[ChartGroup]:
     """Return the charts of the test rows; of a classifier with groups, theirs after them."""
     if not words.is_classified:
         return [ChartGroup("How far off it is", evaluation_charts(test, words))]
@@ -181,7 +181,9 @@ def _error_cards(metrics: Mapping[str, float], parts: LoadedParts) -> list[Card]
     ]
 
 
-def _class_cards(metrics: Mapping[str, float], test: Mapping[str, Any], words: Words) -> list[Card]:
+def _class_cards(
+    metrics: Mapping[str, float], test: Mapping[str, Any], words: Wording
+) -> list[Card]:
     on = f"on the test {words.rows}"
 
     def score(name: str) -> str:

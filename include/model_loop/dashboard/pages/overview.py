@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.formatting import UNKNOWN, age_of, date_of, percent, plain, short
-from model_loop.charts.words import Words
+from model_loop.charts.wording import Wording
 from model_loop.dashboard.comparable import (
     judged_on,
     left_out,
@@ -46,7 +46,7 @@ _OF_CLASSES = (
 )
 
 
-def metrics_of(words: Words) -> dict[str, str]:
+def metrics_of(words: Wording) -> dict[str, str]:
     """Return the metrics of a training run that can be compared, with their names for people."""
     if not words.is_classified:
         return {metric: name.format(rows=words.rows) for metric, name in _METRICS.items()}
@@ -205,7 +205,7 @@ def _live_card(label: str, standing: Deployment, parts: LoadedParts) -> Card:
     return Card(label, words.score(error), f"{of}{within}{count}")
 
 
-def live_error(live: VersionErrors, words: Words) -> tuple[float, tuple[float, float] | None]:
+def live_error(live: VersionErrors, words: Wording) -> tuple[float, tuple[float, float] | None]:
     """Return the RMSE of a version with its interval; of classes the log loss."""
     if words.is_classified:
         return live.mae, live.mae_interval
@@ -334,7 +334,7 @@ def by_family(runs: Iterable[FamilyRun], metric: str) -> dict[str, list[float]]:
     return dict(sorted(found.items(), key=lambda item: min(item[1])))
 
 
-def _error_by_model(all_runs: Sequence[FamilyRun], words: Words) -> Chart:
+def _error_by_model(all_runs: Sequence[FamilyRun], words: Wording) -> Chart:
     runs = same_rows(all_runs)
     metric, digits = words.metric, 3 if words.is_classified else 2
     found = by_family(runs, f"test_{metric}") or by_family(runs, f"validation_{metric}")
@@ -370,7 +370,7 @@ def _error_by_model(all_runs: Sequence[FamilyRun], words: Words) -> Chart:
     )
 
 
-def _mse_over_time(all_runs: Sequence[FamilyRun], words: Words) -> Chart:
+def _mse_over_time(all_runs: Sequence[FamilyRun], words: Wording) -> Chart:
     runs, unit = same_kind(all_runs), words.unit
     squared = f" ({unit}²)" if unit else ""
     rows = [
@@ -400,7 +400,7 @@ def _mse_over_time(all_runs: Sequence[FamilyRun], words: Words) -> Chart:
     )
 
 
-def _losses_over_time(all_runs: Sequence[FamilyRun], words: Words) -> Chart:
+def _losses_over_time(all_runs: Sequence[FamilyRun], words: Wording) -> Chart:
     runs = same_kind(all_runs)
     rows = [
         (date_of(run.started), short(run.family), model_input(run), loss, judged_on(run))
@@ -463,7 +463,7 @@ def _runs_by_model(runs: Sequence[FamilyRun]) -> Chart:
     )
 
 
-def _distribution(all_runs: Sequence[FamilyRun], metric: str, words: Words) -> Chart:
+def _distribution(all_runs: Sequence[FamilyRun], metric: str, words: Wording) -> Chart:
     runs = all_runs if metric.endswith("_seconds") else same_rows(all_runs)
     found = by_family(runs, metric)
     rows = [(name, value) for name, values in found.items() for value in values]

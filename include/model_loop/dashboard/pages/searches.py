@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from model_loop.charts import figures
 from model_loop.charts.chart import Chart, ChartTable, Empty
 from model_loop.charts.formatting import plain
-from model_loop.charts.words import Words
+from model_loop.charts.wording import Wording
 from model_loop.dashboard.types import TrialRun
 
 _NO_TRIALS = Empty("No trial of this model was logged.", "sklearn_training")
@@ -20,7 +20,7 @@ _LOGARITHMIC = 50
 _ENDED = {"FINISHED": "ended", "KILLED": "given up", "FAILED": "failed"}
 
 
-def trials_chart(trials: Sequence[TrialRun], words: Words) -> Chart:
+def trials_chart(trials: Sequence[TrialRun], words: Wording) -> Chart:
     """Parallel coordinates of the trials."""
     metric, title = f"validation_{words.metric}", f"validation {words.error}"
     judged = [trial for trial in trials if metric in trial.metrics]

@@ -25,7 +25,7 @@ def copies(sketch: Sketch, history: Sequence[Sketch], limits: HistoryLimits) -> 
         words = f"are those of {one.partition} at another time: a stale copy of it"
         yield from _copied(sketch, share, _by_chance(by_chance, sketch, one), words, limits)
     if history:
-        # In larger samples, more rows are equal by chance.
+        # More rows are equal by chance in larger samples.
         most = max(history, key=lambda one: _repeated(one.keys))
         by_chance = _repeated(most.keys) * max(sketch.sound / max(most.sound, 1), 1.0)
         share = _repeated(sketch.keys) - by_chance

@@ -26,7 +26,7 @@ _MOVES = 0.06
 _AGREEMENT = 0.45
 #: A cause explains at least so much of the change, beyond chance, of the columns that show it.
 _EXPLAINS = 0.55
-#: So many times the share that a sound week, or partition, of history seems to have. A partition
+#: Factor on the share that a sound week, or partition, of history seems to have. A partition
 #: of four weeks varies half as much as a week.
 _SOUND_WEEKS, _SOUND_PARTITIONS = 1.25, 1.5
 #: Standard errors by which a share has to exceed its limit.
@@ -98,7 +98,7 @@ def _explanations(comparison: Comparison) -> Iterator[ExplainedChange]:
         return
     plain, tries = past.tried
     for cause in causes:
-        # The same for every partition that is compared with this history.
+        # Equal for every partition that is compared with this history.
         if cause.message not in tries:
             tries[cause.message] = past.after(cause.apply, frozenset(cause.columns))
         found = _explain(comparison, cause, plain, tries[cause.message])

@@ -38,7 +38,7 @@ def late_days(
     """Find hours of the week that are those of another day in history."""
     if min(len(sketch.per_hour), sum(len(one.per_hour) for one in history)) < 24 * _LEAST_DAYS:
         return
-    # Where all days of the week are alike, none can be taken for another.
+    # If all days of the week are alike, none can be taken for another.
     found = max(_shifts(sketch, history), key=lambda one: one.share * one.explains, default=None)
     if found is None or found.explains < _EXPLAINS or found.beyond_chance < _BEYOND_CHANCE:
         return

@@ -203,7 +203,7 @@ def scores_of(predicted: Numbers, *, decides: bool) -> Numbers:
     return np.log(np.clip(predicted, _EPSILON, 1.0)) if decides else predicted
 
 
-class _Scores(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class _ScoresAsAnswers(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Classifier whose rows are its answers already."""
 
     classes_: npt.NDArray[np.int64]
@@ -218,12 +218,12 @@ class _Scores(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         return True
 
 
-class _Given(_Scores):
+class _Given(_ScoresAsAnswers):
     def predict_proba(self, X: Numbers) -> Numbers:
         return X
 
 
-class _Decided(_Scores):
+class _Decided(_ScoresAsAnswers):
     def decision_function(self, X: Numbers) -> Numbers:
         return X[:, 0] if X.shape[1] == 1 else X
 

@@ -125,10 +125,10 @@ class WeightedMetrics:
         return squares
 
     @functools.cached_property
-    def _rankings(self) -> list[_Ranking]:
+    def _rankings(self) -> list[_ScoreOrder]:
         """The ranking by each class's probability; of two classes, by that of the positive."""
         classes = range(1 if self._is_binary else 0, self._columns.shape[1])
-        return [_Ranking.of(self._codes == code, self._columns[:, code]) for code in classes]
+        return [_ScoreOrder.of(self._codes == code, self._columns[:, code]) for code in classes]
 
     @functools.cached_property
     def _pairs(self) -> Codes:
@@ -163,7 +163,7 @@ class WeightedMetrics:
 
 
 @dataclass(frozen=True)
-class _Ranking:
+class _ScoreOrder:
     """Rows in the order of a score, the highest first.
 
     Parameters
@@ -181,7 +181,7 @@ class _Ranking:
     hits: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, hits: npt.NDArray[np.bool_], scores: Numbers) -> _Ranking:
+    def of(cls, hits: npt.NDArray[np.bool_], scores: Numbers) -> _ScoreOrder:
         order = np.argsort(-scores, kind="stable")
         starts = np.flatnonzero(np.diff(scores[order], prepend=np.inf))
         return cls(order, starts, hits[order])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Files that one mail names.
 _MOST_FILES = 20
-#: How a mail writes the outcome of a check; one that passed as it is.
+#: Outcome of a check in mails; one that passed is written as it is.
 _OUTCOMES = {"failed": "NOT PASSED", "warning": "WARNING"}
 _Facts = Iterable[tuple[str, str]]
 

@@ -90,7 +90,7 @@ def name_by_input(task: Any, map_index: int, ti: Any) -> str:  # noqa: ANN401 - 
     given = getattr(mapped, "_expand_input", None) or getattr(mapped, "expand_input", None)
     if given is None or ti is None:
         return ""
-    # Whatever there is to go wrong with an input that is only wanted for its name, the alert goes.
+    # The input is only wanted for its name: the alert is sent whatever is wrong with it.
     try:
         resolved = [
             value.resolve({"ti": ti})[map_index] if hasattr(value, "resolve") else value[map_index]

@@ -45,7 +45,8 @@ class TaskFailed(BaseNotifier):
     def notify(self, context: Context) -> None:
         """Build the alert, keep it, and deliver it as far as that is possible now."""
         error = context.get("exception")
-        # What cannot be delivered cannot be told either; it waits, and the task's log says so.
+        # An alert about failed delivery could not be delivered either: it waits, and the task's log
+        # says so.
         if not wanted("failure") or isinstance(error, DeliveryError):
             return
         alert = failure_of(context)

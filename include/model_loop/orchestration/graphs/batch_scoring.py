@@ -39,12 +39,15 @@ the failed task, or trigger again with the same form: chunks that were scored ar
         form=batch_scoring_form(dataset),
         **alerts_of_runs(),
     ):
-        chunks = step("batch_scoring:plan", answers=True)()
+        chunks = step("batch_scoring:plan_chunks", task_id="plan", answers=True)()
         score_chunk = step(
             "batch_scoring:score_chunk", map_index_template="{{ task.op_kwargs['chunk'].title }}"
         )
         scored = score_chunk.expand(chunk=chunks)
-        joined = step("batch_scoring:join", answers=True, trigger_rule=TriggerRule.ALL_DONE)(
-            chunks=chunks
-        )
+        joined = step(
+            "batch_scoring:join_outputs",
+            task_id="join",
+            answers=True,
+            trigger_rule=TriggerRule.ALL_DONE,
+        )(chunks=chunks)
         chain(scored, joined)

@@ -33,11 +33,11 @@ def declare_monitoring(dataset: Dataset) -> None:
     ):
         others = step("monitoring:other_occasions")()
         run_each(dataset, MONITORING, "look_at_others", others)
-        plan = step("monitoring:plan", task.short_circuit)()
+        plan = step("monitoring:plan_windows", task.short_circuit, task_id="plan")()
         drift = step("monitoring:drift")(plan=plan)
         performance = step("monitoring:performance")(plan=plan)
         intervals = step("monitoring:intervals")(plan=plan)
-        evidence = step("monitoring:judge", inlets=drifts)(
+        evidence = step("monitoring:judge_windows", task_id="judge", inlets=drifts)(
             plan=plan, drift=drift, performance=performance, intervals=intervals
         )
         retrain = step(

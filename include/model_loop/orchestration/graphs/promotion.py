@@ -39,7 +39,7 @@ def declare_promotion(dataset: Dataset) -> None:
         **alerts_of_runs(announces=True),
     ):
         first = step("promotion:first_step", task.branch)()
-        verdict = step("judging:judge", task_id=JUDGE, max_active_tis_per_dag=1)()
+        verdict = step("judging:compare_with_champion", task_id=JUDGE, max_active_tis_per_dag=1)()
         then = step("promotion:after_the_gate", task.branch)(verdict=verdict)
         of = f"{{{{ params.{name} }}}}" if several else dataset.title
         approval = HITLOperator(

@@ -41,7 +41,9 @@ def declare_retraining(dataset: Dataset) -> None:
     ):
         others = step("retraining:other_occasions")()
         run_each(dataset, RETRAINING, "answer_others", others)
-        plan = step("retraining:plan", task.short_circuit, inlets=events)()
+        plan = step(
+            "retraining:plan_retraining", task.short_circuit, task_id="plan", inlets=events
+        )()
         prepared = run_dag(dataset, PREPARATION, _form(PREPARATION))
         trained = [run_dag(dataset, job, _form(job)) for job in TRAININGS]
         blend = step(

@@ -25,11 +25,11 @@ from model_loop.settings import get_settings
 if TYPE_CHECKING:
     from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction
 
-#: So much later than its time a DAG's first scheduled run may begin, for a scheduler that is busy.
-#: What lies further back was before the schedule was switched on, and nobody has asked for it.
+#: Delay with which a busy scheduler may begin a DAG's first scheduled run. An earlier time was
+#: before the schedule was switched on, and nobody has asked for its run.
 _FIRST_RUN_LATE = dt.timedelta(minutes=10)
 
-#: Of each kind of partition: when one begins, the format of its key, and its length.
+#: Beginning (cron), format of the key and length of each kind of partition.
 _PARTITIONS: Mapping[str, tuple[str, str, dt.timedelta]] = MappingProxyType(
     {
         "month": ("0 0 1 * *", "%Y-%m", dt.timedelta(days=31)),

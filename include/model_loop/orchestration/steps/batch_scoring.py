@@ -41,7 +41,7 @@ _PREDICTIONS = "predictions"
 logger = logging.getLogger(__name__)
 
 
-def plan(params: Mapping[str, Any]) -> list[Chunk]:
+def plan_chunks(params: Mapping[str, Any]) -> list[Chunk]:
     """Check the form and the files, and cut them into chunks."""
     _require_one(params)
     level = read_level(params["level"])
@@ -94,7 +94,7 @@ def score_chunk(chunk: Chunk) -> int:
     return result.rows
 
 
-def join(chunks: Sequence[Chunk] | Mapping[str, Any] | None) -> dict[str, Any]:
+def join_outputs(chunks: Sequence[Chunk] | Mapping[str, Any] | None) -> dict[str, Any]:
     """Make the outputs appear, and return what is in them.
 
     Raises

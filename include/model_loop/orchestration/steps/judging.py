@@ -26,7 +26,7 @@ from model_loop.tracking.versions import ModelVersions
 logger = logging.getLogger(__name__)
 
 
-def judge(
+def compare_with_champion(
     params: Mapping[str, Any],
     dag_run: DagRunProtocol,
     ti: Any = None,  # noqa: ANN401 - Airflow's

@@ -92,7 +92,7 @@ def other_occasions(
     ]
 
 
-def plan(
+def plan_windows(
     params: Mapping[str, Any], dag_run: DagRunProtocol, triggering_asset_events: Events
 ) -> dict[str, Any] | None:
     """Return the windows and versions to look at; None if there are none."""
@@ -239,7 +239,7 @@ def intervals(plan: Mapping[str, Any], params: Mapping[str, Any]) -> Found:
     return found
 
 
-def judge(
+def judge_windows(
     plan: Mapping[str, Any],
     drift: Found,
     performance: Found,

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 def predict(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, Any]:
     """Predict the rows of the list, or the one of the form."""
-    # What the caller has to mend is told before anything is looked up.
+    # Errors that the caller has to correct are raised before anything is looked up.
     _require_short(dataset_of_variant(params["service"]), params["inputs"] or ())
     level = read_level(params["level"])
     versions = versions_of(params["service"])

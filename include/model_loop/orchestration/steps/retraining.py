@@ -150,7 +150,7 @@ def _recipes_of_others(form: Mapping[str, Any], occasion: Occasion) -> list[str]
     return found
 
 
-def plan(
+def plan_retraining(
     params: Mapping[str, Any],
     dag_run: DagRunProtocol,
     triggering_asset_events: Events,

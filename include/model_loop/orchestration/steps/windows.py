@@ -75,7 +75,7 @@ def windows_of(
     source = _PARTITION if of_partition else params["window_source"]
     moment = dag_run.data_interval_end or dag_run.run_after
     if published:
-        # What it would have said of the whole partition, and what it has said where it was asked.
+        # Predictions for the whole partition, and those that were made for requests.
         for key in published:
             window = _of_key(variant, key, moment)
             yield _window(window, _PARTITION, **{_PARTITION: key})
@@ -247,7 +247,7 @@ def _output(output: str, dataset: Dataset) -> Given:
     """Read an output of batch scoring that a form has named."""
     path = require_allowed(to_path(output), readable_roots())
     with open_input(path):
-        # What is no file is told as it is.
+        # A value that names no file is shown as it is.
         pass
     try:
         return read_output(path, dataset)

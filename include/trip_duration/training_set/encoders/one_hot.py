@@ -282,7 +282,7 @@ def _pair_codes(trips: read.Trips) -> read.IntArray:
     """A number for each pair of zones; 0 (which TLC does not use) for what cannot be a zone."""
     pickup, dropoff = read.narrow_zones(trips)
     codes = (pickup * _TABLE_SIZE + dropoff).astype(np.int64, copy=False)
-    # As unsigned numbers, values of 0 and less lie above every zone.
+    # Read as unsigned numbers, values of 0 and less lie above every zone.
     if all(
         (side.view(f"u{side.itemsize}") - side.dtype.type(1)).max(initial=0) < _TABLE_SIZE - 1
         for side in (pickup, dropoff)
@@ -318,7 +318,7 @@ class _Matrix:
         """The matrix, without the entries of unknown pairs."""
         rows, entries = self.indices.shape
         data, indices = self.data.ravel(), self.indices.ravel()
-        # By now there is room for it, where columns were given up.
+        # There is room for it by now, if columns were freed.
         starts = np.arange(0, (rows + 1) * entries, entries, dtype=np.int32)
         if self.unknown:
             known = self.indices[:, 0] != _UNKNOWN

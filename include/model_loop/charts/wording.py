@@ -12,7 +12,7 @@ from model_loop.models.search import metric_title
 
 
 @dataclass(frozen=True)
-class Words:
+class Wording:
     """Words for one dataset.
 
     Parameters

@@ -73,6 +73,6 @@ def is_total(label: str) -> bool:
 
 @functools.cache
 def _words() -> Mapping[str, frozenset[str]]:
-    file = importlib.resources.files(__package__) / "words.toml"
+    file = importlib.resources.files(__package__) / "vocabulary.toml"
     lists: Mapping[str, str] = tomllib.loads(file.read_text(encoding="utf-8"))
     return {meaning: frozenset(map(plain, text.split())) for meaning, text in lists.items()}

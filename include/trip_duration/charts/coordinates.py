@@ -9,7 +9,7 @@ from importlib import resources
 
 
 @functools.cache
-def places() -> Mapping[int, tuple[float, float]]:
+def zone_coordinates() -> Mapping[int, tuple[float, float]]:
     """Latitude and longitude (degrees) of the zones that have a place on the map, by number."""
     with resources.files("trip_duration").joinpath("zones.csv").open() as file:
         return {
@@ -19,6 +19,6 @@ def places() -> Mapping[int, tuple[float, float]]:
         }
 
 
-def place_of(zone: int) -> tuple[float, float] | None:
+def coordinates_of(zone: int) -> tuple[float, float] | None:
     """Return the position of a zone; None where it has none."""
-    return places().get(zone)
+    return zone_coordinates().get(zone)

@@ -4,8 +4,8 @@ A model of the recipe `rich` is fitted on two months. On the next one, its test 
 model learns how large its errors are, from the inputs and the prediction; the mean of what it says
 of the trips of a later month, or of each of its days, estimates their error. This is NannyML's
 Direct Loss Estimation ("How it works: performance estimation", 2022), made again, for the package
-itself pins versions that do not go with ours. What it says is compared with what the errors were,
-and with the trivial estimate: as on the test month.
+itself pins versions that do not go with ours. Its estimates are compared with the errors, and with
+the trivial estimate: as on the test month.
 
 Months come from MODEL_LOOP_TLC_FOLDER. The last table is of generated months, one of which has
 the same inputs and a speed that is a quarter lower.

@@ -1,8 +1,8 @@
 """Figures of benchmarks: every run adds to `results.jsonl`, and the docs print the range so far.
 
 A line holds the date of its run, commit, processor, load, benchmark, row, column, unit and value;
-`from` says `docs` where a page had the figure before runs were kept. What each benchmark records
-stands in `benchmarks.tables`. `python -m benchmarks.results` prints all tables; with the path of a
+`from` says `docs` where a page had the figure before runs were kept. `benchmarks.tables` lists the
+figures of each benchmark. `python -m benchmarks.results` prints all tables; with the path of a
 page, it writes them there.
 """
 

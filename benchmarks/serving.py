@@ -1,7 +1,7 @@
 """Our endpoint against `mlflow models serve`, with the same model and single trips, in turn.
 
 Each server has one worker. The request log is on in all of it, and every request bears a token and
-another trip. What is compared: requests per second at full speed, also of routes that do nothing;
+another trip. Compared are requests per second at full speed, also of routes that do nothing;
 then latencies at half of that, with and without a shadow model. MLflow's registry, which stands on
 a machine of its own where it matters, gives way to the rest. Months come from
 MODEL_LOOP_TLC_FOLDER (green 2024-01 and 2024-02), or are generated in their size.

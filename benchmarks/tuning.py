@@ -1,7 +1,7 @@
 """Tuning all families: ours against the plain way, in one run on the same months.
 
 The plain way: the one-hot matrix of a ``DictVectorizer``, wide spaces like those of the course
-project, one trial after another with hyperopt's ``fmin``, nothing given up, families in turn.
+project, one trial after another with hyperopt's ``fmin``, nothing pruned, families in turn.
 
 Ours, twice: on the same matrix with the same spaces (``one_hot``), and on our own features and
 spaces (``native``, recipe `pair_distance`: the same three columns of a trip). scikit-learn's
@@ -212,8 +212,8 @@ def search_family(
     started = time.perf_counter()
     tuned = tune(family, read_object(training_set), request)
     seconds = time.perf_counter() - started
-    given_up = sum(trial.stopped is not None for trial in tuned.trials)
-    print(f"{encoding} {name}: {seconds:.1f} s, {given_up} given up", file=sys.stderr, flush=True)
+    pruned = sum(trial.stopped is not None for trial in tuned.trials)
+    print(f"{encoding} {name}: {seconds:.1f} s, {pruned} pruned", file=sys.stderr, flush=True)
     return name, (seconds, tuned.validation.rmse)
 
 

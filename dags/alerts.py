@@ -1,4 +1,4 @@
-"""DAG `alerts`: delivers what waits to be told, and looks at canaries."""
+"""DAG `alerts`: delivers waiting alerts, and looks at canaries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from model_loop.orchestration.conventions import Tag, default_args, step
 from model_loop.orchestration.forms import alerts_form
 
 DOC = """
-### Delivers what waits to be told
+### Delivers waiting alerts
 
 Every alert is kept until somebody has got it. Most are delivered in the moment they arise; what
 waits, because much failed at once or the mail server did not answer, is delivered here, every five

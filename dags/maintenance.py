@@ -18,7 +18,7 @@ runs were deleted, chunks of batches that nobody went on with, what killed write
 environments of code that no version has, and old logs of tasks. How much is kept are settings, and
 fields of the form; with *only look* nothing is removed, and the log lists what would be.
 
-Files that could not be read, and were moved aside for inspection, are told by mail, and kept as
+Files that could not be read, and were moved aside for inspection, are reported by mail, and kept as
 long as logs.
 
 All but logs can be built again.

@@ -15,7 +15,7 @@ HOURS_PER_DAY = 24
 SECONDS_PER_HOUR = 3_600
 SECONDS_PER_DAY = HOURS_PER_DAY * SECONDS_PER_HOUR
 DAYS_PER_WEEK = 7
-#: Names of what models are told of the time of a row.
+#: Names of the features that models get of the time of a row.
 HOUR, WEEKDAY = "hour", "weekday"
 #: Weekday of 1970-01-01: a Thursday.
 FIRST_WEEKDAY = 3

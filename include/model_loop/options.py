@@ -211,7 +211,7 @@ class Option:
         Raises
         ------
         InvalidInputError
-            If the operator's setting is none that the option takes.
+            If the option does not take the operator's setting.
         """
         try:
             value = TypeAdapter(self.type).validate_python(self.default)

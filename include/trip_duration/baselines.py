@@ -35,7 +35,7 @@ class PairRule:
     Parameters
     ----------
     statistic
-        What the table holds of each pair: the ``median`` or ``mean`` duration, or the ``median
+        Statistic of each pair: the ``median`` or ``mean`` duration, or the ``median
         pace`` in minutes per mile, which is multiplied by the metered distance. A pair of fewer
         than `FEWEST_TRIPS` trips has the value of its pick-up zone, and a zone without trips that
         of all trips.

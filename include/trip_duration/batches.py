@@ -155,7 +155,7 @@ def _array(name: str, values: pa.Array) -> Array:
         return _zone_ids(values)
     numbers = _filled(_as(values, pa.float64()), float("nan"))
     if name in ATTRIBUTES:
-        # Values that no request may have; NaN is none of them.
+        # Values that no request may have; NaN is not among them.
         impossible = (numbers < 0) | (numbers > LARGEST_NUMBER)
         return np.where(impossible, np.nan, numbers) if impossible.any() else numbers
     return numbers

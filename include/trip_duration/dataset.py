@@ -58,8 +58,8 @@ TRIPS = Dataset(
         "`moment`, or is answered by the earliest champion that has all the values it needs. Where "
         "that of ended trips has to answer without a distance, the typical one between the zones "
         "is taken. The answer tells under `assumed` what was taken for a value that was left out. "
-        "Each value may come under TLC's own name instead of ours, and a number as text. What else "
-        "TLC publishes of a trip, such as `fare_amount`, is not read; an unknown name is refused."
+        "Each value may come under TLC's own name instead of ours, and a number as text. Other "
+        "fields of TLC, such as `fare_amount`, are not read; an unknown name is refused."
     ),
     # January is published by the first of April.
     published_after=2,

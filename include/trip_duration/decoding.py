@@ -113,8 +113,8 @@ def reading(raw: MonthFile) -> Iterator[None]:
     Raises
     ------
     ContractError
-        If the file is gone, is no Parquet file, or is damaged. What else the storage answers,
-        such as a denied permission or a lost connection, is passed on: it may not last.
+        If the file is gone, is no Parquet file, or is damaged. Other errors of the storage, such as
+        a denied permission or a lost connection, are passed on: they may not last.
     """
     try:
         yield

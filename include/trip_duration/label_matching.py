@@ -65,7 +65,7 @@ def find_labels(
     ContractError
         If the file is damaged, or there is none.
     """
-    # A pair of zones and the moment; trips of a month outside of it cannot be told apart.
+    # A pair of zones and the moment; trips of a month outside of it cannot be distinguished.
     open_rows = np.flatnonzero(_is_placed(asked, month))
     placed = asked.iloc[open_rows].reset_index(drop=True)
     keys = _keys(placed)

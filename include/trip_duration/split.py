@@ -43,10 +43,10 @@ class SplitTrips:
 class SplitCollector:
     """Takes the trips of months, batch by batch, and cuts them by pick-up time.
 
-    Published files hold a few trips of other times. Those of the train and validation files are
-    cut at the start of the first validation month: what lies before belongs to train. What lies at
-    or after the start of the first test month, and what the test files hold from before it, is left
-    out, so that nothing from the time of the test is learned from.
+    Published files hold a few trips of other times. Those of the train and validation files are cut
+    at the start of the first validation month: earlier rows belong to train. Rows of these files at
+    or after the start of the first test month, and earlier rows of the test files, are left out, so
+    that nothing from the time of the test is learned from.
 
     Parameters
     ----------

@@ -49,7 +49,7 @@ def test_every_slice_has_its_bar(numbers: dict[str, Any]) -> None:
 
 
 def test_the_best_trial_stands_out() -> None:
-    """The best trial, one that was given up and another differ, and the best is drawn last."""
+    """The best trial, one that was pruned and another differ, and the best is drawn last."""
     curves = [
         {"trial": 0, "steps": [2, 4], "errors": [9.0, 6.0], "stopped": "", "best": False},
         {"trial": 1, "steps": [2, 4], "errors": [8.0, 5.0], "stopped": "", "best": True},

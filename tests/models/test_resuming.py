@@ -142,7 +142,7 @@ def test_a_finished_search_evaluates_nothing(
 def test_a_deadly_trial_is_not_begun_for_ever(
     sample_training_set: TrainingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Settings that twice took the process with them are given up, and the search goes on."""
+    """Settings that twice took the process with them are pruned, and the search goes on."""
     family, deadly = "linear_model.Lasso", 3
     begun: list[float] = []
     fit = fitting.Fit.advance

@@ -1,4 +1,4 @@
-"""When trials are given up."""
+"""Rules by which trials are pruned."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def terminator(rule: EarlyTermination, *curves: tuple[float, ...]) -> Terminator
 
 
 def stops_at(watching: Terminator, curve: tuple[float, ...]) -> int | None:
-    """The interval (from 1) at which a trial is given up."""
+    """The interval (from 1) at which a trial is pruned."""
     for interval in range(1, len(curve) + 1):
         if watching.reason(len(curve) + 100, curve[:interval]):
             return interval

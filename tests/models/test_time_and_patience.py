@@ -44,7 +44,7 @@ HALVING = SearchRequest(
 def test_a_trial_that_was_given_up_never_wins(
     sample_training_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However low its error was when it was given up: it is no error of a whole fit."""
+    """However low its error was when it was pruned: it is no error of a whole fit."""
     compare = Terminator.compare
 
     def give_up_the_best(self: Terminator, number: int, curve: Curve) -> str | None:

@@ -22,13 +22,13 @@ from model_loop.objects.tree import to_tree
 #: Fields that alerts of every version have.
 _LASTING = ("key", "about", "subject", "headline")
 
-#: Parts of the name of a file; none of them is told.
+#: Parts of the name of a file; no message holds them.
 _NAMES = ("key", "about")
 
 #: Folders of leases: of senders, of the first message in a window, and of earlier versions.
 _LEASES = ("sending", "first", "turns")
 
-#: After so many days an alert with the same key may be told again.
+#: Days after which an alert with the same key may be sent again.
 _REMEMBERED = dt.timedelta(days=30)
 
 
@@ -52,7 +52,7 @@ class Outbox:
         Returns
         -------
         bool
-            Whether it is new: what waits already, or was told, is not kept again.
+            Whether it is new: an alert that waits already, or was sent, is not kept again.
         """
         name = _name(alert)
         for folder in (self.told_folder, self.waiting_folder):
@@ -92,7 +92,7 @@ class Outbox:
             self._write(done)
 
     def mark_delivered(self, alert: Alert) -> None:
-        """Note down that an alert need not be told any more."""
+        """Note that an alert need not be sent any more."""
         path = self.told_folder / _name(alert)
         write_bytes(path, json.dumps({"key": alert.key}).encode())
 
@@ -103,7 +103,7 @@ class Outbox:
                 self._write(dataclasses.replace(envelope, problem=problem))
 
     def forget(self) -> None:
-        """Remove old notes of what was told, and old leases."""
+        """Remove old notes of sent alerts, and old leases."""
         horizon = dt.datetime.now(tz=dt.UTC) - _REMEMBERED
         for folder in (self.told_folder, *self._lease_folders):
             for path in files_in(folder):
@@ -111,7 +111,7 @@ class Outbox:
                     path.unlink(missing_ok=True)
 
     def _unreadable(self, path: UPath) -> Envelope:
-        """Move a file aside, and tell that in its place."""
+        """Move a file aside, and send an alert about that in its place."""
         why = "an alert that is damaged, or was written by another version"
         kept = move_aside(path, StoredObjectError(path.name, "holds " + why, "Look into it."))
         about = f"alerts/outbox/{path.name}"
@@ -122,7 +122,7 @@ class Outbox:
                 about=about,
                 subject="an alert that waited cannot be read",
                 headline="An alert cannot be read",
-                summary=f"Something happened, and its alert cannot be told: {path} is {why}. It "
+                summary=f"Something happened, and its alert cannot be read: {path} is {why}. It "
                 f"was moved aside, to {kept}.",
                 advice=("Open the file: the text in it may say what happened.",),
             )
@@ -147,7 +147,7 @@ def _masked(tree: Any) -> Any:  # noqa: ANN401 - JSON
 
 
 def _envelope(path: UPath, content: bytes) -> Envelope | None:
-    """The envelope of a file; None if it cannot be told at all."""
+    """Return the envelope of a file; None if nothing of it can be sent."""
     try:
         stored = json.loads(content)
         try:
@@ -182,7 +182,7 @@ def _modified(path: UPath) -> dt.datetime:
     try:
         return dt.datetime.fromtimestamp(path.stat().st_mtime, tz=dt.UTC)
     except FileNotFoundError:
-        # It has just moved from what waits to what was told.
+        # It has just moved from the waiting alerts to the sent ones.
         return dt.datetime.now(tz=dt.UTC)
 
 

@@ -49,7 +49,7 @@ _PLURALS: dict[AlertKind, str] = {
 
 
 def render(envelopes: Sequence[Envelope]) -> Message:
-    """Write a message that tells all alerts, at least one."""
+    """Write a message of all alerts, at least one."""
     alerts = sorted((one.alert for one in envelopes), key=lambda it: (_rank(it.kind), it.at))
     kind = alerts[0].kind
     subject = subject_of(alerts)

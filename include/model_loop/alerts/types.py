@@ -67,7 +67,7 @@ class Alert:
     kind
         Decides whether it is wanted, and its colour.
     key
-        Names what happened, for good: two alerts with one key are told once.
+        Names what happened, for good: of two alerts with one key, the first alone is sent.
     about
         Names what it happened to; the beginning of several keys.
     subject

@@ -64,15 +64,15 @@ class Chart:
     name
         Of its CSV; unique on its page.
     title
-        What it shows.
+        Subject of the chart.
     unit
         Of what is measured.
     about
-        What it says, for those who cannot see it too.
+        Content in words, also for people who cannot see it.
     table
         The data behind it.
     empty
-        What is said where there are no rows.
+        Text where there are no rows.
     figure
         How it is drawn; None shows the table alone.
     wide

@@ -1,4 +1,4 @@
-"""Charts of a classifier, by the numbers of its run: how well it tells the classes apart."""
+"""Charts of a classifier, by the numbers of its run: how well it distinguishes the classes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class _JudgedClassifier:
         present = [name for name, count in zip(names, counts, strict=True) if count]
         return Empty(
             f"All {self.test['rows']:,} test {self.words.rows} are of the class "
-            f"{' and '.join(present)}: without a second class, nothing can be told apart."
+            f"{' and '.join(present)}: without a second class, nothing can be distinguished."
         )
 
     @property

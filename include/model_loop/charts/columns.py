@@ -165,7 +165,7 @@ def _frequent(columns: Sequence[_Profile], dataset: Dataset, empty: Empty) -> Ch
 
 
 def _is_counted(dataset: Dataset, name: str) -> bool:
-    """Return whether values of a column are told apart: names, codes, yes and no."""
+    """Return whether the values of a column are categories: names, codes, yes and no."""
     if name == dataset.target.name and dataset.target.is_classified:
         return True
     place = dataset.columns.places.get(name)

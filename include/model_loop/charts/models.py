@@ -32,7 +32,7 @@ def model_charts(numbers: Mapping[str, Any], words: Wording) -> list[Chart]:
 def curves_chart(numbers: Mapping[str, Any] | None, words: Wording) -> Chart:
     """Draw the validation error of each trial while it was fitted."""
     curves = (numbers or {}).get("curves") or ()
-    given_up = sum(bool(curve["stopped"]) for curve in curves)
+    pruned = sum(bool(curve["stopped"]) for curve in curves)
     rows = [
         (curve["trial"], step, error, curve["stopped"], "best" if curve["best"] else "")
         for curve in curves
@@ -41,8 +41,8 @@ def curves_chart(numbers: Mapping[str, Any] | None, words: Wording) -> Chart:
     traces: list[dict[str, Any]] = []
     named: set[str] = set()
     for curve in sorted(curves, key=lambda one: one["best"]):
-        kind = "best" if curve["best"] else "given up" if curve["stopped"] else "ended"
-        color = {"best": figures.ORANGE, "given up": figures.GREY, "ended": figures.BLUE}[kind]
+        kind = "best" if curve["best"] else "pruned" if curve["stopped"] else "ended"
+        color = {"best": figures.ORANGE, "pruned": figures.GREY, "ended": figures.BLUE}[kind]
         traces.append(
             {
                 "type": "scatter",
@@ -55,8 +55,8 @@ def curves_chart(numbers: Mapping[str, Any] | None, words: Wording) -> Chart:
                 "line": {"color": color, "width": 3 if kind == "best" else 1.2},
                 # A cross at the end marks a trial that was stopped.
                 "marker": {
-                    "size": [0] * (len(curve["steps"]) - 1) + [9 if kind == "given up" else 5],
-                    "symbol": "x" if kind == "given up" else "circle",
+                    "size": [0] * (len(curve["steps"]) - 1) + [9 if kind == "pruned" else 5],
+                    "symbol": "x" if kind == "pruned" else "circle",
                     "color": color,
                 },
                 "hovertemplate": f"trial {curve['trial']}, step %{{x}}: %{{y:.3f}}<extra></extra>",
@@ -69,8 +69,8 @@ def curves_chart(numbers: Mapping[str, Any] | None, words: Wording) -> Chart:
         "learning_curves",
         "Learning curves",
         words.axis(f"validation {words.error}"),
-        f"{len(curves)} trials, of which {given_up} were given up: a cross stands where.",
-        ChartTable(("trial", "step", words.axis("validation error"), "given up", "which"), rows),
+        f"{len(curves)} trials, of which {pruned} were pruned: a cross stands where.",
+        ChartTable(("trial", "step", words.axis("validation error"), "pruned", "which"), rows),
         _NO_CURVES,
         {
             "data": traces,

@@ -39,7 +39,7 @@ def erase(
 
     Without --yes nothing is changed. Request log, batches, results, quarantine, checked tables and
     training sets are searched; what cannot be changed here is named: sources, versions that have
-    learned from the rows, backups. What was interrupted goes on when the same command is given
+    learned from the rows, backups. An interrupted erasure is resumed by giving the same command
     again.
 
     Parameters

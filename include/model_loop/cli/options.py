@@ -222,7 +222,7 @@ class SearchOptions(arguments_of(SearchRequest)):  # type: ignore[misc]  # made 
         Raises
         ------
         InvalidInputError
-            If a value is out of bounds, or the metric is none of the target's kind.
+            If a value is out of bounds, or the metric does not fit the kind of the target.
         """
         metric = self.primary_metric or primary_metrics(target)[0]
         request = build(SearchRequest, {**vars(self), "primary_metric": metric})

@@ -104,7 +104,7 @@ def run_file(  # noqa: PLR0913 - one for each option
     families = tuple(get_family(name, declaration.task.kind).name for name in models)
     # Threads that wait for each other give their core away; it is read when XGBoost is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # A server that has stopped is told of after half a minute, and not after four.
+    # A stopped server is reported after half a minute, and not after four.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
     from mlflow.exceptions import MlflowException
 

@@ -98,9 +98,9 @@ def score(
 ) -> None:
     """Predict the rows of a file (CSV, JSON lines, Parquet, Arrow), or of a folder of such files.
 
-    What was interrupted goes on where it was when the same command is given again. Ends with exit
-    code 0 when rows were predicted, however many were rejected, and with 2 when the input was
-    refused or no row of a file could be predicted.
+    An interrupted job is resumed by giving the same command again. Ends with exit code 0 when rows
+    were predicted, however many were rejected, and with 2 when the input was refused or no row of a
+    file could be predicted.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def score(
     outputs = choose_outputs(named, None if output is None else to_path(output))
     inputs = [without_links(one) for one in named]
     for one in inputs:
-        # A file that cannot be read is told before a server is asked.
+        # Report a file that cannot be read before asking a server.
         with open_input(one):
             pass
     predictor = options.predictor(

@@ -62,7 +62,7 @@ class Session(abc.ABC):
     def bound(self, name: str, kind: TimeKind) -> str:
         """Return the expression of a bound, by its name."""
 
-    #: Expression of a whole number of 64 bits by which rows ``r`` are told apart.
+    #: Expression of a whole number of 64 bits that identifies rows ``r``.
     hash_of_row: str
     #: Expression of a time as text, with {} in its place.
     text_of: str

@@ -121,7 +121,7 @@ def effect_of(changes: tuple[Change, ...]) -> Effect:
 
 def _content(declaration: Declaration) -> dict[str, Any]:
     content: dict[str, Any] = declaration.model_dump(mode="json", exclude_defaults=True)
-    # Rules are told apart by their names, wherever they stand.
+    # Rules are identified by their names, whatever their order.
     content["rules"] = {rule["name"]: rule for rule in content.get("rules", ())}
     return content
 

@@ -41,7 +41,7 @@ class Scale:
 
     @property
     def whole(self) -> bool:
-        """True if each bin is a value, so that values can be told apart as categories are."""
+        """True if each bin is a value, so that values can be compared as categories are."""
         return self.width == 1
 
 

@@ -1,7 +1,7 @@
 """Declarations as data packages of Frictionless, and back.
 
-A data package describes files and their fields for many tools. What it has no word for (the target,
-moments, split, rules) stands under the key ``model_loop``, which other tools pass on.
+A data package describes files and their fields for many tools. Its vocabulary lacks the target,
+moments, split and rules: they stand under the key ``model_loop``, which other tools pass on.
 """
 
 from __future__ import annotations

@@ -352,7 +352,7 @@ class Dataset:
     moments
         Moments in their order: a model that is asked at one knows what is known by then.
     recipes
-        What models may know, by name.
+        Recipes, which say what models may know, by name.
     default_recipe
         Name of the recipe where nobody names another.
     variants
@@ -383,7 +383,7 @@ class Dataset:
         Whether the request log has a column for each field, as it had before there were other
         datasets; otherwise what was asked is kept as one object.
     notes
-        What callers have to know of rows and moments, in sentences.
+        Notes for callers about rows and moments, in sentences.
     variant_field
         Name and texts of the field that names a variant.
     stored_names

@@ -137,7 +137,7 @@ def _matching(content: Any, parts: list[str], before: tuple[str, ...]) -> Iterat
 def _contradictions(found: Declaration) -> Iterator[tuple[str, str, str]]:
     """Yield the statements that contradict each other: key, rule, remedy."""
     yield from _mistakes_of_sources(found)
-    unknown = "is none of the moments"
+    unknown = "is not one of the moments"
     for name, column in found.columns.items():
         if column.known not in {None, OPEN, *found.moments}:
             key = f"columns.{name}.known = {column.known!r}"

@@ -1,7 +1,7 @@
 """One reading of a row, for every entrance: server, forms, lists and files.
 
 A value has one meaning wherever it comes in: a number may be text, as in CSV, a code may be given
-by its name, a time in several forms. Everything that is wrong with a row is told at once. Nothing
+by its name, a time in several forms. All errors of a row are reported at once. Nothing
 here needs NumPy or pandas: servers read every request with it.
 
 A value of a row is a number, or the text of a category. Times are seconds since 1970 on the table's
@@ -37,8 +37,8 @@ _NUMBER = re.compile(NUMBER, re.ASCII)
 _NAN = math.nan
 #: Stands for a value that is a word for a missing one.
 _MISSING = object()
-#: Characters of a value that a message shows; problems of a request that are told, and those for
-#: which similar names are looked for: that takes milliseconds each.
+#: Characters of a value that a message shows; problems of a request that are reported, and those
+#: for which similar names are looked for: that takes milliseconds each.
 _SHOWN, _TOLD, _SUGGESTED = 60, 20, 3
 #: Whole numbers beyond it are out of any bounds, and some of them no float can hold.
 _LARGE = 10**300

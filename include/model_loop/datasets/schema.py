@@ -30,8 +30,8 @@ def schema_of(reader: RowReader, name: str = "Row") -> dict[str, Any]:
         "type": "object",
         "properties": properties,
         "additionalProperties": False,
-        "description": "Values by any of their names. Whatever else the source publishes of a row "
-        "may stand beside them, and is not read.",
+        "description": "Values by any of their names. Other fields that the source publishes of a "
+        "row may stand beside them, and are not read.",
     }
 
 

@@ -193,7 +193,7 @@ def _about_task(declaration: Declaration, frame: pd.DataFrame) -> Iterator[Findi
 
 
 def _about_groups(declaration: Declaration) -> Iterator[Finding]:
-    """Yield marks of group_report on columns by which rows cannot be told apart."""
+    """Yield marks of group_report on columns that do not distinguish rows."""
     for name, column in declaration.columns.items():
         is_target = name == declaration.target
         if column.group_report and (is_target or column.type in _NO_GROUPS):

@@ -36,7 +36,7 @@ class Question:
     several
         Whether the answer is a list with commas.
     evidence
-        What the rows say of it, as a sentence; empty if nothing.
+        Evidence of the rows, as a sentence; empty if there is none.
     scores
         Columns that may be named, with their scores, those with the highest first.
     """
@@ -91,7 +91,7 @@ def questions(files: DraftedFiles, analysis: Analysis, answers: DraftAnswers) ->
     if not answers.known_later and not answers.known_at_request:
         yield from _moments(analysis)
     if answers.owner is None:
-        yield Question("owner", "Who is mailed about failures", "", "--owner")
+        yield Question("owner", "Address for mails about failures", "", "--owner")
 
 
 def _is_ambiguous_date(column: ColumnValues) -> bool:

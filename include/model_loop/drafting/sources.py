@@ -37,7 +37,7 @@ class FilePattern:
     stem
         Name of the files without what differs, of which the dataset's name is made.
     sampled
-        What the rows are a sample of, for people; empty where they are all.
+        Description of what the rows are a sample of; empty where they are all.
     """
 
     source: str | DatabaseSource

@@ -68,7 +68,7 @@ class Totals:
     Parameters
     ----------
     column, label
-        Column and text by which they are told from the others; the text is empty where the column
+        Column and text that distinguish them from the others; the text is empty where the column
         has no value.
     rows
         The rows, shape (rows,).

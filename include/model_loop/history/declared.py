@@ -83,7 +83,7 @@ def _outcome(dataset: Dataset) -> Iterator[ComparedColumn]:
 def _classes(dataset: Dataset) -> ComparedClasses | None:
     """Return the classes of the target; None of a number.
 
-    Of several, those are told that the declaration lists; others are compared all the same.
+    Of several, those are named that the declaration lists; others are compared all the same.
     """
     target, declaration = dataset.target, dataset.declaration
     if not target.is_classified or declaration is None:

@@ -129,7 +129,7 @@ class ComparedClasses:
     texts_of
         Function of rows that returns the label of each.
     numbers
-        Numbers that stand for the labels whose shares are told, by label.
+        Numbers that stand for the labels whose shares are reported, by label.
     """
 
     name: str

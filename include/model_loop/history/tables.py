@@ -62,7 +62,7 @@ class PartitionVerdict:
     compared_with
         Partitions of the history, as ``2024-01 sha256``.
     sketch
-        What later partitions are compared with; None of a table without time.
+        Sketch that later partitions are compared with; None of a table without time.
     """
 
     table: CheckedTable

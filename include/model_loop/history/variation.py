@@ -83,15 +83,15 @@ def told(
 ) -> tuple[Finding, ...]:
     """Return the findings that say something of a partition, and are not the way of its table.
 
-    A varying finding is told if the partitions of history do not differ so from each other: each
-    of them is compared with all others, as the partition was. One that does takes the word from a
-    warning; it may be damaged itself, so that a refusal needs more of them.
+    A varying finding is reported if the partitions of history do not differ so from each other:
+    each of them is compared with all others, as the partition was. One that does takes the word
+    from a warning; it may be damaged itself, so that a refusal needs more of them.
 
     Parameters
     ----------
     history
         Partitions that it was compared with. Few of them refuse nothing, and no varying finding is
-        told.
+        reported.
     compare
         Compares a partition with others.
     """

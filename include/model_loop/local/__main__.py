@@ -104,7 +104,7 @@ def main() -> None:
     try:
         sys.exit(app(exit_on_error=False, print_error=False, result_action="return_value") or 0)
     except KeyboardInterrupt:
-        console.print("Interrupted. What was started goes on; stop it with `make down`.")
+        console.print("Interrupted. Started processes go on; stop them with `make down`.")
         sys.exit(INTERRUPTED)
     except requests.RequestException as error:
         _fail(

@@ -1,9 +1,9 @@
 """Airflow's scheduler, with the libraries of the tasks imported beforehand.
 
-The local executor forks its workers from the scheduler, and each task from a worker. What is
-imported here is there in every task at once; otherwise each task would spend two to six seconds
-on the same imports. XGBoost and scikit-learn are only imported: no thread of theirs runs before
-the fork, which would make them hang after it (dmlc/xgboost#2163).
+The local executor forks its workers from the scheduler, and each task from a worker. Imports of
+this process are there in every task at once; otherwise each task would spend two to six seconds on
+the same imports. XGBoost and scikit-learn are only imported: no thread of theirs runs before the
+fork, which would make them hang after it (dmlc/xgboost#2163).
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class LocalStack:
     project
         The checkout: it holds ``dags`` and ``plugins``.
     settings
-        State folder, ports, and what the tasks are told.
+        State folder, ports, and the settings of the tasks.
     """
 
     project: Path

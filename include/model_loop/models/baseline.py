@@ -54,7 +54,7 @@ class ConstantRule:
     Parameters
     ----------
     statistic
-        What it is of the learned rows: ``mean``, ``median``, or ``share`` of those of a class.
+        Statistic of the learned rows: ``mean``, ``median``, or ``share`` of those of a class.
     value
         The value.
     """
@@ -324,7 +324,7 @@ def _shrunk_means(keys: pd.Series, outcomes: Targets) -> pd.Series:
 
 
 def _keys(values: pd.Series, edges: tuple[float, ...], part: TimePart | None) -> pd.Series:
-    """Return what rows are told apart by; missing values have a key of their own."""
+    """Return the key of each row; missing values have a key of their own."""
     if part is not None:
         parts: pd.Series = getattr(clock_times(values).dt, part).fillna(-1).astype(int)
         return parts

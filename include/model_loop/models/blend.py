@@ -29,7 +29,7 @@ BLEND = "blend"
 PICKS = 20
 #: Consecutive days that come into the same half: no whole week, so that weekdays change halves.
 BLOCK_DAYS = 3
-#: Days, groups or rows without which noise cannot be told from a gain.
+#: Days, groups or rows without which noise cannot be distinguished from a gain.
 LEAST_CLUSTERS = 10
 #: Least gain that is worth the further time of an answer, as a share of the error.
 WORTH = 0.001

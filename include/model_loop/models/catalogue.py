@@ -323,7 +323,7 @@ def suited(family: ModelFamily, rows: int, deviation: float) -> ModelFamily:
     of ten, so that the unit that a table happens to have changes no prediction.
 
     Bins hold equally many rows, so that all of a long tail is in the last one: of 200,000 flights
-    those that leave more than 260 minutes late were told apart no further. Large tables get more
+    those that leave more than 260 minutes late were not divided further. Large tables get more
     bins; others keep XGBoost's default.
 
     A linear fit that does not converge passes over all rows as often as its iterations say: large

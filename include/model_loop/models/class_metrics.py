@@ -26,8 +26,8 @@ class ClassMetrics:
     """Metrics of predicted classes.
 
     Those of several classes are means over the classes with the same weight of each (macro):
-    precision, recall, F1, and average precision and ROC AUC of each class against the rest. What
-    rows cannot tell, because a class is not among them, is NaN.
+    precision, recall, F1, and average precision and ROC AUC of each class against the rest. A
+    metric is NaN if a class that it needs is not among the rows.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ class SearchClock:
     """Counts the seconds of a search that goes on in another process after a kill.
 
     The journal keeps the time with every trial, and sets the clock when the trial is read again.
-    What a killed process had not written down does not count, nor does coming back to where it was:
+    Time that a killed process had not written down does not count, and neither does resuming:
     a search with a time budget ends at the same trial however often it was killed.
     """
 

@@ -244,7 +244,8 @@ def by_feature(values: npt.NDArray[np.float64], made_of: Sequence[tuple[str, ...
     """Add up what encoded columns add, by the features that they are computed from.
 
     SHAP values are additive, so that those of a group of columns may be summed (Lundberg and Lee,
-    2017). What a column adds that is computed from several features is shared equally among them.
+    2017). The contribution of a column that is computed from several features is shared equally
+    among them.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""One fit, which can be watched, paused and given up while it grows."""
+"""One fit, which can be watched, paused and pruned while it grows."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def prepare(family: ModelFamily, data: FitData, request: SearchRequest) -> FitDa
     return dataclasses.replace(data, binned=(train, validation))
 
 
-#: Says why a fit of which so much is expected should be given up, if it should.
+#: Function that returns the reason to prune a fit with such an expected error; None to go on.
 Decide = Callable[[Sequence[float]], str | None]
 
 
@@ -193,7 +193,7 @@ class Fit:
     stopped
         Reason why the fit was pruned.
     ended
-        Whether it has come to its end, or was given up.
+        Whether it has come to its end, or was pruned.
     """
 
     def __init__(
@@ -411,7 +411,7 @@ class _Stages:
 class _ClassTrees:
     """A forest of classifiers, tree by tree; see `_GrowingForest`.
 
-    What its log loss will come to is not projected: that of few trees says little of it.
+    Its final log loss is not projected: that of few trees says little of it.
     """
 
     def __init__(self, estimator: Any, data: FitData, error_of: ErrorOf) -> None:  # noqa: ANN401 - a forest of scikit-learn's

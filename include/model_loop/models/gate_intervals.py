@@ -54,7 +54,7 @@ class JudgedIntervals:
     widening
         Correction with which the version answers; None where its intervals are wide enough.
     remark
-        What the history and the mails say; empty if the intervals hold.
+        Sentence for the history and the mails; empty if the intervals hold.
     """
 
     checks: tuple[Check, ...] = ()

@@ -55,7 +55,7 @@ class ClassifierParts:
     base
         The estimator that was fitted.
     calibrated
-        What mends its probabilities; None where nothing does.
+        Calibrator of its probabilities; None where there is none.
     threshold
         Probability of the positive class from which an answer is positive.
     """

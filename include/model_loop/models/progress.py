@@ -63,7 +63,7 @@ class TrialProgress:
             self.best, title = min(self.best, error), metric_title(self.metric)
             outcome = f"validation {title} {error:.3f} (best {self.best:.3f})"
         else:
-            outcome = f"given up, {trial.stopped}" if trial.stopped else f"failed, {trial.error}"
+            outcome = f"pruned, {trial.stopped}" if trial.stopped else f"failed, {trial.error}"
         logger.info(
             "%s: trial %d of at most %d: %s, %.1f s",
             self.family,

@@ -298,7 +298,7 @@ class Trial:
     settings
         Values of the searched settings; with the family's fixed settings they are complete.
     metrics
-        Errors on the validation rows, when the trial ended or was given up; None if it failed.
+        Errors on the validation rows, when the trial ended or was pruned; None if it failed.
     started
         Seconds since the epoch.
     seconds

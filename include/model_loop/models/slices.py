@@ -22,11 +22,11 @@ from model_loop.training_set.frames import clock_times
 from model_loop.training_set.matrices import Targets
 from model_loop.training_set.types import TrainingSet
 
-#: Columns by which errors are told apart where the dataset declares none.
+#: Columns that errors are sliced by where the dataset declares none.
 MOST_TELLING = 3
 #: Categories with a slice of their own; the others share one.
 LARGEST = 20
-#: Bands of a number. A number with few values is told apart value by value.
+#: Bands of a number. A number with few values has a slice for each.
 _BANDS, _FEW_VALUES = 5, 12
 #: Significant digits of the bounds of bands.
 _DIGITS = 3

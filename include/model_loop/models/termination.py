@@ -90,7 +90,7 @@ class Terminator:
 
     @property
     def first_look(self) -> int | None:
-        """The interval after which a trial may be given up for the first time, if ever."""
+        """The interval after which a trial may be pruned for the first time, if ever."""
         if self.rule.policy == "none":
             return None
         return self.rule.delay_evaluations + self.rule.evaluation_interval
@@ -147,7 +147,7 @@ class Terminator:
     def _truncation(
         self, error: float, number: int, others: Mapping[int, Curve], interval: int
     ) -> str | None:
-        # Trials that were given up before are not compared with a second time.
+        # Trials that were pruned before are not compared with a second time.
         others = {
             key: curve
             for key, curve in others.items()

@@ -1,8 +1,8 @@
 """Names of what a stored estimator may be made of, by the kind of node that names it.
 
 Whole names alone: below the name of a package is also all that its modules import, such as the
-functions that start processes. What each class does in machine code was looked at, and is checked
-by `rules`; to allow a further one, look there first.
+functions that start processes. The machine code of each class was read, and `rules` checks its
+inputs; to allow a further one, look there first.
 """
 
 from __future__ import annotations

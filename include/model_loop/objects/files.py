@@ -24,7 +24,7 @@ def atomic_write(target: UPath, named: Callable[[UPath], UPath] | None = None) -
     """A place beside *target* to write to; moves to *target* when the block ends without an error.
 
     Each writer has a place of its own, so that two that make the same file at once do not meet.
-    What a writer of the same file has left that was killed is removed.
+    Leftovers of a killed writer of the same file are removed.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def files_in(folder: UPath, pattern: str = "*") -> list[UPath]:
 def remove_leftovers(folder: UPath) -> list[str]:
     """Remove what killed writers have left under a folder; return the paths.
 
-    Whoever is writing at the moment is not disturbed. Stores other than the file system have no
+    Writers that are at work are not disturbed. Stores other than the file system have no
     leftovers: what is put there appears whole.
     """
     if folder.protocol not in LOCAL_PROTOCOLS or not folder.exists():

@@ -1,6 +1,6 @@
 """Names and numbers under which our dataclasses are stored.
 
-What is stored names a format, and never the place of a class: a class may move, be renamed, or gain
+Stored values name a format, and never the path of a class: a class may move, be renamed, or gain
 fields with defaults, and its files are still read. Only what stands here is stored or read: no name
 of a file leads to any other class.
 

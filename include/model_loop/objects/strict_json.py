@@ -39,7 +39,7 @@ def decode(data: bytes) -> Any:  # noqa: ANN401 - any JSON
     quotes, clear = data.count(b'"'), True
     if b"\\" in data:
         quotes -= data.count(b'\\"')
-        # The quote behind an escaped backslash is none of them.
+        # The quote behind an escaped backslash is not escaped.
         clear = b"\\\\" not in data
     if quotes != 2 * _texts(value) or not clear:
         _decode_slowly(data)

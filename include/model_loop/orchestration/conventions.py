@@ -90,8 +90,8 @@ def require_known_fields(context: Context) -> None:
 def answering(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make a task's result say why it has failed, for a caller who waits for the result.
 
-    What `GET …/wait?result=` returns is then ``{"error": {"given", "rule", "remedy"}}``, the same
-    that the prediction server answers with. The task fails all the same.
+    `GET …/wait?result=` returns ``{"error": {"given", "rule", "remedy"}}`` then, as the prediction
+    server does. The task fails all the same.
     """
 
     @functools.wraps(function)

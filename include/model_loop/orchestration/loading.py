@@ -11,7 +11,7 @@ from model_loop.tracking.runs import Tracker
 
 
 def load(tracker: Tracker, name: str, version: int) -> Answering:
-    """Load a version; one that only its compiled form answers for is told, once for each upgrade.
+    """Load a version; an alert is sent, once for each upgrade, of one with a compiled form alone.
 
     One that is code of its own is started in the runner.
 

@@ -226,7 +226,7 @@ def _read(declaration: Declaration, fetched: FetchedTable) -> Table:
         span = _span(declaration, fetched)
         table = read_table(declaration, paths, variant=named, within=span)
         if span is not None and not _has_all(declaration, table.frame, fetched.wanted):
-            # Missing rows are told from those that are there.
+            # Missing rows are computed from those that are there.
             table = read_table(declaration, paths, variant=named)
     for file in fetched.files:
         read = identify(file.variant, file.partition, file.path).digest

@@ -204,7 +204,7 @@ def find_repeated(
 
 
 def identity_columns(declaration: Declaration, names: Iterable[str]) -> list[str]:
-    """Return the columns among some by which a row is told from the others."""
+    """Return the columns among some that identify a row."""
     told = {*declaration.primary_key}
     told |= {name for name, it in declaration.columns.items() if it.constraints.unique}
     return [name for name in names if name in told]
@@ -329,7 +329,7 @@ def _column_rules(declaration: Declaration, frame: pd.DataFrame) -> Iterator[_Ru
         if bounds.enum:
             allowed = values.isin([*bounds.enum, *map(str, bounds.enum)])
             yield _Rule(
-                f"{name} is none of its values", ~np.asarray(allowed, dtype=bool) & ~missing
+                f"{name} is not one of its values", ~np.asarray(allowed, dtype=bool) & ~missing
             )
 
 

@@ -63,8 +63,8 @@ def choose_blend(
     clusters, group = _clusters_of(residuals, training_set, layout), training_set.dataset.group
     if clusters.kind == "rows" and group is not None:
         said = (
-            f"There is no blend: rows of the same {group} are not told apart on validation, so "
-            "that a gain cannot be told from noise."
+            f"There is no blend: rows of the same {group} cannot be grouped on validation, "
+            "so that a gain may be noise."
         )
         logger.info("%s", said)
         return None, said
@@ -90,7 +90,7 @@ def choose_blend(
 def _clusters_of(residuals: Residuals, training_set: TrainingSet, layout: Layout) -> Clusters:
     """Return the clusters of the rows of residuals: days, however few, before single rows.
 
-    Rows of a day depend on each other, and with few days nothing can be told from noise.
+    Rows of a day depend on each other, and with few days any gain may be noise.
     """
     clusters = clusters_of_residuals(residuals, training_set, layout)
     times = residuals.times

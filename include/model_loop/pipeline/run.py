@@ -1,6 +1,6 @@
 """The whole way of a declared table: from its files to a champion at each moment.
 
-What was done is kept under the storage root, so that a run that was killed goes on: a finished
+Finished work is kept under the storage root, so that a killed run can be resumed: a finished
 training set, the trials of a search and registered families are not made again.
 """
 

@@ -13,8 +13,8 @@ class CodeSettings(Part):
     code: bool = Field(
         default=False,
         title="Code of one's own",
-        description="Let models be code of their own. Whoever may bring code in may run what they "
-        "like, within the bounds of the runner. Where this is false, none of it is loaded.",
+        description="Let models be code of their own. Everybody who may bring code in may run "
+        "anything, within the bounds of the runner. Where this is false, none of it is loaded.",
     )
     code_keys: str = Field(
         default="",

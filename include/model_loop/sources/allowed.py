@@ -41,7 +41,7 @@ def require_allowed_source(source: str, allowed: Iterable[str]) -> str:
     Raises
     ------
     InvalidInputError
-        If it is none of them, or carries a login.
+        If it is not one of them, or carries a login.
     """
     listed, named = [one for one in (entry.strip() for entry in allowed) if one], named_sources()
     if source in named or ANY in listed or any(_covers(one, source) for one in listed):

@@ -32,7 +32,7 @@ class Begun:
     url
         Where it comes from.
     validator
-        What tells whether the server still has the same file.
+        ETag or date by which the file is recognised.
     size
         Bytes of the whole file; None where the server does not say.
     """
@@ -69,7 +69,7 @@ class Begun:
 
 
 def validator_of(headers: Mapping[str, str]) -> str | None:
-    """Return what tells whether a file is the same; a weak ETag does not (RFC 9110, 13.1.5)."""
+    """Return the validator of a file; a weak ETag is none (RFC 9110, 13.1.5)."""
     etag = headers.get("ETag")
     return etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
 
@@ -82,7 +82,7 @@ def require_the_rest(headers: Mapping[str, str], url: str, first: int, known: Be
     first
         The byte from which on the rest was asked for.
     known
-        What was known of the file then.
+        Properties of the file at that time.
 
     Raises
     ------

@@ -3,7 +3,7 @@
 Requests are tried again with growing pauses, as urllib3 does it: server errors, too many requests,
 time-outs and lost connections may pass, everything else is the user's to change. A download that
 breaks off is continued where it stopped, in the same call, in a later one, or by another process.
-What arrives is compared with what was asked for (`answers`), before a byte of it is kept.
+Answers are compared with the request (`answers`) before a byte of them is kept.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def download(
 ) -> Mapping[str, str]:
     """Fetch a file, which appears whole or not at all.
 
-    What has arrived of an earlier download is used, if the server still has the same file.
+    The part that an earlier download has left is used, if the server still has the same file.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def _fetched(url: str, file: IO[bytes], begun: Path, timeout_seconds: float) -> 
 def _locked(path: Path) -> Iterator[IO[bytes]]:
     """A file that only one process writes at a time; others wait.
 
-    Who waited may hold a file that was moved away meanwhile, and opens it anew.
+    A waiting process may hold a file that was moved away meanwhile, and opens it anew.
     """
     while True:
         with path.open("ab+") as file:

@@ -33,5 +33,5 @@ def is_generated(data_source: str) -> bool:
 
 
 def source_label(data_source: str) -> str:
-    """Return the words by which people are told a data source, everywhere the same."""
+    """Return the name of a data source for people, everywhere the same."""
     return "SAMPLE data" if is_generated(data_source) else f"real data ({data_source})"

@@ -52,7 +52,7 @@ class _Stream(Generic[_Item]):
     items
         It.
     ready
-        What it gave and nobody took yet: an item, None behind the last one, or an error.
+        Items that are not consumed yet: an item, None behind the last one, or an error.
     busy
         Whether somebody advances it.
     """

@@ -75,7 +75,7 @@ _DATES = (
     *("%d de %b de %Y", "%d %b, %Y", "%Y-%b-%d", "%Y %b %d", "%b-%d-%Y", "%b/%d/%Y"),
     *("%Y年%m月%d日", "%Y년 %m월 %d일", "%Y. %m. %d.", "%Y-%j"),
 )
-#: Times of day, those first that need no day beside them to be told from numbers.
+#: Times of day; those come first that differ from numbers without a day beside them.
 _HOURS = (
     *("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H:%M Uhr", "%H.%M Uhr", "%Hh%M"),
     *("%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%I:%M:%S%p", "%I %p", "%I%p"),
@@ -163,7 +163,7 @@ def infer(
     name
         Its name: one that ends with ``id`` or ``code`` decides on whole numbers that are unclear.
     given
-        What is known beforehand: words for missing values, and time zones.
+        Properties that are known beforehand: words for missing values, and time zones.
     """
     evidence = ColumnEvidence(name, given or ColumnFormat("text"))
     for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
@@ -314,7 +314,7 @@ class ColumnEvidence:
     name
         Name of the column.
     given
-        What is known beforehand: words for missing values, and time zones.
+        Properties that are known beforehand: words for missing values, and time zones.
     decimal
         Decimal sign that is declared, if one is.
     """

@@ -117,8 +117,8 @@ def read_chunks(
 ) -> Iterator[Table]:
     """Yield the same table, so many rows at a time.
 
-    What the declaration leaves out is found in the whole files first: they are read twice then, and
-    once where it names the type, format and decimal sign of each column.
+    Properties that the declaration leaves out are inferred from the whole files first: they are
+    read twice then, and once where it names the type, format and decimal sign of each column.
 
     Raises
     ------

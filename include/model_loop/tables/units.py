@@ -22,7 +22,7 @@ _TEXT = re.compile(
 )
 #: Share of some values that have to have the unit, and of those that have to be numbers at all.
 _SHARE, _NUMBERS = 0.5, 0.9
-#: Different values below which a unit cannot be told from the word of a category.
+#: Different values below which a unit may be the word of a category.
 _LEAST_VALUES = 3
 
 

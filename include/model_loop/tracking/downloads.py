@@ -1,4 +1,4 @@
-"""Files of models and runs on the MLflow server: absent is told apart from unreachable."""
+"""Files of models and runs on the MLflow server: a missing file is no unreachable server."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class Promoter:
             champion already, another version has become champion since the action was decided upon,
             or generated data would replace published ones. Nothing has moved then. Also if the
             action was interrupted and others have been begun since, which it would undo, or if it
-            cannot be told which version is champion, and the action is no switch.
+            is unknown which version is champion, and the action is no switch.
         """
         run = self.tracker.find_run(identity)
         if run is not None and run.info.status == "FINISHED":

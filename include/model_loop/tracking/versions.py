@@ -193,7 +193,7 @@ class ModelVersions:
         return self._moments[version]
 
     def require_known_champion(self, moment: Moment) -> None:
-        """Refuse to take a champion that cannot be told for one that is not there.
+        """Refuse to take an unknown champion for a missing one.
 
         Raises
         ------

@@ -81,7 +81,7 @@ def codes_of(classes: Classes, texts: pd.Series[Any], name: str) -> npt.NDArray[
     Raises
     ------
     ContractError
-        If a label is none of the classes.
+        If a label is not one of the classes.
     """
     codes = np.asarray(texts.map(dict(classes.codes)), dtype=np.float64)
     strange = texts[np.isnan(codes) & texts.notna().to_numpy(dtype=bool)]

@@ -62,7 +62,7 @@ class Verdict(Protocol):
 class Preparation(Protocol):
     """Steps from files to a training set; what one returns, the next one takes.
 
-    What is fetched and checked is the dataset's own, and is stored between the steps.
+    Fetched and checked partitions have types of the dataset, and are stored between the steps.
     """
 
     def request(self, params: Mapping[str, Any], source: str) -> PreparationRequest:

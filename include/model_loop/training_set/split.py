@@ -233,8 +233,8 @@ def resolved(split: TableSplit, places: Places, cuts: Places | None = None) -> T
 def shares_of(rows: int) -> tuple[float, ...]:
     """Return the shares of a table where nothing else is asked for, by the order of `PARTS`.
 
-    Of few rows, so many judge that something can be said, two fifths at most. What they leave open
-    is said by the finding `too_few_rows`.
+    Of few rows, so many judge that something can be said, two fifths at most. The finding
+    `too_few_rows` says what they leave open.
     """
     if rows >= _FEW_ROWS:
         return SHARES

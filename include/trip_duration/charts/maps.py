@@ -24,13 +24,13 @@ class Spot:
     Parameters
     ----------
     name
-        What it is called.
+        Title.
     latitude, longitude
         Of its middle, in degrees.
     size
         How many trips; the area of its circle.
     value
-        What it is coloured by.
+        Values by which it is coloured.
     area
         Its outlines; they are filled in place of the circle.
     """
@@ -51,9 +51,9 @@ def city(spots: Sequence[Spot], *, bar: str, outlines: Sequence[Ring] = ()) -> F
     Parameters
     ----------
     bar
-        What the value is.
+        Name of the value.
     outlines
-        What is drawn below.
+        Layer that is drawn below.
     """
     ordered = sorted(spot.value for spot in spots)
     low = ordered[0] if ordered else 0

@@ -41,7 +41,7 @@ class CheckedMonth:
     raw
         The file, as it was published.
     report
-        What was found in it.
+        Findings of the check.
     quarantine
         Where the rows are that break a rule: a Parquet file, see `quarantine`.
     sketch

@@ -55,13 +55,13 @@ class MonthFindings:
     Parameters
     ----------
     report
-        What was found.
+        Findings.
     quarantine
         The rows that break a rule; see `quarantine`.
     sketch
-        What later months are compared with.
+        Sketch that later months are compared with.
     profile
-        What its sound trips are like.
+        Profile of its sound trips.
     """
 
     report: MonthReport

@@ -120,7 +120,7 @@ def encode(
     Parameters
     ----------
     findings
-        What the comparison with earlier months has found; the training set holds them.
+        Findings of the comparison with earlier months; the training set holds them.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def _training_set(
     findings: Iterable[Finding],
 ) -> TrainingSet:
     columns = list(get_recipe(request.recipe).columns)
-    # Before the raw columns are given up.
+    # Before the raw columns are freed.
     reference = _reference(split, columns, request.random_state)
     learned = learned_values(TRIP_COLUMNS, columns, (split.train, split.validation))
     minutes = {"train": _minutes(split.train), "validation": _minutes(split.validation)}

@@ -1,7 +1,7 @@
 """Figures for Plotly, as plain JSON: the browser draws them, in the colours of its theme.
 
-Colours are names that the theme gives values to: ``@1`` to ``@7`` are told apart by people who see
-few of them (Okabe and Ito, Color Universal Design, 2008).
+Colours are names that the theme gives values to: people who see few colours can distinguish ``@1``
+to ``@7`` (Okabe and Ito, Color Universal Design, 2008).
 """
 
 from model_loop.charts.figures.amounts import bars, grouped, histogram, share, stacked, strip

@@ -36,7 +36,7 @@ def bars(
     title
         Of the axis of the values.
     labels
-        What is written beside the bars.
+        Labels beside the bars.
     form
         How values are written (d3-format).
     """
@@ -180,7 +180,7 @@ def strip(groups: Mapping[str, Sequence[float]], *, title: str) -> Figure:
             "name": name,
             "x": list(values),
             "orientation": "h",
-            "boxpoints": "all" if len(values) <= 200 else "outliers",  # noqa: PLR2004 - points that can be told apart
+            "boxpoints": "all" if len(values) <= 200 else "outliers",  # noqa: PLR2004 - distinct points
             "jitter": 0.5,
             "pointpos": 0,
             "marker": {"color": BLUE, "size": 4, "opacity": 0.6},

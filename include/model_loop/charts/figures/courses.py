@@ -17,7 +17,7 @@ from model_loop.charts.figures.frame import (
 )
 
 _DASHES = ("solid", "dash", "dot")
-#: Shapes of Plotly's markers that are told apart.
+#: Distinct shapes of Plotly's markers.
 _SYMBOLS = 9
 
 
@@ -51,7 +51,7 @@ def lines(
             "line": {
                 "color": COLORS[number % len(COLORS)],
                 "width": 2,
-                # With the colours begun again, lines are told apart by their strokes.
+                # Lines differ by their strokes when the colours begin again.
                 "dash": _DASHES[number // len(COLORS) % len(_DASHES)],
             },
             "marker": {

@@ -32,9 +32,9 @@ def parallel(
     axes
         Places between 0 and 1, by the name of the axis; None where there is none.
     ticks
-        What stands at some places of each axis.
+        Labels at some places of each axis.
     colors
-        What the lines are coloured by; the least is the best.
+        Values that colour the lines; the least is the best.
     """
     titles = list(axes)
     low, high = min(colors, default=0.0), max(colors, default=1.0)

@@ -44,7 +44,7 @@ def figure(
     legend
         Whether it is said what each trace is: below the plot, or above it.
     layout
-        What differs from the layout that all figures have, which the browser adds.
+        Differences from the layout of all figures, which the browser adds.
     """
     if legend == "above":
         layout = {"legend": {"y": 1.03, "yanchor": "bottom"}, "margin": {"t": 40}, **layout}

@@ -1,4 +1,4 @@
-"""Figures of how well classes are told apart: curves in a square, confusion, reliability."""
+"""Figures of how well a model separates classes: curves in a square, confusion, reliability."""
 
 from __future__ import annotations
 

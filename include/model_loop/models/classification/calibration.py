@@ -167,7 +167,7 @@ def decides_by_logits(classifier: Any, example: Any) -> bool | None:  # noqa: AN
     -------
     bool or None
         False of a classifier without a `decision_function`; None of one that has another, whose
-        values cannot be told from probabilities.
+        values may be mistaken for probabilities.
     """
     if not hasattr(classifier, "decision_function"):
         return False

@@ -33,7 +33,7 @@ class Clusters:
     Parameters
     ----------
     kind
-        What a cluster is.
+        Description of a cluster.
     codes
         Number of each row's cluster, from 0 without gaps, shape (rows,). Days rise with time.
     """

@@ -331,7 +331,7 @@ def state_lost(key: str, aside: str) -> Alert:
         about=f"state/{key}",
         subject=f"the state {key} cannot be read",
         headline="A state cannot be read",
-        summary=f"What was remembered under {key} was damaged, or written by another version. It "
+        summary=f"The state under {key} was damaged, or written by another version. It "
         f"is kept under {aside}, and begins anew: partitions may be announced, and drift be "
         "answered, once more.",
     )

@@ -73,7 +73,7 @@ def untold_failures(
     failed
         The tasks of the run that have failed.
     knows
-        Whether something is told, or waits to be told, since a time.
+        Function that returns whether an alert has been sent, or waits to be sent, since a time.
     """
     dag, run = context["dag"], context.get("dag_run")
     since = getattr(run, "start_date", None) or dt.datetime.fromtimestamp(0, tz=dt.UTC)

@@ -112,7 +112,7 @@ class RunEnded(BaseNotifier):
     failed
         Whether the run failed.
     digest
-        Whether a success can be told, from the result of the task `results`.
+        Whether a success is mailed, from the result of the task `results`.
     """
 
     def __init__(self, *, failed: bool, digest: bool = False) -> None:
@@ -121,7 +121,7 @@ class RunEnded(BaseNotifier):
         self.digest = digest
 
     def notify(self, context: Context) -> None:
-        """Find what is to be told of a run that has ended."""
+        """Find the alerts of a run that has ended."""
         alerts: list[Alert] = []
         if wanted("failure"):
             failed = failed_tasks(context["dag"], context["run_id"])
@@ -141,7 +141,7 @@ def alerts_of_runs(
     Parameters
     ----------
     digest
-        Whether a success can be told, from the result of the task `results`.
+        Whether a success is mailed, from the result of the task `results`.
     announces
         Whether its tasks announce something, which is delivered when the run has ended.
     hours

@@ -92,7 +92,7 @@ def moment_fields(dataset: Dataset, open_label: str, description: str, section: 
     Parameters
     ----------
     open_label
-        What is meant where the field is left open.
+        Meaning of a field that is left open.
     """
     moments = [one for one in dataset.moments if one in dataset.asked_at]
     if len(moments) == 1:

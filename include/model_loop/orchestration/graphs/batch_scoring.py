@@ -32,7 +32,7 @@ Nothing is to be seen of the output until all of it is there.
 A program reads the result with `GET …/dagRuns/{{run_id}}/wait?interval=1&result=join`.
 
 **If it fails:** the result of `join` and the task's log name the file and the rule that it breaks.
-What the caller has to change is told to the caller alone; of everything else a mail is sent. Clear
+Errors of the input are reported to the caller alone; all others are mailed. Clear
 the failed task, or trigger again with the same form: chunks that were scored are not scored again.
 """,
         tags=(Tag.PREDICTION,),

@@ -30,8 +30,8 @@ was known before. Feedback that is there stays: the same file a second time adds
 
 A program reads the result with `GET …/dagRuns/{{run_id}}/wait?interval=1&result=add`.
 
-**If it fails:** the result and the task's log name the file, the row and the rule. What the caller
-has to change is told to the caller alone; of everything else a mail is sent. Trigger again after
+**If it fails:** the result and the task's log name the file, the row and the rule. Errors of
+the input are reported to the caller alone; all others are mailed. Trigger again after
 correcting the file.
 """,
         tags=(Tag.MONITORING, Tag.PREDICTION),

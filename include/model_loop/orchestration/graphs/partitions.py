@@ -118,8 +118,8 @@ there before, or is another file now, is announced as an event of the asset
 `{assets_of(dataset).published.name}`, which starts `{dag_id_of(dataset, RETRAINING)}` on it. Then
 the run ends.
 
-What is announced has been the same in two looks. One failed look is no event. What was announced
-and not trained on within a day is announced again.
+A partition is announced when two looks have found it the same. One failed look is no event. A
+partition that is not trained on within a day is announced again.
 
 `{new}` waits once, for what its form names, beside whatever else waits. `{watch}` is for the
 source of the {settings}: where `MODEL_LOOP_WATCH_PARTITIONS` is set, the next run waits for the

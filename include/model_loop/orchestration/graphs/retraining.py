@@ -98,12 +98,11 @@ Prepares the newest {many}, tunes and trains all families on them, blends them w
 by hand, or by a schedule: that of the declaration, or of the setting
 `MODEL_LOOP_RETRAINING_SCHEDULE`. {newest}{several}
 
-What is new is about the champion of every moment: one that is asked at another moment than the
-form's recipe gets a run of its own, too.
+The champion of every moment learns from new partitions: one of another moment than the form's
+recipe gets a run of its own, too.
 
-It waits for each DAG without taking a worker. One run works at a time; what happens meanwhile
-starts the next one. What was trained on before is not trained on again, unless *Once more* asks for
-it.
+It waits for each DAG without taking a worker. One run works at a time; events meanwhile start the
+next one. Partitions are not trained on twice, unless *Once more* asks for it.
 
 **If it fails:** the DAG that has failed is named, and has sent its own mail. After mending the
 cause, clear its failed task, then the failed task here: what had finished is not done again. A

@@ -65,8 +65,8 @@ class Watermarks:
         Parameters
         ----------
         moment
-            Only by models that are asked at this moment. What an older version of this package
-            has kept does not tell, and counts for every moment.
+            Only by models that are asked at this moment. State that an older version of this
+            package has kept names no moment, and counts for every one.
         """
         entries = self._read("trained")
         wanted = [one for one in entries if moment is None or moment in one.get(_BY, self._moments)]

@@ -30,8 +30,8 @@ _RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 def watch() -> list[dict[str, Any]]:
     """Look at the canaries of all datasets, and end or propose those that are due.
 
-    What cannot be looked at now is looked at again in five minutes; the log says why. The health of
-    the loop tells by itself of a tracking server or a log that does not answer.
+    A canary that cannot be looked at now is looked at again in five minutes; the log says why. The
+    health of the loop tells by itself of a tracking server or a log that does not answer.
     """
     told: list[dict[str, Any]] = []
     try:

@@ -35,7 +35,7 @@ def orphaned_objects(
 ) -> Iterator[UPath]:
     """Find stored results that Airflow does not refer to.
 
-    What is younger may be about to be referred to. Files whose names we have not given, and those
+    A younger file may be about to be referred to. Files whose names we have not given, and those
     of names that were too long to be kept whole, are left alone.
     """
     horizon = time.time() - older_than_seconds

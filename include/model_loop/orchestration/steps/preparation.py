@@ -117,7 +117,7 @@ def compare_partitions(
 ) -> list[Verdict]:
     """Compare partitions with those before them; a refused one fails the run.
 
-    It is shown on the dashboard. Somebody is told of what is doubtful, and the run goes on.
+    It is shown on the dashboard. Doubtful findings are mailed, and the run goes on.
 
     Parameters
     ----------

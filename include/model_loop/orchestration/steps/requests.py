@@ -81,7 +81,7 @@ def search_request(params: Mapping[str, Any]) -> SearchRequest:
     Raises
     ------
     InvalidInputError
-        If a field is out of bounds, or the metric is none of the target's kind.
+        If a field is out of bounds, or the metric does not fit the kind of the target.
     """
     return build(SearchRequest, params).for_target(dataset_of_form(params).target)
 

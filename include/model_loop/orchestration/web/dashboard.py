@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from model_loop.serving.http.server import Services
     from model_loop.settings import Settings
 
-#: Seconds for which what was looked up is good; what is older is told while it is looked up anew.
+#: Seconds for which a cached answer is fresh; an older one is returned while it is refreshed.
 _RUNS_SECONDS, _REGISTRY_SECONDS, _AIRFLOW_SECONDS = 45.0, 1.0, 10.0
 _DAYS = 30
 #: Job of the dataset's DAG, and how it has to be accessible, by the right on its pages.

@@ -66,8 +66,8 @@ class LazyApp:
 class WarmOnStart:
     """Middleware that has an application built as soon as its server answers.
 
-    Airflow does not tell mounted applications that it has started; what is around all of them is
-    told. Requests pass through untouched.
+    Airflow does not notify mounted applications that it has started, but the application around
+    them. Requests pass through untouched.
 
     Parameters
     ----------

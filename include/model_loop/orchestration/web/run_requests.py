@@ -1,8 +1,7 @@
 """Runs that are asked for over REST: what is wrong with the request is said before a run exists.
 
 Airflow takes fields that a form does not have, quotes the whole schema of a field whose value it
-refuses, and lets the run of a paused DAG wait for ever. What is asked of other DAGs passes
-untouched.
+refuses, and lets the run of a paused DAG wait for ever. Requests for other DAGs pass untouched.
 """
 
 from __future__ import annotations

@@ -142,12 +142,12 @@ def test_a_query_is_a_table(run: Runs, storage: Storage) -> None:
 @pytest.mark.parametrize(
     ("query", "rule"),
     [
-        ("DELETE FROM public.rides", r"is no SELECT|writes"),
+        ("DELETE FROM public.rides", r"is not a SELECT|writes"),
         (
             "SELECT 1 AS began) AS q; DELETE FROM public.rides; SELECT * FROM (SELECT 1 AS began",
             r".*",
         ),
-        ("SELECT * FROM public.rides; SELECT 1", r"is no SELECT|several statements"),
+        ("SELECT * FROM public.rides; SELECT 1", r"is not a SELECT|several statements"),
     ],
 )
 def test_a_query_that_is_no_select_is_refused(

@@ -142,9 +142,9 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         ("[variants.A]\ntitle = 'a'", "variants.A = 'A' is no name"),
         (
             "[columns.a]\nknown = 'latr'",
-            r"'latr' is none of the moments. Did you mean later",
+            r"'latr' is not one of the moments. Did you mean later",
         ),
-        ("[recipes.a]\nat = 'soon'", "recipes.a.at = 'soon' is none of the moments"),
+        ("[recipes.a]\nat = 'soon'", "recipes.a.at = 'soon' is not one of the moments"),
         ("[recipes.a]\nat = 'later'\ncolumns = ['arr_delay']", "holds the target 'arr_delay'"),
         ("partition = 'month'", "cannot be cut: the table has no time"),
         ("partition = 'year'", "partition = 'year' is unknown. Choose one of: month"),
@@ -152,7 +152,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         ("moments = []", "moments = .* is empty"),
         ("labels_after = 'soon'", "labels_after = 'soon' is no length of time"),
         ("labels_after = '1 month'", "labels_after = '1 month' is no length of time"),
-        ("[time]\ncolumn = 'a'\ntime_zone = 'EST5'", "is no time zone of the IANA database"),
+        ("[time]\ncolumn = 'a'\ntime_zone = 'EST5'", "is not a time zone of the IANA database"),
         ("[time]\ncolumn = 'a'\ncountry = 'USA'", "country = 'USA' is no code of a country"),
         ("[time]\ncolumn = 'a'\nsubdivision = 'NY'", "time = .* has a subdivision without"),
         ("[time]\ncolumn = 'a'\ncontry = 'US'", "time.contry is unknown. Did you mean country"),
@@ -165,7 +165,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         ("[columns.a.constraints]\nmaximum = nan", "maximum = nan is refused"),
         ("[recipes.'A b']\nat = 'later'", "is no name"),
         ("status = 'done'\npartition = 'year'", "and 1 more mistakes"),
-        ("name = 'again'", "is no TOML"),
+        ("name = 'again'", "is not TOML"),
     ],
 )
 def test_a_mistake_is_named(added: str, words: str) -> None:

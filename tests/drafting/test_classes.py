@@ -135,7 +135,7 @@ def test_a_task_that_the_target_cannot_have_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InvalidInputError, match=said):
             drafted(three, tmp_path, answers)
     number = of_target(np.random.default_rng(0).normal(size=600))
-    with pytest.raises(InvalidInputError, match="is none: y is predicted as a number"):
+    with pytest.raises(InvalidInputError, match="has no meaning: y is predicted as a number"):
         drafted(number, tmp_path, DraftAnswers(positive_class="1"))
 
 

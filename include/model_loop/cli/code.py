@@ -348,7 +348,7 @@ def _rows(text: str) -> list[dict[str, Any]]:
                 "The rows", f"are not JSON ({error})", "Give an object, or one on each line."
             ) from error
     if not all(isinstance(one, dict) for one in found):
-        raise InvalidInputError("The rows", "are no objects", "Give an object for each row.")
+        raise InvalidInputError("The rows", "are not objects", "Give an object for each row.")
     return found
 
 

@@ -162,7 +162,7 @@ class DataOptions(_arguments_of_datasets()):  # type: ignore[misc]  # made of op
         for name in given.keys() - offered.keys():
             raise InvalidInputError(
                 _names(name) or f"--{name.replace('_', '-')}",
-                f"is no option of the dataset {dataset.name}",
+                f"is not an option of the dataset {dataset.name}",
                 "Leave it out, or name another dataset.",
             )
         declared = str(dataset.declaration.source) if dataset.declaration else get_settings().source

@@ -49,7 +49,7 @@ _RULES: Mapping[str, tuple[type[ModelLoopError], str, str]] = MappingProxyType(
         ),
         "ParserException": (
             InvalidInputError,
-            "is no SELECT that is read as a table",
+            "is not a SELECT that is read as a table",
             "Let query be one SELECT, and each of its columns have a name.",
         ),
         "PermissionException": (
@@ -108,7 +108,7 @@ class DuckdbSession(Session):
                 found = self._opened.sql(statement, params=used or None)
                 if found is None:
                     raise InvalidInputError(
-                        f"The source {self.source}", "is no SELECT", "Let query be one SELECT."
+                        f"The source {self.source}", "is not a SELECT", "Let query be one SELECT."
                     )
                 reader = found.to_arrow_reader(_BATCH_ROWS)
                 yield pa.RecordBatch.from_pylist([], reader.schema)

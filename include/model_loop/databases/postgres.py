@@ -116,7 +116,7 @@ _RULES: tuple[tuple[tuple[str, ...], type[ModelLoopError], str, str], ...] = (
     (
         ("42601",),
         InvalidInputError,
-        "is no SELECT that is read as a table",
+        "is not a SELECT that is read as a table",
         "Let query be one SELECT, and each of its columns have a name.",
     ),
 )
@@ -227,7 +227,7 @@ def refusals(connection: DatabaseConnection, source: DatabaseSource) -> Iterator
     Raises
     ------
     InvalidInputError
-        If the query is no SELECT.
+        If the query is not a SELECT.
     TransientSourceError
         If the server does not answer, or a lock is held for too long.
     SourceError

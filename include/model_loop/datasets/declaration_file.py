@@ -87,7 +87,7 @@ def parse_declaration(text: str, origin: str) -> Declaration:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidInputError(
-            f"The dataset {origin}", f"is no TOML: {error}", "Correct it."
+            f"The dataset {origin}", f"is not TOML: {error}", "Correct it."
         ) from error
     _refuse_reserved(content, origin)
     try:

@@ -49,7 +49,7 @@ def require_time_zone(value: str) -> str:
     names = zoneinfo.available_timezones()
     if value not in names:
         near = difflib.get_close_matches(value, names, 1) or ["America/New_York or UTC"]
-        raise ValueError(f"is no time zone of the IANA database, such as {near[0]}")
+        raise ValueError(f"is not a time zone of the IANA database, such as {near[0]}")
     return value
 
 

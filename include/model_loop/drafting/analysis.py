@@ -277,7 +277,7 @@ def _require_target(target: str, names: Sequence[str]) -> None:
     listed = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")  # noqa: PLR2004 - a few lines
     remedy = f"Did you mean {near[0]}?" if near else f"The columns are {listed}."
     raise RefusedTableError(
-        "target_absent", f"The target {target!r}", "is no column of the table", remedy, target
+        "target_absent", f"The target {target!r}", "is not a column of the table", remedy, target
     )
 
 

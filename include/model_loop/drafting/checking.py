@@ -147,7 +147,7 @@ def _require_both(declaration: Declaration, meets: Mask) -> None:
             "positive_class",
             f"The condition task.positive_when = {declaration.task.positive_when!r}",
             f"holds in {'all' if meets.all() else 'none'} of {len(meets):,} rows",
-            "Correct it: it has to tell rows apart.",
+            "Correct it: it has to divide the rows.",
             declaration.target,
         )
 

@@ -82,7 +82,7 @@ def with_task(table: TableValues, task: TaskKind, positive: str | None = None) -
         if positive is not None:
             raise InvalidInputError(
                 f"The positive class {positive!r}",
-                f"is none: {target.name} is predicted as a number",
+                f"has no meaning: {target.name} is predicted as a number",
                 "Leave it out, or give --task binary.",
             )
         changed = _as_number(target)

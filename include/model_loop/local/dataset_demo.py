@@ -67,7 +67,7 @@ def _known(given: str, stack: LocalStack) -> str:
         if given not in dataset_names():
             raise InvalidInputError(
                 f"DATASET={given}",
-                "is no dataset",
+                "is not a dataset",
                 f"Choose one of {', '.join(dataset_names())}, or give the path of a TOML file.",
             )
         return given

@@ -329,7 +329,7 @@ def _column_rules(declaration: Declaration, frame: pd.DataFrame) -> Iterator[_Ru
         if bounds.enum:
             allowed = values.isin([*bounds.enum, *map(str, bounds.enum)])
             yield _Rule(
-                f"{name} is not one of its values", ~np.asarray(allowed, dtype=bool) & ~missing
+                f"{name} is none of its values", ~np.asarray(allowed, dtype=bool) & ~missing
             )
 
 

@@ -92,7 +92,7 @@ def split_of(dataset: Dataset, shares: tuple[float, ...] = SHARES) -> TableSplit
     if len(shares) != len(PARTS) or min(shares) < 0 or abs(sum(shares) - 1) > _ROUNDING:
         raise InvalidInputError(
             f"Shares {shares}",
-            "are no four shares that add up to 1",
+            "are not four shares that add up to 1",
             "Give e.g. 0.6 0.15 0.1 0.15.",
         )
     declared = dataset.declaration.split if dataset.declaration else None

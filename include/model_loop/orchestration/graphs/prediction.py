@@ -29,8 +29,8 @@ A program sends a list as `inputs`, and reads the result with
 `{dag_id_of(dataset, BATCH_SCORING)}`.
 
 **If it fails:** nothing was predicted; the result and the task's log say which input is wrong, or
-that there is no champion yet: train, then run the DAG `{dag_id_of(dataset, PROMOTION)}`. Errors of the
-input are reported to the caller alone; all others are mailed.
+that there is no champion yet: train, then run the DAG `{dag_id_of(dataset, PROMOTION)}`.
+Errors of the input are reported to the caller alone; all others are mailed.
 """,
         tags=(Tag.PREDICTION,),
         form=prediction_form(dataset),

@@ -102,7 +102,7 @@ def main() -> None:
             for step, seconds in found[name].seconds.items():
                 record("cluster", step, {column: seconds})
     first, *others = found.values()
-    apart = [abs(one.errors[it] - first.errors[it]) for one in others for it in first.errors]
+    apart = [abs(other.errors[it] - first.errors[it]) for other in others for it in first.errors]
     print(f"errors apart by at most {max(apart, default=0):.3g} minutes")
 
 
@@ -165,7 +165,9 @@ def go_through(api: AirflowApi) -> Loop:
     judged = api.result("monitoring", watched["monitoring"], "performance")
     (findings,) = judged.values()
     (rmse,) = (
-        one["value"] for one in findings if one["metric"] == "rmse" and one["subject"] == "all"
+        finding["value"]
+        for finding in findings
+        if finding["metric"] == "rmse" and finding["subject"] == "all"
     )
     loop.errors[f"champion, {NEXT_MONTH} above test, share"] = rmse
     return loop

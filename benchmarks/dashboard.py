@@ -309,7 +309,7 @@ def serve(url: str, folder: Path, port: int) -> None:
 
     async def trips(_: object, _right: Right, datasets: Sequence[Dataset]) -> frozenset[str]:
         # This store holds nothing of any other dataset.
-        return frozenset(one.name for one in datasets if one.name == "trips")
+        return frozenset(dataset.name for dataset in datasets if dataset.name == "trips")
 
     pages = Dashboard("green", lambda _: sources, {"green": service}, trips)
     app = create_app(

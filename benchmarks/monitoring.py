@@ -308,8 +308,8 @@ def months(root: str, folder: str) -> None:
         reference = make_reference(subject.trained.model, learned)
         after = window(root, now, subject, folder)
         findings = look(subject, after, reference)
-        (average,) = (one.value for one in findings if one.metric == "psi_average")
-        known = [one for one in findings if one.level is not Level.UNKNOWN]
+        (average,) = (finding.value for finding in findings if finding.metric == "psi_average")
+        known = [finding for finding in findings if finding.level is not Level.UNKNOWN]
         level = max((one.level for one in known), key=lambda one: one.rank)
         grave = ", ".join(str(one) for one in gravest_first(known)[:4])
         print(

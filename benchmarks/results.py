@@ -109,7 +109,9 @@ def read(path: Path = RESULTS) -> list[Figure]:
 def table(benchmark: str, figures: Iterable[Figure]) -> str:
     """Return the ranges of a benchmark's figures as a table."""
     known = KNOWN[benchmark]
-    own = [one for one in figures if one.benchmark == benchmark and not one.is_of_others]
+    own = [
+        figure for figure in figures if figure.benchmark == benchmark and not figure.is_of_others
+    ]
     if not own:
         return "No run was kept yet.\n"
     cells: dict[tuple[str, str], list[float]] = {}

@@ -173,10 +173,10 @@ def move(promoter: Promoter, kind: ActionKind, version: int) -> None:
 def describe(name: str, outcomes: list[LoadOutcome]) -> float:
     """Print the medians of some outcomes; return requests per second."""
     per_second, p50, p99 = (
-        statistics.median(getattr(one, what) for one in outcomes)
+        statistics.median(getattr(outcome, what) for outcome in outcomes)
         for what in ("per_second", "p50", "p99")
     )
-    lowest, highest = (pick(one.per_second for one in outcomes) for pick in (min, max))
+    lowest, highest = (pick(outcome.per_second for outcome in outcomes) for pick in (min, max))
     print(
         f"{name:34} {per_second:8,.0f} requests/s ({lowest:,.0f} to {highest:,.0f}), "
         f"p50 {p50:.2f} ms, p99 {p99:.2f} ms"

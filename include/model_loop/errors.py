@@ -153,15 +153,15 @@ class WorkerError(Exception):
 
 
 @contextlib.contextmanager
-def optional(what: str) -> Iterator[None]:
+def optional(artefact: str) -> Iterator[None]:
     """Go on without an artefact that nothing depends on, such as a figure, if making it fails.
 
     Parameters
     ----------
-    what
+    artefact
         Its name, for the log, which holds the failure.
     """
     try:
         yield
     except Exception:
-        logger.exception("%s could not be made and is left out; all else goes on", what)
+        logger.exception("%s could not be made and is left out; all else goes on", artefact)

@@ -70,7 +70,7 @@ class RefusedPartitionError(ContractError):
         self.findings = tuple(findings)
 
 
-def require_none_refused(what: str, findings: Iterable[Finding]) -> None:
+def require_none_refused(subject: str, findings: Iterable[Finding]) -> None:
     """Raise an error if one of the findings refuses its partition.
 
     Raises
@@ -82,7 +82,7 @@ def require_none_refused(what: str, findings: Iterable[Finding]) -> None:
     refused = [finding for finding in known if finding.level == "refused"]
     if refused:
         raise RefusedPartitionError(
-            what,
+            subject,
             "cannot be learned from: "
             + "; ".join(f"{one.message.rstrip('.')} ({one.code})" for one in refused),
             f"{refused[0].remedy} If it is right as it is, accept the finding: "

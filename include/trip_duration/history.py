@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from model_loop.errors import StoredObjectError
 from model_loop.findings import Acceptance, Finding, settle
 from model_loop.history.calendar import LATEST
-from model_loop.history.judging import judge
+from model_loop.history.judging import judge_partition
 from model_loop.history.sketch import Sketch
 from model_loop.history.verdicts import SUFFIX, verdicts_before
 from model_loop.objects.documents import text_of
@@ -125,7 +125,7 @@ class MonthHistory:
         history = history[-LATEST:]
         table = trip_table(month.raw.service)
         sketches = [sketch for one in history if (sketch := _sketch(one)) is not None]
-        findings = judge(table, month.load_sketch(), sketches)
+        findings = judge_partition(table, month.load_sketch(), sketches)
         return HistoryVerdict(
             month,
             settle(findings, accepted),

@@ -51,7 +51,7 @@ def judged_rows(
         )
     seen = _seen(training_set, contenders)
     left = tuple(month for month in test if month not in seen)
-    unknown = tuple(one.version for one in contenders if not one.known)
+    unknown = tuple(contender.version for contender in contenders if not contender.known)
     left_out = tuple(
         f"{month}, from which {' and '.join(f'version {version}' for version in versions)} "
         f"{'have' if len(versions) > 1 else 'has'} learned"
@@ -67,8 +67,8 @@ def judged_rows(
     # Months that follow hold trips whose pick-up lies in a month that was learned from.
     learned = {
         month
-        for one in contenders
-        for month in map(Month.parse, one.partitions or ())
+        for contender in contenders
+        for month in map(Month.parse, contender.partitions or ())
         if month >= min(test)
     }
     held = training_set.test_rows
@@ -88,7 +88,9 @@ def _seen(training_set: TrainingSet, contenders: Sequence[Learned]) -> dict[Mont
     found: dict[Month, list[int]] = {}
     for month in training_set.request.split.test:
         versions = [
-            one.version for one in contenders if one.has_seen(str(month), digests[str(month)])
+            contender.version
+            for contender in contenders
+            if contender.has_seen(str(month), digests[str(month)])
         ]
         if versions:
             found[month] = versions

@@ -267,7 +267,10 @@ def test_bad_files(spoil: Callable[[Path], object], message: str, tmp_path: Path
         (("prepare", "--source", "nowhere"), "Source folder nowhere does not exist"),
         (("prepare", "--source", "http://127.0.0.1:9"), "did not answer"),
         (("prepare", "--recipe", "secret"), "Recipe 'secret' is unknown"),
-        (("prepare", "--train-share", "0.5"), "--train-share is not an option of the dataset trips"),
+        (
+            ("prepare", "--train-share", "0.5"),
+            "--train-share is not an option of the dataset",
+        ),
         (("prepare", "--dataset", "bikes", "--train", "2024-01"), "--train is no option"),
         (("prepare", "--dataset", "bikes", "--train-share", "0.9"), "do not add up to 1"),
         (("prepare", "--encoding", "morse"), '"morse" for --encoding'),

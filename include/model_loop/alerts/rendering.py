@@ -50,7 +50,9 @@ _PLURALS: dict[AlertKind, str] = {
 
 def render(envelopes: Sequence[Envelope]) -> Message:
     """Write a message of all alerts, at least one."""
-    alerts = sorted((one.alert for one in envelopes), key=lambda it: (_rank(it.kind), it.at))
+    alerts = sorted(
+        (envelope.alert for envelope in envelopes), key=lambda it: (_rank(it.kind), it.at)
+    )
     kind = alerts[0].kind
     subject = subject_of(alerts)
     values = {
@@ -98,7 +100,7 @@ def _rank(kind: AlertKind) -> int:
 
 def _lateness(envelopes: Sequence[Envelope]) -> str:
     """Return the reason for a late delivery; empty if it is on time."""
-    held = [one for one in envelopes if one.problem]
+    held = [envelope for envelope in envelopes if envelope.problem]
     if not held:
         return ""
     first = min(held, key=lambda one: one.received)

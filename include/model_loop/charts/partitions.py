@@ -70,7 +70,7 @@ def histogram_chart(
     name: str,
     title: str,
     unit: str,
-    found: Mapping[str, Any] | None,
+    histogram: Mapping[str, Any] | None,
     words: Wording,
     empty: Empty,
 ) -> Chart:
@@ -78,10 +78,10 @@ def histogram_chart(
 
     Parameters
     ----------
-    found
+    histogram
         With as many ``edges`` and ``counts``; None where there are none.
     """
-    edges, counts = (found["edges"], found["counts"]) if found else ([], [])
+    edges, counts = (histogram["edges"], histogram["counts"]) if histogram else ([], [])
     total = sum(counts) or 1
     largest = max(range(len(counts)), key=lambda place: counts[place], default=0)
     width = edges[1] - edges[0] if len(edges) > 1 else 1
@@ -102,7 +102,9 @@ def histogram_chart(
             list(zip(edges, counts, strict=True)),
         ),
         empty,
-        figures.histogram(edges, counts, title=unit or title, values=words.rows) if found else None,
+        figures.histogram(edges, counts, title=unit or title, values=words.rows)
+        if histogram
+        else None,
     )
 
 

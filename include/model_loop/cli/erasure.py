@@ -92,12 +92,12 @@ def _print(report: ErasureReport) -> None:
             one.store, f"{one.rows:,}" if one.rows else "", outcome, f"{one.address}{note}"
         )
     out.print(table)
-    rows = sum(one.rows for one in report.traces if not one.is_left)
+    rows = sum(trace.rows for trace in report.traces if not trace.is_left)
     if report.erased:
         out.print(f"{rows:,} rows were erased, and a second search of these places finds none.")
     else:
         out.print(f"{rows:,} rows were found. Nothing was changed: --yes erases them.")
-    if left := sum(one.rows for one in report.traces if one.is_left):
+    if left := sum(trace.rows for trace in report.traces if trace.is_left):
         out.print(f"{left:,} rows are in places that are not changed here; each says what to do.")
     for at in report.before:
         when = dt.datetime.fromtimestamp(at, dt.UTC)

@@ -152,7 +152,7 @@ def _score(request: BatchRequest, chunks: Sequence[Chunk], predictor: Predictor)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console(stderr=True)) as progress:
         rows = progress.add_task(
-            f"Rows, by version {request.version.number}", total=sum(one.rows for one in chunks)
+            f"Rows, by version {request.version.number}", total=sum(chunk.rows for chunk in chunks)
         )
         score_chunks(chunks, predictor, lambda done: progress.advance(rows, done), explain)
         files = progress.add_task("Files", total=len(request.files))

@@ -105,7 +105,7 @@ def add(
     as_json
         Print one JSON object, for machines.
     """
-    asked = None if datasets is None else [_asked(one) for one in datasets]
+    asked = None if datasets is None else [_asked(dataset) for dataset in datasets]
     secret = _file().add(name, rate, scopes=scopes, datasets=asked, days=days)
     print(json.dumps({"name": name, "token": secret}) if as_json else secret)  # noqa: T201 - the command's answer
 
@@ -374,7 +374,7 @@ def ab_report(
         heads = ("log loss", "95 % interval", *(("cost", "95 % interval") if costs else ()))
     table = Table("version", "moment", rows, *heads, box=box.SIMPLE_HEAD)
     shown = [(str(one.version), one) for one in report.versions]
-    shown += [(f"{one.version} (shadow)", one) for one in report.shadows]
+    shown += [(f"{shadow.version} (shadow)", shadow) for shadow in report.shadows]
     for name, one in shown:
         figures = [f"{one.mae:.3f}", _between(one.mae_interval)]
         if not classified:

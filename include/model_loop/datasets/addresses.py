@@ -38,15 +38,15 @@ def holds_key(source: str) -> bool:
     return PARTITION in source or bool(_named(source))
 
 
-def mistake_of_key(source: str, part: str) -> str:
+def mistake_of_key(source: str, kind: str) -> str:
     """Return what is wrong with the parts of a key in a source; empty if nothing is."""
     named = _named(source)
-    wanted = _PARTS.get(part, ((), ""))[0]
+    wanted = _PARTS.get(kind, ((), ""))[0]
     if not named or set(named) == set(wanted):
         return ""
     if PARTITION in source or not wanted:
         return f"has {{{named[0]}}} besides {PARTITION}, or no partitions"
-    return f"has other parts than {' and '.join(f'{{{name}}}' for name in wanted)} of a {part}"
+    return f"has other parts than {' and '.join(f'{{{name}}}' for name in wanted)} of a {kind}"
 
 
 def folder_pattern(addresses: Sequence[str]) -> tuple[str, str | None] | None:
@@ -101,13 +101,13 @@ def kind_of_keys(values: Collection[str]) -> str | None:
     return next((kind for kind, key in KEYS if all(key.fullmatch(it) for it in values)), None)
 
 
-def key_of_folders(address: str, part: str) -> str | None:
+def key_of_folders(address: str, kind: str) -> str | None:
     """Return the key of a partition that the folders of a file say; None if they say none."""
     values = folder_values(address)
-    names, between = _PARTS[part]
+    names, between = _PARTS[kind]
     if {*names} <= {*values}:
         return between.join(values[name].zfill(_DIGITS[name]) for name in names)
-    key = dict(KEYS)[part]
+    key = dict(KEYS)[kind]
     return next((value for value in values.values() if key.fullmatch(value)), None)
 
 
@@ -133,14 +133,14 @@ def glob_of(source: str, key: str | None = None) -> str:
     return source.replace(PARTITION, "*" if key is None else key)
 
 
-def key_in(source: str, address: str, part: str) -> str | None:
+def key_in(source: str, address: str, kind: str) -> str | None:
     """Return the key of the partition of a file; None if its address is not of the pattern."""
     found = _pattern(source).fullmatch(address)
     if found is None:
         return None
     if PARTITION in source:
         return found["partition"]
-    names, between = _PARTS[part]
+    names, between = _PARTS[kind]
     return between.join(found[name].zfill(_DIGITS[name]) for name in names)
 
 

@@ -78,12 +78,12 @@ class Condition:
     _holds: _Holds = field(repr=False, compare=False)
 
     @classmethod
-    def parse(cls, text: str, known: Iterable[str]) -> Condition:
+    def parse(cls, text: str, columns: Iterable[str]) -> Condition:
         """Read a condition.
 
         Parameters
         ----------
-        known
+        columns
             Names of the table's columns.
 
         Raises
@@ -104,7 +104,7 @@ class Condition:
             tree = ast.parse(_QUOTED.sub(plain, text).strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise _refusal(text, "is not in the language of conditions") from error
-        compiler = _Compiler(text, frozenset(known), quoted_names)
+        compiler = _Compiler(text, frozenset(columns), quoted_names)
         holds = compiler.condition(tree, _DEEPEST)
         return cls(text, frozenset(compiler.columns), holds)
 

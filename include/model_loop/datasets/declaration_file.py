@@ -250,13 +250,13 @@ def _known_keys(path: Iterable[str], kind: Any) -> list[str]:  # noqa: ANN401 - 
     return list(kind.model_fields)
 
 
-def nearest(given: str, known: Iterable[str]) -> str:
+def nearest(given: str, names: Iterable[str]) -> str:
     """Return the remedy for an unknown name: the nearest of those that are known, or all."""
-    known = list(known)
-    near = difflib.get_close_matches(given, known, 1, 0.5)
+    names = list(names)
+    near = difflib.get_close_matches(given, names, 1, 0.5)
     if near:
         return f"Did you mean {near[0]}?"
-    return f"Choose one of: {', '.join(known)}."
+    return f"Choose one of: {', '.join(names)}."
 
 
 def _counted(rule: str, mistakes: int) -> str:

@@ -72,7 +72,9 @@ def dataset_of(declaration: Declaration) -> Dataset:
         moments=declaration.moments,
         recipes=MappingProxyType(recipes),
         default_recipe=next(iter(recipes)),
-        variants=MappingProxyType({one.key: one for one in _variants(declaration, title)}),
+        variants=MappingProxyType(
+            {variant.key: variant for variant in _variants(declaration, title)}
+        ),
         reader=_reader(declaration, columns),
         outcomes=_outcomes(declaration),
         time=time.column if time else None,
@@ -226,8 +228,8 @@ def _recipes(declaration: Declaration, columns: Columns) -> Iterator[Recipe]:
     }
     order = declaration.moments.index
     for name, recipe in declared.items():
-        known = [one.name for one in columns if order(one.known) <= order(recipe.at)]
-        late = [one for one in recipe.columns or () if one not in known]
+        known = [column.name for column in columns if order(column.known) <= order(recipe.at)]
+        late = [column for column in recipe.columns or () if column not in known]
         if late:
             raise InvalidInputError(
                 f"Recipe {name} of the dataset {declaration.name}",

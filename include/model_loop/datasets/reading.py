@@ -186,7 +186,7 @@ class RowReader:
             known = len(problems)
             rows.append(self.read(record, now, problems))
             if len(problems) > known:
-                problems[known:] = [replace(one, row=number) for one in problems[known:]]
+                problems[known:] = [replace(problem, row=number) for problem in problems[known:]]
         if problems:
             raise RefusedRowsError(problems)
         return rows

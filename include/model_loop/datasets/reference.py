@@ -101,7 +101,7 @@ def _options(field: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     several = field.get("anyOf", field.get("oneOf"))
     if several is None:
         return [field]
-    return [one for each in several for one in _options(each) if one.get("type") != "null"]
+    return [option for each in several for option in _options(each) if option.get("type") != "null"]
 
 
 def _type(field: Mapping[str, Any]) -> str:

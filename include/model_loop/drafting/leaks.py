@@ -125,7 +125,7 @@ def _reason(column: ColumnValues, target: ColumnValues, score: Score) -> str | N
 
 
 def leak_findings(
-    found: Suspicions, target: str, settled: Collection[str], *, without: Collection[str] = ()
+    suspicions: Suspicions, target: str, settled: Collection[str], *, without: Collection[str] = ()
 ) -> Iterator[Finding]:
     """Yield a finding for each relation and suspicion, and the one question about all columns.
 
@@ -136,7 +136,7 @@ def leak_findings(
     without
         Columns that are known later, and need no finding any more.
     """
-    for relation in found.relations:
+    for relation in suspicions.relations:
         names = ", ".join(relation.columns)
         share = "" if relation.share > 0.99995 else f" in {relation.share:.2%} of the rows"  # noqa: PLR2004 - shown as 100 %
         for name in relation.columns:
@@ -145,16 +145,16 @@ def leak_findings(
                 message = f"{names}: {relation.formula}{share}."
                 remedy = f"A model would only repeat it. {_LATER}"
                 yield Finding(relation.code, name, WHOLE, "warning", message, remedy)
-    related = {name for relation in found.relations for name in relation.columns}
-    for name, reason in found.by_name.items():
+    related = {name for relation in suspicions.relations for name in relation.columns}
+    for name, reason in suspicions.by_name.items():
         if name not in related and name not in without:
             # A name stays as it is, also at the beginning.
             message = f"{reason if reason.startswith(name) else _sentence(reason)}."
             yield Finding("leak_suspected", name, WHOLE, "warning", message, _LATER)
-    if not {*found.ranked} <= {*settled}:
+    if not {*suspicions.ranked} <= {*settled}:
         columns = tuple(
-            RankedColumn(name, round(found.scores[name].rank, 4), name in found.by_name)
-            for name in found.ranked
+            RankedColumn(name, round(suspicions.scores[name].rank, 4), name in suspicions.by_name)
+            for name in suspicions.ranked
         )
         listed = ", ".join(f"{each.name} ({each.score:.2f})" for each in columns[:_LISTED])
         more = f" and {len(columns) - _LISTED:,} more" if len(columns) > _LISTED else ""

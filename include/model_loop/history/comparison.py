@@ -182,9 +182,9 @@ class Past:
 
     def sources_of(self, name: str) -> tuple[str, ...]:
         """Return the columns that a column, a derived number or a rest is about."""
-        for one in self.models:
-            if name == REST.format(name=one):
-                return (one,)
+        for model in self.models:
+            if name == REST.format(name=model):
+                return (model,)
         return (self.table.time,) if name == HOUR else self.table.sources_of(name)
 
     def _by(self, groups: Codes, number: int) -> dict[str, list[Counted]]:
@@ -195,9 +195,9 @@ class Past:
             table = np.bincount(groups[used] * size + codes[used], minlength=number * size)
             rows = table.reshape(number, size)
             found[name] = [
-                Counted(one / one.sum(), int(one.sum()))
-                for one in rows
-                if one.sum() >= _LEAST_WEEKLY
+                Counted(row / row.sum(), int(row.sum()))
+                for row in rows
+                if row.sum() >= _LEAST_WEEKLY
             ]
         return found
 

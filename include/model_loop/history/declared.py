@@ -137,12 +137,12 @@ def sketch_of(
     if (classes := table.classes) is not None:
         rows = rows.assign(**{classes.name: classes.texts_of(rows)})
     table = table.limited_to(frozenset(map(str, rows.columns)))
-    start, end = ((one - _EPOCH) // dt.timedelta(microseconds=1) for one in bounds)
+    start, end = ((bound - _EPOCH) // dt.timedelta(microseconds=1) for bound in bounds)
     builder = SketchBuilder(table, partition, start, end, len(rows))
     values = compared_values(rows, table)
     times = values[table.time]
     builder.add(0, (times >= start) & (times < end), values)
-    shares = {one.name: float(rows[one.name].isna().mean()) for one in table.columns}
+    shares = {column.name: float(rows[column.name].isna().mean()) for column in table.columns}
     return builder.build(shares if len(rows) else {}, broken)
 
 

@@ -111,5 +111,5 @@ def short_remedy(remedy: str) -> str:
 
 def _told(findings: Iterable[Finding]) -> list[Finding]:
     """Sort findings, the gravest first, and keep one of each code and column."""
-    ordered = sorted(findings, key=lambda one: one.level != "refused")
+    ordered = sorted(findings, key=lambda finding: finding.level != "refused")
     return list({(one.code, one.column): one for one in reversed(ordered)}.values())[::-1]

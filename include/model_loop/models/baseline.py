@@ -261,7 +261,7 @@ def _rules(rows: pd.DataFrame, target: Target, columns: Sequence[Column]) -> Ite
     else:
         codes = range(len(target.labels.labels))
         hits = [(outcomes == code).astype(np.float64) for code in codes]
-        each = [_rules_of(rows, one, columns, ("share",)) for one in hits]
+        each = [_rules_of(rows, hit, columns, ("share",)) for hit in hits]
         yield from map(ClassesRule, zip(*each, strict=True))
 
 

@@ -70,7 +70,8 @@ def members_of(model: Pipeline) -> list[Member] | None:
     if not isinstance(voting, VotingClassifier | VotingRegressor) or voting.weights is None:
         return None
     models = [
-        one.estimator if isinstance(one, FrozenEstimator) else one for one in voting.estimators_
+        estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
+        for estimator in voting.estimators_
     ]
     if not all(isinstance(one, Pipeline) for one in models):
         return None

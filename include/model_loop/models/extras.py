@@ -208,9 +208,9 @@ def _checked(model: str, parameter: str, given: Dimension | Setting) -> Dimensio
     match given:
         case Real(low, high, log):
             ends = taken(low), taken(high)
-            if all(isinstance(one, int) for one in ends):
+            if all(isinstance(end, int) for end in ends):
                 return Integer(int(low), int(high), log=log)
-            if any(isinstance(one, int) for one in ends):
+            if any(isinstance(end, int) for end in ends):
                 # For example a share up to 1, and a number from 2 on.
                 raise InvalidInputError(
                     f"The range from {low:g} to {high:g} of {parameter} of {model}",
@@ -220,7 +220,7 @@ def _checked(model: str, parameter: str, given: Dimension | Setting) -> Dimensio
             return given
         case Integer(low, high, log):
             ends = taken(low), taken(high)
-            if all(isinstance(one, int) for one in ends):
+            if all(isinstance(end, int) for end in ends):
                 return given
             return Real(float(low), float(high), log=log)
         case Categorical(values):
@@ -234,7 +234,7 @@ def _taken(model: str, parameter: str, value: Setting) -> Setting:
     constraints = getattr(_class_of(model), "_parameter_constraints", {}).get(parameter)
     if constraints is None or isinstance(constraints, str):
         return value
-    rules = [make_constraint(one) for one in constraints]
+    rules = [make_constraint(constraint) for constraint in constraints]
     for candidate in _spellings(value):
         if any(rule.is_satisfied_by(candidate) for rule in rules):
             return candidate

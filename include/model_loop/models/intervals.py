@@ -174,7 +174,7 @@ class MeasuredErrors:
 
 
 def measured_errors(
-    sums: DaySums, known: DaySpread | None = None, confidence: float = CONFIDENCE
+    sums: DaySums, spread: DaySpread | None = None, confidence: float = CONFIDENCE
 ) -> MeasuredErrors:
     """Measure the errors of at least one row, with their intervals.
 
@@ -188,7 +188,7 @@ def measured_errors(
     ----------
     sums
         Sums of each day.
-    known
+    spread
         Variation between days in the test part.
     """
     kinds = _Kinds.of(sums)
@@ -196,7 +196,7 @@ def measured_errors(
     bias, mae, mse = (float(total.sum() / rows) for total in kinds.sums)
     if rows < 2:  # noqa: PLR2004 - one row has no spread
         return MeasuredErrors(rows, bias, mae, math.sqrt(mse), None, None, None, 0.0, days=1)
-    halves = [_half(kinds, number, known, confidence) for number in range(3)]
+    halves = [_half(kinds, number, spread, confidence) for number in range(3)]
     # An error is never negative, even if a symmetric interval of a few rows is.
     low, high = not_negative(around(mse, halves[2]))
     return MeasuredErrors(

@@ -18,15 +18,15 @@ _STILL_SECONDS = 30.0
 
 
 @contextlib.contextmanager
-def step(what: str, every_seconds: float = _STILL_SECONDS) -> Iterator[None]:
+def step(description: str, every_seconds: float = _STILL_SECONDS) -> Iterator[None]:
     """Log a step: when it begins, that it goes on while it takes long, and how long it took."""
     done, started = threading.Event(), time.monotonic()
 
     def remind() -> None:
         while not done.wait(every_seconds):
-            logger.info("%s: still at it, %.0f s so far", what, time.monotonic() - started)
+            logger.info("%s: still at it, %.0f s so far", description, time.monotonic() - started)
 
-    logger.info("%s", what)
+    logger.info("%s", description)
     reminder = threading.Thread(target=remind, name="progress", daemon=True)
     reminder.start()
     try:
@@ -34,7 +34,7 @@ def step(what: str, every_seconds: float = _STILL_SECONDS) -> Iterator[None]:
     finally:
         done.set()
         reminder.join()
-    logger.info("%s: done after %.1f s", what, time.monotonic() - started)
+    logger.info("%s: done after %.1f s", description, time.monotonic() - started)
 
 
 class TrialProgress:

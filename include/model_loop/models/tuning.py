@@ -369,7 +369,7 @@ class _Search:
 
     def _decide(self, number: int, rung: int | None) -> fitting.Decide:
         """Return the pruning rule of a fit: none before its rung, none while no trial has ended."""
-        if rung is not None or not any(one.finished for one in self.trials):
+        if rung is not None or not any(trial.finished for trial in self.trials):
             return fitting.never
         return lambda outlook: self._terminator.reason(number, outlook)
 

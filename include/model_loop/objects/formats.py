@@ -192,7 +192,9 @@ def all_formats() -> Mapping[str, str]:
 @functools.cache
 def own_packages() -> frozenset[str]:
     """Return the packages whose dataclasses may be stored: this one, and those of datasets."""
-    return frozenset({_PACKAGE, *(one.__name__.partition(".")[0] for one in _of_datasets())})
+    return frozenset(
+        {_PACKAGE, *(package.__name__.partition(".")[0] for package in _of_datasets())}
+    )
 
 
 @functools.cache

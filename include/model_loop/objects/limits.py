@@ -43,20 +43,20 @@ def bounded_file(file: BinaryIO, name: str) -> BinaryIO:
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
-            if len({one.filename for one in members}) != len(members):
+            if len({member.filename for member in members}) != len(members):
                 refuse(name, "a name twice")
             if (
-                any(one.compress_type not in _METHODS for one in members)
-                or sum(one.compress_size for one in members) > size
-                or sum(one.file_size for one in members) > _TIMES * size + _BESIDES
+                any(member.compress_type not in _METHODS for member in members)
+                or sum(member.compress_size for member in members) > size
+                or sum(member.file_size for member in members) > _TIMES * size + _BESIDES
             ):
                 refuse(name, "members that unfold to too much")
             for one in members:
                 if one.filename.endswith(_ARRAY):
                     require_array(_beginning(archive, one, _HEADER), one.file_size, name)
-            if all(_is_plain(one) for one in members):
+            if all(_is_plain(member) for member in members):
                 return file
-            return _pack({one.filename: _beginning(archive, one) for one in members})
+            return _pack({member.filename: _beginning(archive, member) for member in members})
     except _UNREADABLE as error:
         raise StoredObjectError(name, f"cannot be read ({error})", "Store it anew.") from error
     finally:

@@ -86,9 +86,9 @@ def _members(value: Any, ensemble: Any) -> bool:  # noqa: ANN401 - as above
     # Boosting adds up numbers for classes, too.
     voting = isinstance(ensemble, ForestClassifier)
     kind = DecisionTreeClassifier if voting else DecisionTreeRegressor
-    for one in trees:
-        require(isinstance(one, kind), "another estimator in the place of a tree")
-        require(one.tree_.n_features == ensemble.n_features_in_, "a column out of range")
+    for tree in trees:
+        require(isinstance(tree, kind), "another estimator in the place of a tree")
+        require(tree.tree_.n_features == ensemble.n_features_in_, "a column out of range")
     return len(trees) > 0
 
 
@@ -211,7 +211,7 @@ def _outputs(value: Any, encoder: Any) -> bool:  # noqa: ANN401 - as above
 
 def _sizes(encoder: Any) -> list[int]:  # noqa: ANN401 - as above
     """Return the number of columns of each feature, in which rare categories share one."""
-    sizes = [len(one) for one in encoder.categories_]
+    sizes = [len(category) for category in encoder.categories_]
     if not encoder._infrequent_enabled:  # noqa: SLF001 - as above
         return sizes
     mappings = encoder._default_to_infrequent_mappings  # noqa: SLF001 - as above
@@ -379,12 +379,12 @@ def _is_ready(one: Any, rules: Mapping[str, _Condition]) -> bool:  # noqa: ANN40
 
 def _require_no_strays(parts: list[object]) -> None:
     """Refuse a tree of scikit-learn's that no estimator checks the rows of."""
-    known = {id(one.tree_) for one in parts if hasattr(one, "tree_")}
+    known = {id(part.tree_) for part in parts if hasattr(part, "tree_")}
     for one in parts:
         if isinstance(one, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
             known |= {id(tree) for trees in getattr(one, "_predictors", ()) for tree in trees}
     strays = [
-        one for one in parts if isinstance(one, Tree | TreePredictor) and id(one) not in known
+        part for part in parts if isinstance(part, Tree | TreePredictor) and id(part) not in known
     ]
     require(not strays, "a tree that belongs to no estimator")
 

@@ -40,11 +40,11 @@ def bounded_table(data: bytes, name: str) -> pa.Table:
         )
         groups = [about.row_group(number) for number in range(about.num_row_groups)]
         chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
-        if any(one.compression not in _COMPRESSIONS for one in chunks):
+        if any(chunk.compression not in _COMPRESSIONS for chunk in chunks):
             refuse(name, "columns that are compressed in another way than by Snappy")
         rows = max(about.num_rows, sum(group.num_rows for group in groups))
         width = sum(_words(column.type) for column in schema)
-        if max(rows * width, sum(one.num_values for one in chunks)) > most:
+        if max(rows * width, sum(chunk.num_values for chunk in chunks)) > most:
             refuse(name, "far more values than bytes")
         # Texts that are there more than once come as their numbers.
         texts = [column.name for column in schema if _is_text(column.type)]

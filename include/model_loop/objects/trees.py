@@ -70,7 +70,7 @@ def require_sound_booster(data: bytes) -> None:
         ) from error
 
 
-def require(holds: bool, what: str) -> None:  # noqa: FBT001 - what has to hold
+def require(holds: bool, flaw: str) -> None:  # noqa: FBT001 - what has to hold
     """Refuse a stored model of which something does not hold.
 
     Raises
@@ -80,7 +80,7 @@ def require(holds: bool, what: str) -> None:  # noqa: FBT001 - what has to hold
     """
     if not holds:
         raise StoredObjectError(
-            "A stored model", f"has {what}, and is not loaded", "Train or store it anew."
+            "A stored model", f"has {flaw}, and is not loaded", "Train or store it anew."
         )
 
 

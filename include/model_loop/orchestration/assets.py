@@ -40,12 +40,12 @@ def assets_of(dataset: Dataset) -> DatasetAssets:
 
 @functools.lru_cache(maxsize=128)
 def _assets(names: StoredNames, rows: str) -> DatasetAssets:
-    def asset(name: str, room: str, what: str) -> Asset:
+    def asset(name: str, room: str, description: str) -> Asset:
         return Asset(
             name=f"{names.asset_prefix}{name}",
             uri=f"{names.address}/{room}/{name}",
             group=names.group,
-            extra={"what": what},
+            extra={"what": description},
         )
 
     many = names.partitions

@@ -37,12 +37,12 @@ _EXAMPLES: Mapping[Part, str] = MappingProxyType(
 )
 
 
-def key_pattern(part: Part) -> str:
+def key_pattern(kind: Part) -> str:
     """Return the regular expression of the keys of a kind of partition."""
-    return _PATTERNS[part]
+    return _PATTERNS[kind]
 
 
-def keys_of(times: npt.ArrayLike, part: Part) -> npt.NDArray[np.object_]:
+def keys_of(times: npt.ArrayLike, kind: Part) -> npt.NDArray[np.object_]:
     """Return the key of the partition of each time, shape (rows,).
 
     Parameters
@@ -53,14 +53,14 @@ def keys_of(times: npt.ArrayLike, part: Part) -> npt.NDArray[np.object_]:
     import numpy as np  # noqa: PLC0415 - DAG files read keys, and need no arrays
 
     moments = np.asarray(times)
-    if part == "whole":
+    if kind == "whole":
         return np.full(len(moments), WHOLE, dtype=object)
     days, places = np.unique(moments.astype("datetime64[D]"), return_inverse=True)
-    names = np.array([_key(day, part) for day in days.astype(object)], dtype=object)
+    names = np.array([_key(day, kind) for day in days.astype(object)], dtype=object)
     return names[places] if len(names) else np.empty(0, dtype=object)
 
 
-def bounds_of(key: str, part: Part) -> tuple[dt.datetime, dt.datetime]:
+def bounds_of(key: str, kind: Part) -> tuple[dt.datetime, dt.datetime]:
     """Return the first moment of a partition, and the first after it, on the clocks of the place.
 
     Raises
@@ -69,19 +69,19 @@ def bounds_of(key: str, part: Part) -> tuple[dt.datetime, dt.datetime]:
         If it is no key of such partitions.
     """
     try:
-        first = _first_day(key, part)
-        if part == "month":
+        first = _first_day(key, kind)
+        if kind == "month":
             after = (first.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
         else:
-            after = first + dt.timedelta(days=7 if part == "week" else 1)
+            after = first + dt.timedelta(days=7 if kind == "week" else 1)
     except (ValueError, OverflowError) as error:
         raise InvalidInputError(
-            f"Partition {key!r}", f"is no {part}", f"Give it as {_EXAMPLES[part]}."
+            f"Partition {key!r}", f"is no {kind}", f"Give it as {_EXAMPLES[kind]}."
         ) from error
     return _midnight(first), _midnight(after)
 
 
-def check_key(key: str, part: Part) -> str:
+def check_key(key: str, kind: Part) -> str:
     """Return the key of a partition without blanks around it.
 
     Raises
@@ -90,8 +90,8 @@ def check_key(key: str, part: Part) -> str:
         If it is no key of such partitions.
     """
     given = key.strip()
-    if given != WHOLE or part != "whole":
-        bounds_of(given, part)
+    if given != WHOLE or kind != "whole":
+        bounds_of(given, kind)
     return given
 
 
@@ -114,7 +114,7 @@ def check_partition(key: str, dataset: Dataset) -> str:
     return check_key(key, dataset.partition)
 
 
-def parse_keys(given: str | Iterable[str] | None, part: Part) -> tuple[str, ...]:
+def parse_keys(given: str | Iterable[str] | None, kind: Part) -> tuple[str, ...]:
     """Read keys from ``"2024-01,2024-02"``, ``"2023-11..2024-02"`` or a sequence of such texts.
 
     Nothing, as of an empty field of a form, is no key.
@@ -130,10 +130,10 @@ def parse_keys(given: str | Iterable[str] | None, part: Part) -> tuple[str, ...]
         If one of them is no key of such partitions, or a range runs backwards.
     """
     texts = given.split(",") if isinstance(given, str) else [*(given or ())]
-    return tuple(sorted({key for text in texts if text.strip() for key in _range(text, part)}))
+    return tuple(sorted({key for text in texts if text.strip() for key in _range(text, kind)}))
 
 
-def next_key(key: str, part: Part) -> str:
+def next_key(key: str, kind: Part) -> str:
     """Return the key of the partition that follows.
 
     Raises
@@ -141,12 +141,12 @@ def next_key(key: str, part: Part) -> str:
     InvalidInputError
         If it is no key of such partitions; a whole table has none that follows.
     """
-    return _key(bounds_of(key, part)[1], part)
+    return _key(bounds_of(key, kind)[1], kind)
 
 
-def previous_key(key: str, part: Part) -> str:
+def previous_key(key: str, kind: Part) -> str:
     """Return the key of the partition before; see `next_key`."""
-    return _key(bounds_of(key, part)[0] - dt.timedelta(days=1), part)
+    return _key(bounds_of(key, kind)[0] - dt.timedelta(days=1), kind)
 
 
 def key_at(moment: dt.datetime, dataset: Dataset) -> str:

@@ -135,15 +135,18 @@ def register_blend(
     run_id = run.tracker.open_run(run.of_family(BLEND), BLEND, tags, parent_run_id=parent_run_id)
     run.tracker.log_training_set(run_id, training_set)
     times = {} if blend.microseconds is None else {ANSWER_TIME: blend.microseconds}
-    members = [f"{one.family} (version {one.version}) {one.weight:.0%}" for one in blend.members]
+    members = [
+        f"{member.family} (version {member.version}) {member.weight:.0%}"
+        for member in blend.members
+    ]
     run.tracker.log(
         run_id,
         params={
             name: value
-            for one in blend.members
+            for member in blend.members
             for name, value in (
-                (f"weight {one.family}", one.weight),
-                (f"version {one.family}", one.version),
+                (f"weight {member.family}", member.weight),
+                (f"version {member.family}", member.version),
             )
         },
         metrics={
@@ -151,9 +154,9 @@ def register_blend(
             **blend.judgement.metrics(),
             **times,
             **{
-                f"{ANSWER_TIME} {one.family}": one.microseconds
-                for one in blend.members
-                if one.microseconds is not None
+                f"{ANSWER_TIME} {member.family}": member.microseconds
+                for member in blend.members
+                if member.microseconds is not None
             },
         },
         tags={MEMBERS_TAG: ", ".join(members)},
@@ -233,16 +236,16 @@ def _timed(blend: Blend, trained: TrainedModel, training_set: TrainingSet) -> Bl
     return replace(blend, members=tuple(members), microseconds=microseconds_of(form))
 
 
-def microseconds_of(form: CompiledModel) -> float | None:
+def microseconds_of(compiled: CompiledModel) -> float | None:
     """Return the microseconds that a form takes for one row of many; None if it cannot answer."""
     try:
-        predict = form.predictor(machine_code=True)
+        predict = compiled.predictor(machine_code=True)
     except NotCompiledError as error:
         logger.info("No time of an answer: %s", error)
         return None
     seconds = []
     for _ in range(_ROUNDS):
         started = time.perf_counter()
-        predict(form.sample)
+        predict(compiled.sample)
         seconds.append(time.perf_counter() - started)
-    return float(np.min(seconds)) / len(form.sample) * 1e6
+    return float(np.min(seconds)) / len(compiled.sample) * 1e6

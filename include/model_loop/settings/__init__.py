@@ -49,7 +49,10 @@ ENTRY_POINTS = "model_loop.settings"
 @functools.cache
 def all_settings() -> type[Settings]:
     """Return the class of all settings: those of the loop, and those of installed datasets."""
-    points = sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda one: one.name)
+    points = sorted(
+        importlib.metadata.entry_points(group=ENTRY_POINTS),
+        key=lambda entry_point: entry_point.name,
+    )
     # The last one's fields come first.
     return type("AllSettings", (*(point.load() for point in points), Settings), {})
 

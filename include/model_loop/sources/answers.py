@@ -74,14 +74,14 @@ def validator_of(headers: Mapping[str, str]) -> str | None:
     return etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
 
 
-def require_the_rest(headers: Mapping[str, str], url: str, first: int, known: Begun | None) -> int:
+def require_the_rest(headers: Mapping[str, str], url: str, first: int, begun: Begun | None) -> int:
     """Check that a part is the one that was asked for, and return the size of the whole file.
 
     Parameters
     ----------
     first
         The byte from which on the rest was asked for.
-    known
+    begun
         Properties of the file at that time.
 
     Raises
@@ -94,13 +94,13 @@ def require_the_rest(headers: Mapping[str, str], url: str, first: int, known: Be
     length = content_length(headers)
     if (
         found is None
-        or known is None
+        or begun is None
         or int(found["first"]) != first
         or found["size"] not in {str(int(found["last"]) + 1), "*"}
         or length not in {None, int(found["last"]) + 1 - first}
-        or known.size not in {None, int(found["last"]) + 1}
+        or begun.size not in {None, int(found["last"]) + 1}
         # Nothing tells that a part without a validator is of the same file.
-        or validator_of(headers) != known.validator
+        or validator_of(headers) != begun.validator
         or headers.get("Content-Encoding", "identity") != "identity"
     ):
         raise TransientSourceError(

@@ -104,7 +104,7 @@ class PublishedSource:
             return not declared.comes_in_partitions
         return declared is not None and not holds_key(self._address)
 
-    def look(self, known: Publications, since: str = "") -> Publications:
+    def look(self, publications: Publications, since: str = "") -> Publications:
         """Look up the partitions that there are now, and whose true values have arrived.
 
         Where files cannot be listed, the known ones are looked at, and those that follow, one by
@@ -112,7 +112,7 @@ class PublishedSource:
 
         Parameters
         ----------
-        known
+        publications
             Publications of the last look.
         since
             Partition before the first one that is looked for while none is known; by default one
@@ -144,8 +144,8 @@ class PublishedSource:
         if self._declaration is not None and not self._address.startswith(WEB):
             listed = [key for key in self._listed() if is_complete(key, self.dataset, now)]
             return self._of(listed)
-        found = {**self._of(sorted(known.known)[-LOOK_BACK:]).known}
-        key = known.newest or since or self._some_time_ago(now)
+        found = {**self._of(sorted(publications.known)[-LOOK_BACK:]).known}
+        key = publications.newest or since or self._some_time_ago(now)
         while is_complete(key := next_key(key, self.dataset.partition), self.dataset, now):
             publication = self.find(key)
             if publication is None:

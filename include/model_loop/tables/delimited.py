@@ -482,7 +482,9 @@ def _singly(
         cells.append([fields[place] for place in wanted])
         if len(fields) > width:
             surplus[row] = len(fields) - width
-    columns = [pa.array([one[place] for one in cells], pa.string()) for place in range(len(wanted))]
+    columns = [
+        pa.array([cell[place] for cell in cells], pa.string()) for place in range(len(wanted))
+    ]
     return ParsedRows(columns, np.array(accepted, dtype=np.int64), reasons, surplus)
 
 

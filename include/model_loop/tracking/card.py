@@ -381,7 +381,10 @@ def _blend(trained: TrainedModel) -> Iterator[str]:
     if blend is None:
         return
     yield f"## Blend\n\n{_text(blend.judgement.reason)}"
-    timed = [(one.family, f"{one.version}", f"{one.weight:.0%}", one) for one in blend.members]
+    timed = [
+        (member.family, f"{member.version}", f"{member.weight:.0%}", member)
+        for member in blend.members
+    ]
     yield _table(
         ("member", "version", "weight", "µs a row of its compiled form"),
         (

@@ -253,7 +253,7 @@ def standings_of(
 
 def first_standing(standings: Standings) -> Deployment:
     """Return the standing of the earliest moment that has a champion, or of the earliest."""
-    led = [one for one in standings.values() if one.champion is not None]
+    led = [standing for standing in standings.values() if standing.champion is not None]
     return (*led, *standings.values())[0]
 
 

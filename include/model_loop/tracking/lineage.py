@@ -200,7 +200,7 @@ def reproduce(
         If it is the lineage of a blend, which nothing is fitted for.
     """
     if lineage.members:
-        versions = ", ".join(f"{one.version} ({one.family})" for one in lineage.members)
+        versions = ", ".join(f"{member.version} ({member.family})" for member in lineage.members)
         raise InvalidInputError(
             "The version",
             "is a blend: it was not fitted itself",

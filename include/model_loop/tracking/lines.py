@@ -53,12 +53,12 @@ def stored_versions(folder: Path) -> dict[str, str]:
     return found
 
 
-def require_same_line(what: str, stored: Mapping[str, str], library: str) -> None:
+def require_same_line(model_name: str, stored: Mapping[str, str], library: str) -> None:
     """Check that a stored model was made by the line of a library that is installed.
 
     Parameters
     ----------
-    what
+    model_name
         Name of the model in errors.
     stored
         Versions of its libraries; one that is not known is let pass.
@@ -72,7 +72,7 @@ def require_same_line(what: str, stored: Mapping[str, str], library: str) -> Non
     if then is None or (now is not None and line_of(then) == line_of(now)):
         return
     raise OtherLineError(
-        what,
+        model_name,
         f"was made by {library} {then}, and {now or 'none'} is installed, which would make another "
         "model of it",
         f"Run the DAG retraining, or install {library} {line_of(then)}.",

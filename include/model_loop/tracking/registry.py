@@ -219,12 +219,12 @@ def load_registered(tracker: Tracker, name: str, version: int) -> LoadedModel:
         return read_model(folder, f"Version {version} of {name}")
 
 
-def read_model(folder: Path, what: str) -> LoadedModel:
+def read_model(folder: Path, model_name: str) -> LoadedModel:
     """Read an MLflow model from its files, under the policy of `objects.trust`.
 
     Parameters
     ----------
-    what
+    model_name
         Name of the model in errors.
 
     Raises
@@ -239,32 +239,32 @@ def read_model(folder: Path, what: str) -> LoadedModel:
     described = Model.load(str(folder))
     if CODE_FLAVOR in described.flavors:
         raise InvalidInputError(
-            what,
+            model_name,
             "is code of its own, which runs in the runner alone and is loaded nowhere else",
             "Ask it through the prediction server or the DAGs, or name another version.",
         )
     flavor = described.flavors.get("sklearn", {})
     if flavor.get("serialization_format") != "skops":
         raise InvalidInputError(
-            what,
+            model_name,
             "is not a scikit-learn model stored by skops",
             "Log it with serialization_format='skops': pickles are never loaded.",
         )
     # The name of a file beside, not a path to elsewhere.
     stored = (folder / PurePosixPath(flavor["pickled_model"]).name).read_bytes()
     made_by = stored_versions(folder)
-    require_same_line(what, made_by, SKLEARN)
-    with _named(what):
+    require_same_line(model_name, made_by, SKLEARN)
+    with _named(model_name):
         classes = trusted_types(stored)
     if not _BOOSTERS.isdisjoint(classes):
-        require_same_line(what, made_by, XGBOOST)
+        require_same_line(model_name, made_by, XGBOOST)
     signature = described.signature
     names = signature.inputs.input_names() if signature else []
     example: Any = (
         described.load_input_example(str(folder)) if described.saved_input_example_info else None
     )
     frame = example if isinstance(example, pd.DataFrame) else None
-    with _named(what):
+    with _named(model_name):
         model = load_estimator(stored)
     size, declaration = len(stored) / 1e6, declaration_in(described)
     return LoadedModel(

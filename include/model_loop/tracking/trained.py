@@ -134,7 +134,13 @@ def use_trained_datasets(client: MlflowClient) -> None:
         If the tracking server does not answer.
     """
     for name, version in missing_models(
-        (model.name, {one.version: one.tags for one in model.latest_versions or ()})
+        (
+            model.name,
+            {
+                latest_version.version: latest_version.tags
+                for latest_version in model.latest_versions or ()
+            },
+        )
         for model in client.search_registered_models(max_results=MOST_MODELS)
     ):
         try:

@@ -23,7 +23,7 @@ def class_shares(comparison: Comparison, limits: HistoryLimits) -> Iterator[Find
     now = comparison.sketch.sample[classes.name]
     apart = past.calendar.widening * (1 + comparison.months_apart / 12)
     for label, number in classes.numbers.items():
-        shares = np.array([_share(one.sample[classes.name], number) for one in past.sketches])
+        shares = np.array([_share(sketch.sample[classes.name], number) for sketch in past.sketches])
         share, usual = _share(now, number), float(shares.mean())
         error = np.sqrt(max(usual * (1 - usual), 1e-6) / max(len(now), 1))
         varied = limits.spread * float(shares.std(ddof=1))

@@ -52,7 +52,7 @@ def lost_effects(comparison: Comparison, limits: HistoryLimits) -> Iterator[Find
     past = comparison.past
     widening = past.calendar.widening * (1 + comparison.months_apart / 12)
     for number in past.models:
-        worst = max(_losses(comparison, number), key=lambda one: one.share, default=None)
+        worst = max(_losses(comparison, number), key=lambda loss: loss.share, default=None)
         if worst is None or worst.share <= limits.effect * widening:
             continue
         level: FindingLevel = "refused" if worst.share >= limits.effect_refused else "warning"

@@ -69,7 +69,7 @@ def named_causes(comparison: Comparison, limits: HistoryLimits) -> Iterator[Find
     calendar = comparison.past.calendar
     # History that is not alike does not tell what is usual.
     widening = 1.0 if calendar.alike else calendar.widening
-    found = sorted(_explanations(comparison), key=lambda one: -one.explains)
+    found = sorted(_explanations(comparison), key=lambda explanation: -explanation.explains)
     told: set[str] = set()
     for one in found:
         least = one.share - _CERTAIN * one.error

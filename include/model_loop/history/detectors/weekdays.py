@@ -39,7 +39,9 @@ def late_days(
     if min(len(sketch.per_hour), sum(len(one.per_hour) for one in history)) < 24 * _LEAST_DAYS:
         return
     # If all days of the week are alike, none can be taken for another.
-    found = max(_shifts(sketch, history), key=lambda one: one.share * one.explains, default=None)
+    found = max(
+        _shifts(sketch, history), key=lambda shift: shift.share * shift.explains, default=None
+    )
     if found is None or found.explains < _EXPLAINS or found.beyond_chance < _BEYOND_CHANCE:
         return
     if found.share < limits.late_days:

@@ -337,17 +337,17 @@ def state_lost(key: str, aside: str) -> Alert:
     )
 
 
-def unreadable_files(found: Sequence[str]) -> Alert:
+def unreadable_files(paths: Sequence[str]) -> Alert:
     """Tell which stored files could not be read and were moved aside, the latest one last."""
     return Alert(
         kind="failure",
-        key=f"unreadable/{found[-1]}",
+        key=f"unreadable/{paths[-1]}",
         about="maintenance/unreadable",
-        subject=f"{len(found)} stored files could not be read",
+        subject=f"{len(paths)} stored files could not be read",
         headline="Stored files could not be read",
         summary="They were damaged, or written by another version. Each was moved aside, and what "
         "it held was made anew where that was possible.",
-        table=AlertTable(("File",), tuple((path,) for path in found[-_MOST_FILES:])),
+        table=AlertTable(("File",), tuple((path,) for path in paths[-_MOST_FILES:])),
         advice=(
             "If they come from an upgrade, or a machine that broke down, nothing has to be done.",
             "If more of them come, look at the disk and at who else writes into this folder.",

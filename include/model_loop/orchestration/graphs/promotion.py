@@ -91,7 +91,7 @@ way, and who made it.
 
 
 def _doc(dataset: Dataset) -> str:
-    moments = dict.fromkeys(f"those *{one.asked}*" for one in dataset.recipes.values())
+    moments = dict.fromkeys(f"those *{recipe.asked}*" for recipe in dataset.recipes.values())
     each = f": {', and '.join(moments)}" if len(moments) > 1 else ""
     return f"""
 ### Which version answers

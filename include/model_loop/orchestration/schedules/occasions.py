@@ -107,7 +107,7 @@ class Occasion:
                 f'Send it with extra that has {many}, such as ["{dataset.partition_example}"].',
             )
         recipe = dataset.recipes.get(str(extra.get("recipe")))
-        told = next((one for one in dataset.moments if one == extra.get("moment")), None)
+        told = next((moment for moment in dataset.moments if moment == extra.get("moment")), None)
         return cls(
             extra["source"],
             service,

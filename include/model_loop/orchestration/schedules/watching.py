@@ -81,7 +81,7 @@ class Watch:
         before, root = self.known(), get_settings().storage_root
         source = PublishedSource(self.service, self.source, root, self.timeout_seconds)
         found = source.look(before, self.since)
-        return found.of(one.publication.partition for one in before.news(found))
+        return found.of(change.publication.partition for change in before.news(found))
 
 
 class NewPartitionTrigger(BaseTrigger):

@@ -69,7 +69,9 @@ class Watermarks:
             package has kept names no moment, and counts for every one.
         """
         entries = self._read("trained")
-        wanted = [one for one in entries if moment is None or moment in one.get(_BY, self._moments)]
+        wanted = [
+            entry for entry in entries if moment is None or moment in entry.get(_BY, self._moments)
+        ]
         return _publications(wanted)
 
     def known(self) -> Publications:

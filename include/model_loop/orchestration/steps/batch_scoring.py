@@ -191,7 +191,7 @@ def _partition(key: str, params: Mapping[str, Any]) -> list[UPath]:
         If the source may not be read for a caller, or its partitions have no files of their own.
     """
     # The rows are handed out: even where any source may be named, only from listed places.
-    listed = [one for one in listed_sources() if one not in {ANY, *named_sources()}]
+    listed = [source for source in listed_sources() if source not in {ANY, *named_sources()}]
     roots = [*listed, *readable_roots()]
     variant, source = params["service"], params["source"]
     declared = declaration_at(dataset_of_variant(variant), source)

@@ -83,12 +83,16 @@ def other_occasions(
     dataset = dataset_of_variant(params["service"])
     return [
         {
-            "source": one.source,
-            **variant_conf(dataset, one.service),
+            "source": occasion.source,
+            **variant_conf(dataset, occasion.service),
             "window_source": dataset.partitions[1],
-            **({} if WHOLE in one.partitions else {dataset.names.partitions: [*one.partitions]}),
+            **(
+                {}
+                if WHOLE in occasion.partitions
+                else {dataset.names.partitions: [*occasion.partitions]}
+            ),
         }
-        for one in read_occasions(dataset, triggering_asset_events)[1:]
+        for occasion in read_occasions(dataset, triggering_asset_events)[1:]
     ]
 
 
@@ -108,7 +112,7 @@ def plan_windows(
         logger.info("No partition has ended before this run: there is nothing to look at.")
         return None
     for window in windows:
-        numbers = ", ".join(f"{one['version']} ({one['moment']})" for one in versions)
+        numbers = ", ".join(f"{version['version']} ({version['moment']})" for version in versions)
         logger.info("%s, version %s: %s", window["source"], numbers, window["label"])
     # Old windows are recorded, and start nothing.
     acts = params["act"] and dag_run.run_type.value != "backfill"
@@ -263,7 +267,9 @@ def judge_windows(
         logger.info("%s: %s", watched.title, level)
         if window["end"] == last:
             grave.setdefault(watched.version, []).extend(
-                (one, watched, window) for one in findings if one.level in {Level.WARN, Level.ACT}
+                (finding, watched, window)
+                for finding in findings
+                if finding.level in {Level.WARN, Level.ACT}
             )
     if not plan["acts"]:
         return []
@@ -303,7 +309,7 @@ def _judge(
     announce(
         drifted(
             f"{evidence['why']} ({watched.title})",
-            [(str(one), _remark(one), str(one.thresholds)) for one in findings],
+            [(str(finding), _remark(finding), str(finding.thresholds)) for finding in findings],
             dataset,
             dag_run.dag_id,
             dag_run.run_id,
@@ -323,7 +329,7 @@ def _evidence(
     """Return the evidence for a retraining; the gravest findings give its reason."""
     run = records.tracker.find_run(watched.identity)
     assert run is not None
-    named = [str(one) for one in findings if one.level is findings[0].level][:_NAMED]
+    named = [str(finding) for finding in findings if finding.level is findings[0].level][:_NAMED]
     return {
         "why": ", ".join(named),
         "service": watched.window.variant,

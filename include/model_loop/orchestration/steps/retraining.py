@@ -92,15 +92,15 @@ def other_occasions(
     """
     dataset = _dataset(params)
     occasions = read_occasions(dataset, triggering_asset_events)
-    asked = [(one, _recipe(params, one, None)) for one in occasions[1:]]
+    asked = [(occasion, _recipe(params, occasion, None)) for occasion in occasions[1:]]
     if not occasions and dag_run.run_type.value not in _CHOSEN:
         why = f"by {who_asked(dag_run)}"
         occasions = [Occasion(params["source"], params["service"], (), (why,))]
     asked += [
-        (one, recipe)
-        for one in occasions
-        if one.moment is None
-        for recipe in _recipes_of_others(params, one)
+        (occasion, recipe)
+        for occasion in occasions
+        if occasion.moment is None
+        for recipe in _recipes_of_others(params, occasion)
     ]
     return [
         {
@@ -254,7 +254,7 @@ def _recipe(
     if moment is None or (own and own.moment == moment):
         return str(form["recipe"])
     # The last one of a moment knows the most of what is known then.
-    return [one.name for one in recipes.values() if one.moment == moment][-1]
+    return [recipe.name for recipe in recipes.values() if recipe.moment == moment][-1]
 
 
 def _newest(

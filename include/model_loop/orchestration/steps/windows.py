@@ -162,7 +162,7 @@ def published_partitions(params: Mapping[str, Any], events: Events) -> list[str]
     """
     dataset = dataset_of_variant(params["service"])
     occasions = read_occasions(dataset, events)
-    keys = [key for one in occasions[:1] for key in one.partitions]
+    keys = [key for occasion in occasions[:1] for key in occasion.partitions]
     if keys == [WHOLE] and dataset.partition != "whole" and dataset.time is not None:
         return partitions_of_table(_source(params))[-1:]
     return keys

@@ -18,7 +18,7 @@ _RECIPES = ("booking", "pair_distance", "rich")
 
 
 @dataclass(frozen=True)
-class Table:
+class ResultTable:
     """Figures that a benchmark records.
 
     Parameters
@@ -46,8 +46,8 @@ _LATER = (
     "flights, departed: test",
 )
 
-KNOWN: Mapping[str, Table] = {
-    "blend": Table(
+KNOWN: Mapping[str, ResultTable] = {
+    "blend": ResultTable(
         (
             "trips, rich: 2024-03",
             "trips, rich: 2024-04",
@@ -65,11 +65,11 @@ KNOWN: Mapping[str, Table] = {
             ),
         ),
     ),
-    "airflow": Table(("both training DAGs",), ("plain, s", "with Airflow, s", "added, %")),
-    "parsing": Table(
+    "airflow": ResultTable(("both training DAGs",), ("plain, s", "with Airflow, s", "added, %")),
+    "parsing": ResultTable(
         ("one dataset", "fifty datasets, once more"), ("processor time, s",), published=False
     ),
-    "batch_scoring": Table(
+    "batch_scoring": ResultTable(
         ("350,000 rows", "3,500,000 rows", "350,000 rows of CSV"),
         (
             "pyfunc, rows/s",
@@ -80,7 +80,7 @@ KNOWN: Mapping[str, Table] = {
             "less beyond the imports, times",
         ),
     ),
-    "calibration": Table(
+    "calibration": ResultTable(
         tuple(
             f"{table}, {rule}"
             for table in ("bikes, request", "flights, planned", "flights, departed")
@@ -89,13 +89,13 @@ KNOWN: Mapping[str, Table] = {
         ("coverage, %", "width", "test RMSE"),
         published=False,
     ),
-    "capacity": Table(
+    "capacity": ResultTable(
         ("training set of 3 x 200,000 trips", "3 evaluations", "final fit"),
         ("processor time, s", "at most, GB"),
         published=False,
     ),
-    "cluster": Table(_PARTS, ("make up, s", "one worker, s", "two workers, s")),
-    "comparison": Table(
+    "cluster": ResultTable(_PARTS, ("make up, s", "one worker, s", "two workers, s")),
+    "comparison": ResultTable(
         (
             "two models of bikes",
             "independent normal",
@@ -105,15 +105,15 @@ KNOWN: Mapping[str, Table] = {
         ("as the report does, %", "by a t-test, daily, %"),
         published=False,
     ),
-    "comparison days": Table(
+    "comparison days": ResultTable(
         ("0.5 deviations", "1 deviations"), ("decided after, days",), published=False
     ),
-    "dashboard": Table(
+    "dashboard": ResultTable(
         ("the very first", "overview", "data", "models", "monitoring", "playground"),
         ("median, s", "slowest, s"),
         published=False,
     ),
-    "intervals": Table(
+    "intervals": ResultTable(
         _LATER,
         (
             "coverage at 80, %",
@@ -127,12 +127,12 @@ KNOWN: Mapping[str, Table] = {
             "corrected width, in its unit",
         ),
     ),
-    "intervals alarms": Table(
+    "intervals alarms": ResultTable(
         tuple(f"days that follow by {share}" for share in ("0", "0.3", "0.5")),
         ("by evidence of days, %", "by a test of rows, daily, %"),
         published=False,
     ),
-    "intervals shift": Table(
+    "intervals shift": ResultTable(
         (
             "errors move by 0.7 deviations",
             "errors move by 1.5 deviations",
@@ -142,7 +142,7 @@ KNOWN: Mapping[str, Table] = {
         ("coverage after it, %", "said after, days", "covered again after, days"),
         published=False,
     ),
-    "intervals sharper": Table(
+    "intervals sharper": ResultTable(
         _LATER,
         (
             "as it is, in its unit",
@@ -154,7 +154,7 @@ KNOWN: Mapping[str, Table] = {
             "quantile regression, in its unit",
         ),
     ),
-    "estimate": Table(
+    "estimate": ResultTable(
         (
             "2023-01+2023-02, 2024-01: 2024-02",
             "2023-01+2023-02, 2024-01: 2024-03",
@@ -174,7 +174,7 @@ KNOWN: Mapping[str, Table] = {
             "days",
         ),
     ),
-    "growth": Table(
+    "growth": ResultTable(
         ("56,551 rows", "226,204 rows", "904,816 rows", "3,619,264 rows", "20,000,000 for-hire"),
         (
             "plain, s",
@@ -186,11 +186,11 @@ KNOWN: Mapping[str, Table] = {
             "less beyond the imports, times",
         ),
     ),
-    "halving": Table(
+    "halving": ResultTable(
         ("as the catalogue says", "at the same share of the stages"),
         ("rank correlation of the first look, rho", "best kept, %", "mean regret, %", "steps, %"),
     ),
-    "monitoring": Table(
+    "monitoring": ResultTable(
         (
             "as they are, 1 days",
             "as they are, 7 days",
@@ -205,7 +205,7 @@ KNOWN: Mapping[str, Table] = {
             "by two of three",
         ),
     ),
-    "monitoring cost": Table(
+    "monitoring cost": ResultTable(
         ("100,000 predictions",),
         (
             "read, s",
@@ -217,10 +217,10 @@ KNOWN: Mapping[str, Table] = {
         ),
         published=False,
     ),
-    "monotone": Table(
+    "monotone": ResultTable(
         ("free", "monotone"), ("test RMSE, min", "a mile longer and predicted shorter, %")
     ),
-    "performance": Table(
+    "performance": ResultTable(
         (
             "as before",
             "speed - 10 %",
@@ -233,7 +233,7 @@ KNOWN: Mapping[str, Table] = {
         (*_LEVELS, "RMSE, min"),
         published=False,
     ),
-    "population": Table(
+    "population": ResultTable(
         _RECIPES,
         (
             "validation RMSE, min",
@@ -243,7 +243,7 @@ KNOWN: Mapping[str, Table] = {
             "tuned, s",
         ),
     ),
-    "preparation": Table(
+    "preparation": ResultTable(
         ("two months",),
         (
             "plain, s",
@@ -252,13 +252,13 @@ KNOWN: Mapping[str, Table] = {
             *(f"{step}, s" for step in ("fetch", "check", "compare", "load profiles", "encode")),
         ),
     ),
-    "quality": Table(_RECIPES, ("ours, min", "FLAML, min", "stacking, min", "each had, s")),
-    "quality of tables": Table(
+    "quality": ResultTable(_RECIPES, ("ours, min", "FLAML, min", "stacking, min", "each had, s")),
+    "quality of tables": ResultTable(
         ("bikes, request", "flights, planned", "flights, departed"),
         ("ours", "FLAML", "ours is higher, %", "each had, s"),
         published=False,
     ),
-    "quality of classes": Table(
+    "quality of classes": ResultTable(
         ("diabetes, request", "late, planned", "late, departed"),
         (
             "ours, log loss",
@@ -270,7 +270,7 @@ KNOWN: Mapping[str, Table] = {
         ),
         published=False,
     ),
-    "distributed": Table(
+    "distributed": ResultTable(
         ("1 worker", "2 workers", "4 workers"),
         tuple(
             f"{way}, {what}"
@@ -279,8 +279,8 @@ KNOWN: Mapping[str, Table] = {
         ),
         published=False,
     ),
-    "reasons": Table(_FAMILIES, ("nodes", "median, ms", "p95, ms", "by its library, ms")),
-    "serving": Table(
+    "reasons": ResultTable(_FAMILIES, ("nodes", "median, ms", "p95, ms", "by its library, ms")),
+    "serving": ResultTable(
         (
             "/predict",
             "an empty route of FastAPI",
@@ -292,7 +292,7 @@ KNOWN: Mapping[str, Table] = {
         ),
         ("answers, requests/s", "p50, ms", "p99, ms", "/predict is faster, times"),
     ),
-    "serving declared": Table(
+    "serving declared": ResultTable(
         tuple(
             row
             for name in ("bikes", "flights", "diabetes")
@@ -301,7 +301,7 @@ KNOWN: Mapping[str, Table] = {
         ("answers, requests/s", "p50, ms", "p99, ms", "/predict is faster, times"),
         published=False,
     ),
-    "own_code": Table(
+    "own_code": ResultTable(
         ("/predict, by the runner", "mlflow models serve, from code", "a trained model"),
         (
             "answers, requests/s",
@@ -313,7 +313,7 @@ KNOWN: Mapping[str, Table] = {
         ),
         published=False,
     ),
-    "scale": Table(
+    "scale": ResultTable(
         tuple(
             f"{millions} million rows, {step}"
             for millions in (1, 5, 20, 60)
@@ -332,7 +332,7 @@ KNOWN: Mapping[str, Table] = {
         ("before, s", "before, GB", "all, s", "a round, s", "held, GB", "mapped, GB"),
         published=False,
     ),
-    "scale fits": Table(
+    "scale fits": ResultTable(
         tuple(
             f"{millions} million rows, bins in {way}"
             for millions in (1, 5, 20, 40, 60, 100)
@@ -341,8 +341,8 @@ KNOWN: Mapping[str, Table] = {
         ("all, s", "binned, s", "a round, s", "held, GB", "mapped, GB"),
         published=False,
     ),
-    "tracking": Table((*_FAMILIES, "all"), ("search, s", "tracked, s", "added, %")),
-    "tuning": Table(
+    "tracking": ResultTable((*_FAMILIES, "all"), ("search, s", "tracked, s", "added, %")),
+    "tuning": ResultTable(
         (*_FAMILIES, "all"),
         (
             "plain, s",

@@ -151,14 +151,49 @@ def test_no_modules_import_each_other() -> None:
     graphlib.TopologicalSorter(imported_modules()).prepare()
 
 
+#: Folders of modules beside the library whose names are looked at.
+BESIDE = (LIBRARY.parent / "trip_duration", LIBRARY.parents[1] / "benchmarks")
+#: Public classes that may have the name of another one.
+TWICE = {
+    "DaysOnDemand": "the one of trips is the other's: Airflow has stored both paths",
+}
+#: Verbs that need their object, as many modules plan, judge or check something.
+BARE = frozenset({"check", "fetch", "join", "judge", "keep", "make", "plan", "take"})
+#: Modules with a function of such a name.
+WITH_BARE = {
+    "model_loop/monitoring/levels.py": {"judge"},
+    "model_loop/scoring/batch/parquet.py": {"join"},
+    "model_loop/scoring/batch/planning.py": {"plan"},
+    "model_loop/scoring/batch/scoring.py": {"join"},
+    "model_loop/scoring/batch/texts.py": {"join"},
+}
+
+
+def definitions() -> Iterator[tuple[str, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Every class and function of modules, with the path of the module."""
+    for folder in (LIBRARY, *BESIDE):
+        for file in sorted(folder.rglob("*.py")):
+            for node in ast.parse(file.read_text()).body:
+                if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                    yield str(file.relative_to(folder.parent)), node
+
+
 def test_no_two_classes_have_one_name() -> None:
     """A name stands for one thing, so that it can be searched for; names of a module's own may."""
-    places: dict[str, list[str]] = {}
-    for file in files():
-        for node in ast.parse(file.read_text()).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                places.setdefault(node.name, []).append(module_of(file))
-    assert {name: homes for name, homes in places.items() if len(homes) > 1} == {}
+    homes: dict[str, list[str]] = {}
+    for file, node in definitions():
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            homes.setdefault(node.name, []).append(file)
+    assert {name for name, modules in homes.items() if len(modules) > 1} == {*TWICE}
+
+
+def test_functions_say_what_they_judge_or_plan() -> None:
+    """No function of a module is a bare verb."""
+    bare: dict[str, set[str]] = {}
+    for file, node in definitions():
+        if node.name in BARE:
+            bare.setdefault(file, set()).add(node.name)
+    assert bare == WITH_BARE
 
 
 #: Rooms of `orchestration`, and modules beside them, in the order in which each may import others.

@@ -48,7 +48,7 @@ class TableLimits:
 
 
 @dataclass(frozen=True)
-class _Rule:
+class _BrokenRule:
     """Rows that break a rule.
 
     Parameters
@@ -222,7 +222,7 @@ def _repetitions(declaration: Declaration, frame: pd.DataFrame) -> Iterator[tupl
 
 
 def _report(
-    partition: str, counts: npt.NDArray[np.int64], rules: Sequence[_Rule], unreadable: int
+    partition: str, counts: npt.NDArray[np.int64], rules: Sequence[_BrokenRule], unreadable: int
 ) -> PartitionReport:
     set_aside = {
         rule.name: int(number) for rule, number in zip(rules, counts[1:], strict=True) if number
@@ -247,7 +247,7 @@ def _require_none_refused(declaration: Declaration, findings: Sequence[Finding])
         )
 
 
-def _finding(rule: _Rule, partitions: npt.NDArray[np.object_], rows: int) -> Finding:
+def _finding(rule: _BrokenRule, partitions: npt.NDArray[np.object_], rows: int) -> Finding:
     refused = rule.action == "refuse"
     said = rule.message or f"{len(partitions):,} of {rows:,} rows break the rule {rule.name!r}"
     return Finding(
@@ -263,7 +263,7 @@ def _finding(rule: _Rule, partitions: npt.NDArray[np.object_], rows: int) -> Fin
 def _too_many(
     report: PartitionReport,
     counts: npt.NDArray[np.int64],
-    rules: Sequence[_Rule],
+    rules: Sequence[_BrokenRule],
     limits: TableLimits,
 ) -> Iterator[Finding]:
     rows = max(report.rows_read, 1)
@@ -286,49 +286,49 @@ def _too_many(
             return
 
 
-def _rules(declaration: Declaration, frame: pd.DataFrame) -> Iterator[_Rule]:
+def _rules(declaration: Declaration, frame: pd.DataFrame) -> Iterator[_BrokenRule]:
     """Yield the rules in their order: those that are declared explain a row better than others."""
     for declared in declaration.rules:
         condition = Condition.parse(declared.when, frame.columns)
-        yield _Rule(
+        yield _BrokenRule(
             declared.name,
             condition.rows_of(frame),
             declared.action,
             broken=False,
             message=declared.message or "",
         )
-    yield _Rule(NO_TARGET, _missing(frame[declaration.target]), broken=False)
+    yield _BrokenRule(NO_TARGET, _missing(frame[declaration.target]), broken=False)
     if (positive := class_condition(declaration)) is not None:
-        yield _Rule(NO_CLASS, np.isnan(positive.answers_of(frame)), broken=False)
+        yield _BrokenRule(NO_CLASS, np.isnan(positive.answers_of(frame)), broken=False)
     if declaration.time is not None:
-        yield _Rule(NO_TIME, _missing(frame[declaration.time.column]))
+        yield _BrokenRule(NO_TIME, _missing(frame[declaration.time.column]))
     yield from _column_rules(declaration, frame)
     if declaration.primary_key:
         keys = list(declaration.primary_key)
-        yield _Rule(
+        yield _BrokenRule(
             f"no {' and '.join(keys)}", np.asarray(frame[keys].isna().any(axis=1), dtype=bool)
         )
     for name, repeated in _repetitions(declaration, frame):
-        yield _Rule(name, repeated)
+        yield _BrokenRule(name, repeated)
 
 
-def _column_rules(declaration: Declaration, frame: pd.DataFrame) -> Iterator[_Rule]:
+def _column_rules(declaration: Declaration, frame: pd.DataFrame) -> Iterator[_BrokenRule]:
     for name, column in declaration.columns.items():
         if name not in frame:
             continue
         values, bounds = frame[name], column.constraints
         missing = _missing(values)
         if bounds.required:
-            yield _Rule(f"{name} is missing", missing)
+            yield _BrokenRule(f"{name} is missing", missing)
         if column.type == "number":
             numbers = values.to_numpy(dtype=np.float64)
             if bounds.minimum is not None:
-                yield _Rule(f"{name} below {bounds.minimum:g}", numbers < bounds.minimum)
+                yield _BrokenRule(f"{name} below {bounds.minimum:g}", numbers < bounds.minimum)
             if bounds.maximum is not None:
-                yield _Rule(f"{name} above {bounds.maximum:g}", numbers > bounds.maximum)
+                yield _BrokenRule(f"{name} above {bounds.maximum:g}", numbers > bounds.maximum)
         if bounds.enum:
             allowed = values.isin([*bounds.enum, *map(str, bounds.enum)])
-            yield _Rule(
+            yield _BrokenRule(
                 f"{name} is none of its values", ~np.asarray(allowed, dtype=bool) & ~missing
             )
 

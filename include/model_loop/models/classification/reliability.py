@@ -72,7 +72,7 @@ def reliability(
     columns = predicted[:, None] if predicted.ndim == 1 else predicted
     codes = [1] if predicted.ndim == 1 else list(range(columns.shape[1]))
     several = max(min(bins, len(actual) // _ROWS_OF_BIN), 1)
-    tables = [_Bins.of(column, several) for column in columns.T]
+    tables = [_ProbabilityBins.of(column, several) for column in columns.T]
     observed = [table.shares(actual == code) for table, code in zip(tables, codes, strict=True)]
     random = np.random.default_rng(seed)
     drawn = [
@@ -153,7 +153,7 @@ def least_error(
 class _WeightedError:
     """Bins of each class, and by how much each row's class differs from its probability."""
 
-    bins: list[_Bins]
+    bins: list[_ProbabilityBins]
     gaps: list[Numbers]
 
     @classmethod
@@ -162,7 +162,7 @@ class _WeightedError:
         several = max(min(BINS, len(actual) // _ROWS_OF_BIN), 1)
         codes = [1] if predicted.ndim == 1 else range(columns.shape[1])
         return cls(
-            [_Bins.of(column, several) for column in columns.T],
+            [_ProbabilityBins.of(column, several) for column in columns.T],
             [(actual == code) - column for code, column in zip(codes, columns.T, strict=True)],
         )
 
@@ -176,7 +176,7 @@ class _WeightedError:
 
 
 @dataclass(frozen=True)
-class _Bins:
+class _ProbabilityBins:
     """Bin of each row by its probability, with their rows and mean probabilities."""
 
     codes: Codes
@@ -184,7 +184,7 @@ class _Bins:
     means: Numbers
 
     @classmethod
-    def of(cls, probabilities: Numbers, several: int) -> _Bins:
+    def of(cls, probabilities: Numbers, several: int) -> _ProbabilityBins:
         """Cut rows into equally filled bins; rows of the same probability lie in the same bin."""
         inner = np.quantile(probabilities, np.arange(1, several) / several)
         codes = np.searchsorted(np.unique(inner), probabilities, side="right")
@@ -197,7 +197,7 @@ class _Bins:
         return np.bincount(self.codes, hits) / self.rows
 
 
-def _error(tables: list[_Bins], shares: list[Numbers]) -> float:
+def _error(tables: list[_ProbabilityBins], shares: list[Numbers]) -> float:
     errors = [
         np.average(np.abs(share - table.means), weights=table.rows)
         for table, share in zip(tables, shares, strict=True)

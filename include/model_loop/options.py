@@ -168,12 +168,12 @@ class Option:
 
     @property
     def title(self) -> str:
-        """Label."""
+        """Title of the option in forms."""
         return str(self.field.title)
 
     @property
     def description(self) -> str:
-        """Help text."""
+        """Help text of the option, for forms and commands."""
         return str(self.field.description)
 
     @property

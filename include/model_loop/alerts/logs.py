@@ -29,7 +29,7 @@ _NOISE = (
 
 
 def log_tail(path: Path, most: int = 20) -> tuple[str, ...]:
-    """The last lines that matter.
+    """Return the last lines that say what failed.
 
     Raises
     ------

@@ -18,7 +18,7 @@ def date_of(at: float) -> str:
 
 
 def day_of(at: float) -> str:
-    """A day in UTC."""
+    """Return the day in UTC of a time."""
     return dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d")
 
 
@@ -49,11 +49,11 @@ def plain(value: float | None) -> str:
 
 
 def percent(value: float) -> str:
-    """A share."""
+    """Return a share as text in percent."""
     return f"{100 * value:.1f} %" if value >= _SMALL or not value else f"{100 * value:.3f} %"
 
 
 def short(family: str) -> str:
-    """A family without its module."""
+    """Return the name of a family without its module."""
     name = family.rpartition(".")[2]
     return name.removesuffix("Regressor").removesuffix("Classifier") or family

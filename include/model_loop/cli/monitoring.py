@@ -45,7 +45,7 @@ class VersionOptions:
     version: int | None = None
 
     def versions(self) -> ModelVersions:
-        """The versions of the variant."""
+        """Return the versions of the variant."""
         from model_loop.tracking.experiments import tracker_of
         from model_loop.tracking.versions import ModelVersions
 

@@ -132,7 +132,7 @@ class DataOptions(_arguments_of_datasets()):  # type: ignore[misc]  # made of op
 
     @property
     def dataset(self) -> Dataset:
-        """The dataset of the variant.
+        """Return the dataset of the variant.
 
         Raises
         ------

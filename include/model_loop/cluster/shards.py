@@ -150,7 +150,7 @@ class ShardBatches(xgb.DataIter):
         return True
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Go back to the first batch."""
         self._next = 0
 
 

@@ -152,7 +152,7 @@ class Analysis:
 
 
 def _silent(_: str) -> None:
-    """Say nothing."""
+    """Report no progress."""
 
 
 def analyse(

@@ -26,7 +26,7 @@ class Counted:
 
     @classmethod
     def of(cls, codes: Codes, size: int) -> Counted:
-        """Count codes."""
+        """Return the shares of the codes."""
         return cls(np.bincount(codes, minlength=size) / max(len(codes), 1), len(codes))
 
 

@@ -17,7 +17,7 @@ _HEADER = """\
 
 
 def env_example() -> str:
-    """The file's text."""
+    """Return the text of `.env.example`."""
     entries = [_HEADER]
     for name, field in all_settings().model_fields.items():
         about = textwrap.wrap(f"{field.title}. {field.description}", 96)

@@ -23,7 +23,7 @@ _LISTED = 20
 
 @dataclass(frozen=True)
 class Mail:
-    """One mail.
+    """A mail that the local stack has caught.
 
     Parameters
     ----------

@@ -46,7 +46,7 @@ PARALLELISM = 4
 
 @dataclass(frozen=True)
 class LocalStack:
-    """One stack.
+    """A local stack: its folder, ports and settings.
 
     Parameters
     ----------

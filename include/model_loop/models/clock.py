@@ -19,11 +19,11 @@ class SearchClock:
         self.set(0.0)
 
     def set(self, spent: float) -> None:
-        """Go on from so many seconds."""
+        """Set the seconds that were spent before."""
         self._before, self._since = spent, time.monotonic()
 
     def spent(self) -> float:
-        """Seconds so far."""
+        """Return the seconds that were spent so far."""
         return self._before + time.monotonic() - self._since
 
     @contextlib.contextmanager

@@ -73,7 +73,7 @@ class RowBatches(xgb.DataIter):
         return True
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Go back to the first batch."""
         self._first = 0
 
 

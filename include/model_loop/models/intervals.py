@@ -139,7 +139,7 @@ class DaySpread:
 
     @property
     def spreads(self) -> tuple[Spread, Spread, Spread]:
-        """The three."""
+        """Return the spread of each kind of error."""
         return self.errors, self.absolute, self.squared
 
 

@@ -138,7 +138,7 @@ def slicing_of(training_set: TrainingSet) -> Slicing:
 def learn_slicing(
     dataset: Dataset, rows: pd.DataFrame | None, target: Targets, columns: Sequence[str]
 ) -> Slicing:
-    """Learn slices.
+    """Learn the bands of numbers that errors are sliced by.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ Written from the code by `make docs`; a test fails when it is stale.
 
 
 def reference() -> str:
-    """The page, as Markdown."""
+    """Return the page, as Markdown."""
     parts = [_HEADER, *_dags(), _recipes(), _families(), _settings()]
     return "\n".join(parts)
 

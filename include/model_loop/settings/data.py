@@ -14,7 +14,7 @@ def _default_storage_root() -> str:
 
 
 class DataSettings(Part):
-    """Sources, and storage."""
+    """Settings of sources and storage."""
 
     @field_validator("source", "allowed_sources")
     @classmethod

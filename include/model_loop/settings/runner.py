@@ -15,7 +15,7 @@ def _default_environments_folder(known: dict[str, Any]) -> Path:
 
 
 class RunnerSettings(Part):
-    """The runner."""
+    """Settings of the runner of code."""
 
     runner_address: str = Field(
         default="",

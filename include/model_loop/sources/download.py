@@ -196,7 +196,7 @@ def _taken(
 
 
 def _forget(file: IO[bytes], begun: Path) -> None:
-    """Begin again."""
+    """Remove the part of a file that was downloaded."""
     file.truncate(0)
     begun.unlink(missing_ok=True)
 

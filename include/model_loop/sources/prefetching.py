@@ -45,12 +45,12 @@ def prefetch(
 
 @dataclass
 class _Stream(Generic[_Item]):
-    """An iterator.
+    """An iterator whose next item is read beforehand.
 
     Parameters
     ----------
     items
-        It.
+        Source of the items.
     ready
         Items that are not consumed yet: an item, None behind the last one, or an error.
     busy

@@ -77,7 +77,7 @@ class Promoter:
         return self.versions.standings()[self.moment]
 
     def act(self, action: Action, identity: str) -> HistoryEntry:
-        """Do an action once.
+        """Do an action, unless an earlier try has done it.
 
         Parameters
         ----------

@@ -71,7 +71,7 @@ class TableSplit:
 
     @property
     def in_words(self) -> str:
-        """The rule for people."""
+        """Return the rule of the split in words."""
         by = {
             "time": f"by time ({self.on})",
             "group": f"by {self.on}, no value of which is in two parts",

@@ -142,7 +142,7 @@ class City:
         drift: Drift,
         random: np.random.Generator,
     ) -> _Floats:
-        """Miles an hour."""
+        """Return the speed of trips, in miles an hour."""
         hour, weekday = (pickup // 3_600) % HOURS_PER_DAY, weekday_of(pickup // SECONDS_PER_DAY)
         weekend = np.where(weekday >= _WEEKEND, _WEEKEND_SPEED, 1.0)
         district = np.sqrt(self.speed[start] * self.speed[end])

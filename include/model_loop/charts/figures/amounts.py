@@ -154,7 +154,7 @@ def share(names: Sequence[str], values: Sequence[float]) -> Figure:
 
 
 def histogram(edges: Sequence[float], counts: Sequence[int], *, title: str, values: str) -> Figure:
-    """Counts between edges."""
+    """Draw the counts between edges."""
     width = edges[1] - edges[0] if len(edges) > 1 else 1
     trace = {
         "type": "bar",

@@ -32,7 +32,7 @@ def lines(
     form: str = "",
     zero: bool = False,
 ) -> Figure:
-    """Lines of points.
+    """Draw lines through points.
 
     Parameters
     ----------

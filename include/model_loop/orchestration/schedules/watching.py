@@ -158,7 +158,7 @@ class NewPartitionSensor(BaseOperator):
         self.asset = asset
 
     def execute(self, context: Context) -> None:
-        """Defer."""
+        """Hand the watching to a trigger, without taking a worker."""
         settings, params = get_settings(), context["params"]
         dataset = dataset_of_variant(params["service"])
         watch = Watch(

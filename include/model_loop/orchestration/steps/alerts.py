@@ -19,7 +19,7 @@ _DELIVERY_PATIENCE_SECONDS = 150.0
 
 
 def deliver_waiting(params: Mapping[str, Any], dag_run: DagRunProtocol) -> dict[str, int]:
-    """Deliver what waits.
+    """Deliver waiting alerts.
 
     Raises
     ------

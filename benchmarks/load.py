@@ -61,7 +61,9 @@ class Load:
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         head = "\r\n".join(lines).encode()
         bodies = [body.encode() for body in self.bodies]
-        return [head + f"\r\nContent-Length: {len(one)}\r\n\r\n".encode() + one for one in bodies]
+        return [
+            head + f"\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body for body in bodies
+        ]
 
 
 @dataclass(frozen=True)

@@ -85,11 +85,11 @@ def _print(report: ErasureReport) -> None:
     out = console()
     table = Table("where", "rows", "outcome", "place", box=box.SIMPLE_HEAD)
     table.columns[1].justify = "right"
-    for one in report.traces:
-        outcome = one.outcome if report.erased or one.is_left else f"would be {one.outcome}"
-        note = f"\n{one.note}" if one.note else ""
+    for trace in report.traces:
+        outcome = trace.outcome if report.erased or trace.is_left else f"would be {trace.outcome}"
+        note = f"\n{trace.note}" if trace.note else ""
         table.add_row(
-            one.store, f"{one.rows:,}" if one.rows else "", outcome, f"{one.address}{note}"
+            trace.store, f"{trace.rows:,}" if trace.rows else "", outcome, f"{trace.address}{note}"
         )
     out.print(table)
     rows = sum(trace.rows for trace in report.traces if not trace.is_left)

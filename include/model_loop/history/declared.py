@@ -66,7 +66,7 @@ def compared_table(dataset: Dataset) -> ComparedTable:
         columns=columns,
         time=dataset.time,
         target=target.name,
-        identity=tuple(one.name for one in columns if one.kind != "time"),
+        identity=tuple(column.name for column in columns if column.kind != "time"),
         classes=_classes(dataset),
     )
 

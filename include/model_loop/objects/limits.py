@@ -51,9 +51,9 @@ def bounded_file(file: BinaryIO, name: str) -> BinaryIO:
                 or sum(member.file_size for member in members) > _TIMES * size + _BESIDES
             ):
                 refuse(name, "members that unfold to too much")
-            for one in members:
-                if one.filename.endswith(_ARRAY):
-                    require_array(_beginning(archive, one, _HEADER), one.file_size, name)
+            for member in members:
+                if member.filename.endswith(_ARRAY):
+                    require_array(_beginning(archive, member, _HEADER), member.file_size, name)
             if all(_is_plain(member) for member in members):
                 return file
             return _pack({member.filename: _beginning(archive, member) for member in members})

@@ -380,9 +380,9 @@ def _is_ready(one: Any, rules: Mapping[str, _Condition]) -> bool:  # noqa: ANN40
 def _require_no_strays(parts: list[object]) -> None:
     """Refuse a tree of scikit-learn's that no estimator checks the rows of."""
     known = {id(part.tree_) for part in parts if hasattr(part, "tree_")}
-    for one in parts:
-        if isinstance(one, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
-            known |= {id(tree) for trees in getattr(one, "_predictors", ()) for tree in trees}
+    for part in parts:
+        if isinstance(part, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
+            known |= {id(tree) for trees in getattr(part, "_predictors", ()) for tree in trees}
     strays = [
         part for part in parts if isinstance(part, Tree | TreePredictor) and id(part) not in known
     ]

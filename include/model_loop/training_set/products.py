@@ -240,8 +240,8 @@ class TrainingSetStore:
         """
         products = self.products()
         # Products of the same files and another request may hold the very same training set.
-        found = [one for one in products if one.key.startswith(key)] or [
-            one for one in products if one.digest.startswith(key)
+        found = [product for product in products if product.key.startswith(key)] or [
+            product for product in products if product.digest.startswith(key)
         ]
         if len(found) == 1:
             return found[0]

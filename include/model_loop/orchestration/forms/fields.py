@@ -94,7 +94,7 @@ def moment_fields(dataset: Dataset, open_label: str, description: str, section: 
     open_label
         Meaning of a field that is left open.
     """
-    moments = [one for one in dataset.moments if one in dataset.asked_at]
+    moments = [moment for moment in dataset.moments if moment in dataset.asked_at]
     if len(moments) == 1:
         return {}
     choices = {ANY_MOMENT: open_label, **{moment: moment for moment in moments}}

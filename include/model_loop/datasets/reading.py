@@ -121,13 +121,13 @@ class RefusedRowsError(InvalidInputError):
 
     def fields(self) -> ErrorFields:
         """Return its parts as JSON, with the first twenty problems."""
-        told: list[ErrorFields] = [
+        problems: list[ErrorFields] = [
             InvalidInputError(
                 one.subject, one.rule, one.advice() if place < _SUGGESTED else one.remedy
             ).fields()
             for place, one in enumerate(self.problems[:_TOLD])
         ]
-        return {**super().fields(), "problems": told}
+        return {**super().fields(), "problems": problems}
 
 
 @dataclass(frozen=True)

@@ -45,25 +45,25 @@ class ReferenceModel:
         cls, inputs: tuple[str, ...], sizes: list[int], codes: dict[str, Codes], target: Array
     ) -> ReferenceModel:
         """Fit to rows whose target is known."""
-        known = np.flatnonzero(np.isfinite(target))
-        known = known[:: max(len(known) // _MOST_ROWS, 1)]
-        wanted = target[known]
-        low, high = np.quantile(wanted, (_CLIPPED, 1 - _CLIPPED)) if len(known) else (0.0, 0.0)
+        rows = np.flatnonzero(np.isfinite(target))
+        rows = rows[:: max(len(rows) // _MOST_ROWS, 1)]
+        wanted = target[rows]
+        low, high = np.quantile(wanted, (_CLIPPED, 1 - _CLIPPED)) if len(rows) else (0.0, 0.0)
         wanted = np.clip(wanted, low, high)
-        intercept = float(wanted.mean()) if len(known) else 0.0
-        coded = [codes[name][known] for name in inputs]
+        intercept = float(wanted.mean()) if len(rows) else 0.0
+        coded = [codes[name][rows] for name in inputs]
         counts = [
-            np.bincount(one, minlength=size) + _PRIOR_ROWS
-            for one, size in zip(coded, sizes, strict=True)
+            np.bincount(column, minlength=size) + _PRIOR_ROWS
+            for column, size in zip(coded, sizes, strict=True)
         ]
         effects = [np.zeros(size) for size in sizes]
         rest = wanted - intercept
         for _ in range(_SWEEPS):
-            for place, one in enumerate(coded):
-                rest += effects[place][one]
-                summed = np.bincount(one, rest, minlength=sizes[place])
-                effects[place] = summed / counts[place]
-                rest -= effects[place][one]
+            for position, column in enumerate(coded):
+                rest += effects[position][column]
+                summed = np.bincount(column, rest, minlength=sizes[position])
+                effects[position] = summed / counts[position]
+                rest -= effects[position][column]
         return cls(inputs, intercept, tuple(effects))
 
     def predict(self, codes: dict[str, Codes]) -> Array:

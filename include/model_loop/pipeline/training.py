@@ -287,8 +287,8 @@ def collect_results(
         tags={"best_model": best["family"]},
     )
     # It is the same for all: the median of the same rows on the same rows.
-    told = [family.pop("naive_test", None) for family in ranked]
-    errors = next((each for each in told if each), None)
+    baselines = [family.pop("naive_test", None) for family in ranked]
+    errors = next((each for each in baselines if each), None)
     kind = ClassMetrics if target.is_classified else ErrorMetrics
     constant = title_of("share" if target.is_classified else "median")
     naive = {}

@@ -79,19 +79,19 @@ class TypedFile:
         if within is None or self._parquet is None or within.column not in self.schema.names:
             return [(0, None)]
         metadata = self._parquet.metadata
-        place = [metadata.schema.column(each).path for each in range(metadata.num_columns)].index(
-            within.column
-        )
-        found: list[tuple[int, int | None]] = []
+        position = [
+            metadata.schema.column(each).path for each in range(metadata.num_columns)
+        ].index(within.column)
+        stretches: list[tuple[int, int | None]] = []
         begin = 0
         for number, size in enumerate(self.groups()):
-            known = metadata.row_group(number).column(place).statistics
-            bounded = known is not None and known.has_min_max
-            if not bounded or within.may_hold(known.min, known.max):
-                found.append((begin, size))
+            statistics = metadata.row_group(number).column(position).statistics
+            bounded = statistics is not None and statistics.has_min_max
+            if not bounded or within.may_hold(statistics.min, statistics.max):
+                stretches.append((begin, size))
             begin += size
         # Something has to say which columns there are.
-        return found or [(0, next(iter(self.groups()), None))]
+        return stretches or [(0, next(iter(self.groups()), None))]
 
     def batches(
         self,

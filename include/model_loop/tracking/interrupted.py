@@ -65,8 +65,8 @@ class Interrupted:
         """Return whether a step of an action is in the registry, and nothing but its steps."""
         standings = self._versions.standings()
         if entry.kind in SWITCHES:
-            told = tuple(standings) if entry.moment is None else (entry.moment,)
-            return all(standings[one].enabled == (entry.kind == "enable") for one in told)
+            moments = tuple(standings) if entry.moment is None else (entry.moment,)
+            return all(standings[moment].enabled == (entry.kind == "enable") for moment in moments)
         if entry.moment is None:
             return False
         if entry.kind == "retire" and self._is_retired(entry.version):
@@ -77,13 +77,13 @@ class Interrupted:
             for name in (*PARTS, "share")
             if getattr(before, name) != getattr(after, name)
         ]
-        done = any(found == end for found, _, end in steps)
-        return done and all(found in {begin, end} for found, begin, end in steps)
+        done = any(value == end for value, _, end in steps)
+        return done and all(value in {begin, end} for value, begin, end in steps)
 
     def _is_retired(self, version: int | None) -> bool:
         client, name = self._versions.tracker.client, self._versions.name
-        found = client.search_model_versions(f"name = '{name}'")
-        return any(RETIRED_TAG in one.tags for one in found if int(one.version) == version)
+        versions = client.search_model_versions(f"name = '{name}'")
+        return any(RETIRED_TAG in one.tags for one in versions if int(one.version) == version)
 
     def _end(self, entry: HistoryEntry) -> RunStatus:
         try:

@@ -69,25 +69,25 @@ def named_causes(comparison: Comparison, limits: HistoryLimits) -> Iterator[Find
     calendar = comparison.past.calendar
     # History that is not alike does not tell what is usual.
     widening = 1.0 if calendar.alike else calendar.widening
-    found = sorted(_explanations(comparison), key=lambda explanation: -explanation.explains)
-    told: set[str] = set()
-    for one in found:
-        least = one.share - _CERTAIN * one.error
-        if one.share < max(limits.explained * widening, one.usual) or least <= 0:
+    changes = sorted(_explanations(comparison), key=lambda explanation: -explanation.explains)
+    explained: set[str] = set()
+    for change in changes:
+        least = change.share - _CERTAIN * change.error
+        if change.share < max(limits.explained * widening, change.usual) or least <= 0:
             continue
-        if told.intersection(one.cause.columns):
+        if explained.intersection(change.cause.columns):
             continue
-        told.update(one.cause.columns)
-        far = max(min(limits.explained_refused * widening, _MOST_REFUSED), _REFUSED * one.usual)
-        level: FindingLevel = "refused" if min(one.share - far, least) >= 0 else "warning"
-        comparison.explain(one.cause.columns, level)
+        explained.update(change.cause.columns)
+        far = max(min(limits.explained_refused * widening, _MOST_REFUSED), _REFUSED * change.usual)
+        level: FindingLevel = "refused" if min(change.share - far, least) >= 0 else "warning"
+        comparison.explain(change.cause.columns, level)
         yield Finding(
-            one.cause.code,
-            ", ".join(one.cause.columns),
+            change.cause.code,
+            ", ".join(change.cause.columns),
             comparison.sketch.partition,
             level,
-            f"{min(one.share, 1.0):.0%} of the rows {one.cause.message}.",
-            one.cause.remedy,
+            f"{min(change.share, 1.0):.0%} of the rows {change.cause.message}.",
+            change.cause.remedy,
         )
 
 

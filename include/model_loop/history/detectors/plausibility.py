@@ -137,11 +137,11 @@ def _likely_unit(table: ComparedTable, one: Derived, sample: Values) -> tuple[st
 def _unusual(table: ComparedTable, sample: Values) -> list[Derived]:
     """Return the derived numbers whose median is out of its bounds."""
     values = complete(table, sample)
-    found = []
-    for one in table.derived:
-        known = values[one.name][np.isfinite(values[one.name])]
-        if one.usual and len(known) >= _LEAST_KNOWN:
-            low, high = one.usual
+    unusual = []
+    for derived in table.derived:
+        known = values[derived.name][np.isfinite(values[derived.name])]
+        if derived.usual and len(known) >= _LEAST_KNOWN:
+            low, high = derived.usual
             if not low <= float(np.median(known)) <= high:
-                found.append(one)
-    return found
+                unusual.append(derived)
+    return unusual

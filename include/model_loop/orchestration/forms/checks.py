@@ -41,12 +41,12 @@ def find_mistakes(conf: Mapping[str, Any], form: Any) -> list[InvalidInputError]
     form
         The params of the DAG.
     """
-    known = [(name, form.get_param(name), value) for name, value in conf.items() if name in form]
-    found = [mistake for one in known if (mistake := _refused(*one)) is not None]
-    if not found:
+    fields = [(name, form.get_param(name), value) for name, value in conf.items() if name in form]
+    mistakes = [mistake for one in fields if (mistake := _refused(*one)) is not None]
+    if not mistakes:
         # Values that the library would refuse later, in a task.
-        found = list(_broken_rules(conf, form))
-    return [*unknown_fields(conf, form), *found]
+        mistakes = list(_broken_rules(conf, form))
+    return [*unknown_fields(conf, form), *mistakes]
 
 
 def _broken_rules(conf: Mapping[str, Any], form: Any) -> Iterator[InvalidInputError]:  # noqa: ANN401 - as above

@@ -141,18 +141,20 @@ def read_occasions(dataset: Dataset, events: Events) -> list[Occasion]:
     InvalidInputError
         See `Occasion.read`.
     """
-    found: list[Occasion] = []
+    occasions: list[Occasion] = []
     assets = assets_of(dataset)
     for asset in (assets.published, assets.drift):
         drift = asset == assets.drift
         for event in events.get(asset, ()):
-            one = Occasion.read(dataset, event.extra, drift=drift)
-            place = next((at for at, other in enumerate(found) if other.is_about(one)), None)
-            if place is None:
-                found.append(one)
+            occasion = Occasion.read(dataset, event.extra, drift=drift)
+            position = next(
+                (at for at, other in enumerate(occasions) if other.is_about(occasion)), None
+            )
+            if position is None:
+                occasions.append(occasion)
             else:
-                found[place] = found[place].joined(one)
-    return found
+                occasions[position] = occasions[position].joined(occasion)
+    return occasions
 
 
 def form_of(params: Mapping[str, Any], events: Events) -> dict[str, Any]:

@@ -169,19 +169,19 @@ def plan_retraining(
     _require_use(form)
     marks = _watermarks(asset_state_store, form)
     source = _source(form)
-    newest, found = _newest(form, marks, occasion, source)
-    fields = _partition_fields(form, newest, found, marks.trained())
+    newest, publications = _newest(form, marks, occasion, source)
+    fields = _partition_fields(form, newest, publications, marks.trained())
     pending = _pending(form, occasion, asset_state_store)
     if dag_run.run_type.value not in _CHOSEN:
         form["recipe"] = _recipe(form, occasion, pending)
     moment = _moment(form)
     why = _why(form, dag_run, occasion, pending)
-    keys = [key for part in fields.values() for key in part] or sorted(found.known)
-    published = _look_up_all(found, keys, source)
+    keys = [key for part in fields.values() for key in part] or sorted(publications.known)
+    published = _look_up_all(publications, keys, source)
     if not form["again"] and _was_trained(marks.trained(moment), published, keys):
         # The drift waits: what the next partition leads to is its answer.
-        told = "%s; but the %s up to %s were trained on before, for the moment %s."
-        logger.warning(told, why, dataset.partitions[0], newest, moment)
+        message = "%s; but the %s up to %s were trained on before, for the moment %s."
+        logger.warning(message, why, dataset.partitions[0], newest, moment)
         return None
     logger.info("%s: retraining on %s", why, ", ".join(keys))
     return {
@@ -281,16 +281,16 @@ def _newest(
         # When an earlier partition is published anew, those that were trained on since stay.
         return max(occasion.newest, marks.trained().newest or ""), NOTHING
     since = newest_known(dataset)
-    found = source.look(marks.known(), since)
-    newest = max(found.newest or since, since)
+    publications = source.look(marks.known(), since)
+    newest = max(publications.newest or since, since)
     if not newest:
-        one = dataset.partitions[1]
+        noun = dataset.partitions[1]
         raise SourceError(
             f"The source {source.source}",
-            f"has no {one} whose true values have arrived",
-            f"Wait for the first {one}, or name another source.",
+            f"has no {noun} whose true values have arrived",
+            f"Wait for the first {noun}, or name another source.",
         )
-    return newest, found
+    return newest, publications
 
 
 def _require_complete(key: str, dataset: Dataset, now: dt.datetime) -> str:
@@ -302,17 +302,17 @@ def _require_complete(key: str, dataset: Dataset, now: dt.datetime) -> str:
         If they cannot.
     """
     if not is_complete(key, dataset, now):
-        one = dataset.partitions[1]
+        noun = dataset.partitions[1]
         raise InvalidInputError(
-            f"The {one} {key}",
+            f"The {noun} {key}",
             "has not ended, or its true values have not arrived yet",
-            f"Name an earlier {one}, or leave the field empty.",
+            f"Name an earlier {noun}, or leave the field empty.",
         )
     return key
 
 
 def _partition_fields(
-    form: Mapping[str, Any], newest: str, found: Publications, trained: Publications
+    form: Mapping[str, Any], newest: str, publications: Publications, trained: Publications
 ) -> dict[str, list[str]]:
     """Return the fields of the form of preparations that say which partitions are taken.
 
@@ -324,7 +324,7 @@ def _partition_fields(
         return own(newest, form)
     if newest == WHOLE:
         return {}
-    known = found.known or _source(form).look(trained, newest_known(_dataset(form))).known
+    known = publications.known or _source(form).look(trained, newest_known(_dataset(form))).known
     return {"partitions": sorted(key for key in {*known, *trained.known, newest} if key <= newest)}
 
 
@@ -520,12 +520,14 @@ def _source(form: Mapping[str, Any]) -> PublishedSource:
     )
 
 
-def _look_up_all(found: Publications, keys: Sequence[str], source: PublishedSource) -> Publications:
+def _look_up_all(
+    publications: Publications, keys: Sequence[str], source: PublishedSource
+) -> Publications:
     """Return the publications of some partitions; `data_preparation` reports missing ones."""
-    known = dict(found.of(keys).known)
+    known = dict(publications.of(keys).known)
     for key in keys:
-        if key not in known and (one := source.find(key)) is not None:
-            known[key] = one
+        if key not in known and (publication := source.find(key)) is not None:
+            known[key] = publication
     return Publications(known)
 
 

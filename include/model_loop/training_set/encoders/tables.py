@@ -206,19 +206,19 @@ def _function(function: np.ufunc) -> FunctionTransformer:
 
 def feature_columns(encoder: ColumnTransformer) -> list[str]:
     """Return the raw column that each feature of a fitted encoder is made of, in their order."""
-    found: list[str] = [""] * sum(
+    raw_columns: list[str] = [""] * sum(
         len(range(*where.indices(10**9))) for where in encoder.output_indices_.values()
     )
-    for name, part, columns in encoder.transformers_:
+    for name, transformer, columns in encoder.transformers_:
         where = encoder.output_indices_[name]
         names = (
-            part.get_feature_names_out(np.asarray(columns, dtype=object))
-            if hasattr(part, "get_feature_names_out")
+            transformer.get_feature_names_out(np.asarray(columns, dtype=object))
+            if hasattr(transformer, "get_feature_names_out")
             else columns
         )
-        for place, feature in zip(range(where.start, where.stop), names, strict=True):
-            found[place] = _column_of(str(feature), columns)
-    return found
+        for position, feature in zip(range(where.start, where.stop), names, strict=True):
+            raw_columns[position] = _column_of(str(feature), columns)
+    return raw_columns
 
 
 def _column_of(feature: str, columns: Sequence[str]) -> str:

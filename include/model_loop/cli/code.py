@@ -339,17 +339,17 @@ def _build(folder: CodeFolder, settings: Settings) -> None:
 def _rows(text: str) -> list[dict[str, Any]]:
     try:
         first = decode(text.encode())
-        found = first if isinstance(first, list) else [first]
+        rows = first if isinstance(first, list) else [first]
     except ValueError:
         try:
-            found = [decode(line.encode()) for line in text.splitlines() if line.strip()]
+            rows = [decode(line.encode()) for line in text.splitlines() if line.strip()]
         except ValueError as error:
             raise InvalidInputError(
                 "The rows", f"are not JSON ({error})", "Give an object, or one on each line."
             ) from error
-    if not all(isinstance(one, dict) for one in found):
+    if not all(isinstance(row, dict) for row in rows):
         raise InvalidInputError("The rows", "are not objects", "Give an object for each row.")
-    return found
+    return rows
 
 
 def _print(contents: dict[str, Any], dataset: str | None) -> None:

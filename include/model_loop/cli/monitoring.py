@@ -67,8 +67,8 @@ class VersionOptions:
         versions = self.versions()
         # Says what there is not.
         first = choose_version(versions, self.version)
-        found = [first] if self.version else choose_versions(versions)
-        return [load_predictor(versions, one, load_any) for one in found]
+        chosen = [first] if self.version else choose_versions(versions)
+        return [load_predictor(versions, version, load_any) for version in chosen]
 
 
 _VERSION = VersionOptions()
@@ -190,7 +190,7 @@ def correct_intervals(
     where = (settings.tracking_uri, settings.experiment)
     limits = thresholds_of(settings)[INTERVAL_EVIDENCE]
     every: list[WindowFinding] = []
-    told: list[dict[str, object]] = []
+    results: list[dict[str, object]] = []
     for predictor in options.predictors():
         number, dataset = predictor.version.number, predictor.version.dataset
         own = _logged(days, predictor, versions).of_version(number)
@@ -203,12 +203,14 @@ def correct_intervals(
         )
         every += findings
         last = [asdict(day) for day in measured[-1:]]
-        told.append({"version": number, "days": len(measured), "last": last[0] if last else None})
+        results.append(
+            {"version": number, "days": len(measured), "last": last[0] if last else None}
+        )
         if not as_json:
             none = "" if findings else ": it has neither intervals nor sets of classes"
             _print(findings, f"Version {number}, {len(measured)} closed days{none}")
     if as_json:
-        print(json.dumps({"level": worst(every).value, "versions": told}))  # noqa: T201 - the command's answer
+        print(json.dumps({"level": worst(every).value, "versions": results}))  # noqa: T201 - the command's answer
     if worst(every) is Level.WARN:
         sys.exit(ExitCode.NEGATIVE)
 

@@ -243,9 +243,9 @@ def predict(
     reasons = explainer_for(predictor) if explain else None
     rows, answers = predict_rows(predictor, list(numbered.values()), at, level, reasons)
     if as_json:
-        told = {"model": predictor.version.name, "model_version": predictor.version.number}
+        result = {"model": predictor.version.name, "model_version": predictor.version.number}
         lines = {"lines": list(numbered), "refused": _fields(refused)} if refused else {}
-        print(json.dumps({**told, "moment": at, "predictions": answers, **lines}))  # noqa: T201 - for machines
+        print(json.dumps({**result, "moment": at, "predictions": answers, **lines}))  # noqa: T201 - for machines
     else:
         for row, one in zip(rows, answers, strict=True):
             console().print(in_words(trained, row, one))

@@ -130,27 +130,27 @@ def list_tokens(*, as_json: AsJson = False) -> None:
     if as_json:
         rows = [
             {
-                "name": one.name,
-                "scopes": one.scopes,
-                "datasets": one.datasets,
-                "expires": one.expires,
-                "rate": one.limits.rate,
-                "made": one.made,
+                "name": token.name,
+                "scopes": token.scopes,
+                "datasets": token.datasets,
+                "expires": token.expires,
+                "rate": token.limits.rate,
+                "made": token.made,
             }
-            for one in known
+            for token in known
         ]
         print(json.dumps({"tokens": rows}))  # noqa: T201 - the command's answer
         return
     table = Table(
         "name", "scopes", "datasets", "expires (UTC)", "requests per second", box=box.SIMPLE_HEAD
     )
-    for one in known:
-        rate = one.limits.rate
+    for token in known:
+        rate = token.limits.rate
         table.add_row(
-            one.name,
-            ", ".join(one.scopes),
-            "all" if one.datasets is None else ", ".join(one.datasets),
-            _end(one.expires),
+            token.name,
+            ", ".join(token.scopes),
+            "all" if token.datasets is None else ", ".join(token.datasets),
+            _end(token.expires),
             "setting" if rate is None else f"{rate:g}" if rate else "no limit",
         )
     console().print(table)
@@ -296,12 +296,12 @@ def watch_canaries(*, variant: Variant = _settings.variant, as_json: AsJson = Fa
     tracker = tracker_of(dataset, settings.tracking_uri, settings.experiment, "promotion")
     engine = open_log(settings.request_log_url, settings.serving_folder)
     versions, out = ModelVersions(tracker, chosen.key), console()
-    told = []
+    verdicts = []
     for verdict, entry in look_at_canaries(engine, versions, CanaryRules.of(settings)):
         if entry is not None and settings.alert_canary:
             outbox = Outbox(UPath(settings.storage_root) / "alerts")
             outbox.put(canary_alert(verdict, entry, tracker.run_url(entry.run_id)))
-        told.append(verdict.summary())
+        verdicts.append(verdict.summary())
         if as_json:
             continue
         table = Table("check", "", "found", "wanted", box=box.SIMPLE_HEAD)
@@ -310,10 +310,10 @@ def watch_canaries(*, variant: Variant = _settings.variant, as_json: AsJson = Fa
         out.print(f"Canary of {chosen.key}, {verdict.canary.share:.0%}: {verdict.why}.")
         out.print(table)
     if as_json:
-        print(json.dumps({"canaries": told}))  # noqa: T201 - the command's answer
-    elif not told:
+        print(json.dumps({"canaries": verdicts}))  # noqa: T201 - the command's answer
+    elif not verdicts:
         out.print("There is no canary.")
-    if any(one["outcome"] == "end" for one in told):
+    if any(one["outcome"] == "end" for one in verdicts):
         sys.exit(ExitCode.NEGATIVE)
 
 

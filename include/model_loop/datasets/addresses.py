@@ -152,9 +152,9 @@ def folder_keys(source: str) -> tuple[str, ...]:
 def folder_values(address: str) -> dict[str, str]:
     """Return the values that the folders of a file say, by the names of their columns."""
     return {
-        found["name"]: found["value"]
+        match["name"]: match["value"]
         for part in address.split("/")[:-1]
-        if (found := _FOLDER_KEY.fullmatch(part))
+        if (match := _FOLDER_KEY.fullmatch(part))
     }
 
 

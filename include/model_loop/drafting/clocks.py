@@ -131,11 +131,11 @@ def offsets_of(time: ColumnValues, raw: RawTable) -> Offsets | None:
         return None
     rows = probe(np.flatnonzero(time.present), _ROWS_READ)
     texts = column.take(pa.array(rows)).to_pylist()
-    found = [_OFFSET.search(text.strip()) for text in texts]
-    seconds = np.array([_seconds(each) for each in found])
+    matches = [_OFFSET.search(text.strip()) for text in texts]
+    seconds = np.array([_seconds(each) for each in matches])
     if not seconds.any():
         return None
-    shown = {_seconds(each): f"{each[1]}{each[2]}:{each[3] or '00'}" for each in found if each}
+    shown = {_seconds(each): f"{each[1]}{each[2]}:{each[3] or '00'}" for each in matches if each}
     some = probe(np.arange(len(rows)), _ROWS_COMPARED)
     places = _places(time.numbers[rows[some]], seconds[some])
     return Offsets(time.name, tuple(shown[each] for each in sorted(shown)), places)

@@ -50,5 +50,5 @@ def deviation_by_chance(shares: Shares, rows: float, others: float) -> float:
 
 def beyond_chance(one: Counted, other: Counted) -> float:
     """Return the total variation between two countings beyond what chance makes."""
-    found = total_variation(one.shares, other.shares)
-    return max(0.0, found - variation_by_chance(other.shares, one.rows, other.rows))
+    distance = total_variation(one.shares, other.shares)
+    return max(0.0, distance - variation_by_chance(other.shares, one.rows, other.rows))

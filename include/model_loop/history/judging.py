@@ -70,22 +70,22 @@ def judge_partition(
         The gravest first.
     """
     limits = limits or HistoryLimits()
-    found = [*coverage.coverage(sketch, history, limits)]
-    found += _beside(coverage.thin_days(sketch, history, limits), history)
-    found += _beside(coverage.size(sketch, history, limits), history)
+    findings = [*coverage.coverage(sketch, history, limits)]
+    findings += _beside(coverage.thin_days(sketch, history, limits), history)
+    findings += _beside(coverage.size(sketch, history, limits), history)
     usable = latest([one for one in history if one.sampled >= LEAST_ROWS])
     if sketch.sampled < LEAST_ROWS:
-        return tuple(_told(found))
+        return tuple(_told(findings))
     if not usable:
-        found += plausibility.usual_numbers(table, sketch)
-        found += plausibility.usual_relations(table, sketch)
+        findings += plausibility.usual_numbers(table, sketch)
+        findings += plausibility.usual_relations(table, sketch)
     else:
-        found += _beside(copies.copies(sketch, usable, limits), usable)
-        found += _beside(weekdays.late_days(table.time, sketch, usable, limits), usable)
+        findings += _beside(copies.copies(sketch, usable, limits), usable)
+        findings += _beside(weekdays.late_days(table.time, sketch, usable, limits), usable)
         comparison = Comparison(prepare(table, usable, Calendar.of(sketch, usable)), sketch)
         for detect in _COMPARING:
-            found += _beside(detect(comparison, limits), usable)
-    return tuple(_told(found))
+            findings += _beside(detect(comparison, limits), usable)
+    return tuple(_told(findings))
 
 
 def _beside(findings: Iterable[Finding], history: Sequence[Sketch]) -> Iterator[Finding]:

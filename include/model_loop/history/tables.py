@@ -197,26 +197,26 @@ class TableHistory:
             PartitionVerdict,
             lambda each: _place(each.table) == _place(partition.table),
         )
-        known = {each.partition: each for each in (*stored, *before)}
-        sound = [known[key] for key in sorted(known) if not known[key].refused]
+        by_partition = {each.partition: each for each in (*stored, *before)}
+        sound = [by_partition[key] for key in sorted(by_partition) if not by_partition[key].refused]
         history, past = sound[-LATEST:], _sketches(sound[-LATEST:], sketches)
         table = compared.limited_to(frozenset(partition.sketch.sample))
         table = without_calendar(table, [*past, partition.sketch])
-        found = judge_partition(table, partition.sketch, past)
-        found = told(found, past, functools.partial(judge_partition, table))
+        findings = judge_partition(table, partition.sketch, past)
+        findings = told(findings, past, functools.partial(judge_partition, table))
         if partition.sketch.sampled < LEAST_ROWS:
             longer = _sketches(sound[-_MOST_SMALL:], sketches)
-            found = (*found, *other_scales(table, partition.sketch, longer))
+            findings = (*findings, *other_scales(table, partition.sketch, longer))
         if partition.table.partition == WHOLE:
             # All of it came at once, and there is no other file of that time.
-            found = tuple(dataclasses.replace(each, level="warning") for each in found)
+            findings = tuple(dataclasses.replace(each, level="warning") for each in findings)
         folder = self.folder / partition.table.variant / partition.key
         verdict = PartitionVerdict(
             partition.table,
             partition.key,
             partition.rows,
             partition.quarantined,
-            settle((*found, *partition.findings), accepted),
+            settle((*findings, *partition.findings), accepted),
             tuple(f"{each.partition} {each.digest}" for each in history),
             write_object(partition.sketch, folder, f"{partition.table.fetched.key}-sketch"),
         )

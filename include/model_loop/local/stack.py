@@ -123,13 +123,13 @@ class LocalStack:
     def _make_passwords(self) -> None:
         """Make the passwords that are missing: those that Airflow makes stand in its log."""
         names = [one.partition(":")[0].strip() for one in self.settings.airflow_users.split(",")]
-        known = json.loads(self._passwords.read_text()) if self._passwords.exists() else {}
-        made = {name: secrets.token_urlsafe(12) for name in names if name and name not in known}
+        passwords = json.loads(self._passwords.read_text()) if self._passwords.exists() else {}
+        made = {name: secrets.token_urlsafe(12) for name in names if name and name not in passwords}
         if made:
             self.make_state()
             whole = self._passwords.with_name(f".passwords-{secrets.token_hex(4)}")
             with os.fdopen(os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-                json.dump({**known, **made}, out)
+                json.dump({**passwords, **made}, out)
             whole.replace(self._passwords)
 
     def programs(self) -> dict[str, str]:

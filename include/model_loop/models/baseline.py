@@ -284,8 +284,8 @@ def _rules_of(
         edges: tuple[float, ...] = ()
         if column.kind == "number" and values.nunique() > _BANDS:
             numbers = _numbers(values)
-            known = numbers[np.isfinite(numbers)]
-            edges = tuple(np.unique(np.quantile(known, np.arange(1, _BANDS) / _BANDS)).tolist())
+            finite = numbers[np.isfinite(numbers)]
+            edges = tuple(np.unique(np.quantile(finite, np.arange(1, _BANDS) / _BANDS)).tolist())
         yield _rule(column, column.title, edges, None, values, outcomes, word)
 
 

@@ -95,19 +95,19 @@ def _family(name: str, space: Mapping[str, Any], kind: TaskKind) -> ModelFamily:
         raise InvalidInputError(
             f"Extra model {name!r}", "has a search space of its own", "Name it among the families."
         )
-    known = _parameters(name, _require_learner(name, kind))
-    unknown = sorted(set(space) - set(known))
+    parameters = _parameters(name, _require_learner(name, kind))
+    unknown = sorted(set(space) - set(parameters))
     if unknown:
         raise InvalidInputError(
             f"Parameter {unknown[0]!r} of {name}",
             "is unknown",
-            f"Choose among: {', '.join(known)}.",
+            f"Choose among: {', '.join(parameters)}.",
         )
     _require_storable(name)
     # True for a model that learns from a sparse matrix, and can be kept then.
     reads_sparse = _failure(name, sparse=True) is None
     read = {key: _dimension(name, key, value) for key, value in space.items()}
-    searched = {key: _checked(name, key, found) for key, found in read.items()}
+    searched = {key: _checked(name, key, values) for key, values in read.items()}
     return ModelFamily(
         name=name,
         title=f"scikit-learn's {name.rpartition('.')[2]}",
@@ -115,7 +115,7 @@ def _family(name: str, space: Mapping[str, Any], kind: TaskKind) -> ModelFamily:
         reads_sparse=reads_sparse,
         space={key: it for key, it in searched.items() if isinstance(it, Dimension)},
         fixed={key: it for key, it in searched.items() if not isinstance(it, Dimension)},
-        seeded="random_state" in known,
+        seeded="random_state" in parameters,
     )
 
 

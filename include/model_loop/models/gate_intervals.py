@@ -109,23 +109,25 @@ def judge_intervals(
         found = f"{len(rows):,} {dataset.rows[0]} say nothing of intervals"
         wanted = f"{rules.slice_rows:,} or more"
         return JudgedIntervals((Check("coverage", passed=True, found=found, wanted=wanted),))
-    known = _rows(rows, challenger.predicted, rules, slicing)
+    interval_rows = _rows(rows, challenger.predicted, rules, slicing)
 
     def judged(correction: Correction) -> tuple[IntervalMeasures, tuple[Check, ...]]:
-        low, high = known.limits(intervals, challenger.predicted, level, correction)
-        held = measure_intervals(low, high, known.actual, level)
-        inside = (low <= known.actual) & (known.actual <= high)
-        return held, (_coverage(held, level, dataset), *_worst_group(inside, known, level))
+        low, high = interval_rows.limits(intervals, challenger.predicted, level, correction)
+        held = measure_intervals(low, high, interval_rows.actual, level)
+        inside = (low <= interval_rows.actual) & (interval_rows.actual <= high)
+        return held, (_coverage(held, level, dataset), *_worst_group(inside, interval_rows, level))
 
     held, checks = judged(NO_CORRECTION)
     fails = not all(check.passed for check in checks)
     # Intervals that hold too much are not made narrower by the rows that judge them.
     widening = _widened(judged, level) if fails and held.coverage <= level / 100 + ABOVE else None
     if champion is not None and champion.intervals is not None:
-        theirs = known.limits(champion.intervals, champion.predicted, level)
-        ours = known.limits(intervals, challenger.predicted, level)
-        scores = [interval_scores(*limits, known.actual, level) for limits in (ours, theirs)]
-        checks += (_score(scores, known, champion.version, dataset),)
+        theirs = interval_rows.limits(champion.intervals, champion.predicted, level)
+        ours = interval_rows.limits(intervals, challenger.predicted, level)
+        scores = [
+            interval_scores(*limits, interval_rows.actual, level) for limits in (ours, theirs)
+        ]
+        checks += (_score(scores, interval_rows, champion.version, dataset),)
     checks = tuple(replace(check, blocks=False) for check in checks)
     return JudgedIntervals(checks, widening, _remark(challenger.version, checks, widening))
 
@@ -202,9 +204,7 @@ def holm(chances: Sequence[float], level: float) -> int:
     return len(chances)
 
 
-def _score(
-    scores: Sequence[Numbers], known: _IntervalRows, version: int, dataset: Dataset
-) -> Check:
+def _score(scores: Sequence[Numbers], rows: _IntervalRows, version: int, dataset: Dataset) -> Check:
     """Check the interval score against the champion's, by the differences of days."""
     name, wanted = f"interval score against version {version}", f"at most {SCORE_SHARE:+.0%}"
     ours, theirs = (float(score.mean()) for score in scores)
@@ -214,7 +214,7 @@ def _score(
         return Check(name, passed=not math.isfinite(theirs), found=found, wanted=wanted)
     if not math.isfinite(theirs):
         return Check(name, passed=True, found=f"{with_unit(f'{ours:.4g}')}", wanted=wanted)
-    chance = chance_below(scores[1] - scores[0], known.units)
+    chance = chance_below(scores[1] - scores[0], rows.units)
     share = ours / theirs - 1 if theirs else 0.0
     return Check(
         name,

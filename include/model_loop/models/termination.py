@@ -124,8 +124,8 @@ class Terminator:
             "median": self._median,
             "truncation": self._truncation,
         }[rule.policy]
-        found = decide(self.score(curve), number, others, interval)
-        return f"{rule.policy}: {found} after interval {interval}" if found else None
+        reason = decide(self.score(curve), number, others, interval)
+        return f"{rule.policy}: {reason} after interval {interval}" if reason else None
 
     def _bandit(
         self, error: float, _number: int, others: Mapping[int, Curve], _interval: int

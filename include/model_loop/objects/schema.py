@@ -170,9 +170,9 @@ def _has_state(content: Any, kinds: tuple[str, ...]) -> bool:  # noqa: ANN401 - 
     """Return whether a state is a tuple of such nodes."""
     if content is None or content["__loader__"] != "TupleNode":
         return False
-    found = [one["__loader__"] for one in content["content"]]
-    return len(found) == len(kinds) and all(
-        one in kind.split(" | ") for one, kind in zip(found, kinds, strict=True)
+    loaders = [one["__loader__"] for one in content["content"]]
+    return len(loaders) == len(kinds) and all(
+        one in kind.split(" | ") for one, kind in zip(loaders, kinds, strict=True)
     )
 
 

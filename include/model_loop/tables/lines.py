@@ -105,9 +105,9 @@ def first_row(origin: str, start: bytes, declared: str | None = None) -> tuple[b
     InvalidInputError
         If a quoted name has no end, or the text is not UTF-8.
     """
-    places = [found.start() for found in _END.finditer(start[:LONGEST_HEADER])]
-    for place in (*places, len(start)):
-        row = start[:place]
+    places = [match.start() for match in _END.finditer(start[:LONGEST_HEADER])]
+    for end in (*places, len(start)):
+        row = start[:end]
         delimiter = declared or _delimiter(origin, row)
         try:
             cells = cells_of(row, delimiter)

@@ -48,8 +48,10 @@ class Interrupted:
             ends = self.later(run) is None and self._has_moved(entry)
             status = self._end(entry) if ends else "FAILED"
             self._versions.tracker.close_run(entry.run_id, status)
-            what = "ended now" if status == "FINISHED" else "given up: nothing had moved"
-            logger.warning("%s of %s was interrupted, and is %s", entry.kind, entry.version, what)
+            outcome = "ended now" if status == "FINISHED" else "given up: nothing had moved"
+            logger.warning(
+                "%s of %s was interrupted, and is %s", entry.kind, entry.version, outcome
+            )
 
     def later(self, run: Run) -> HistoryEntry | None:
         """Return an action that was begun since and moves the same, if there is one."""

@@ -276,13 +276,13 @@ class Promoter:
 
     def _ended(self, action: Action, now: Deployment) -> int:
         """Return the version whose canary or shadow is to end."""
-        part = action.kind.removeprefix("end_")
-        there = now.challenger if part == "canary" else now.shadow
+        role = action.kind.removeprefix("end_")
+        there = now.challenger if role == "canary" else now.shadow
         if there is None or action.version not in {None, there}:
-            what = f"version {there} as {part}" if there is not None else f"no {part}"
+            description = f"version {there} as {role}" if there is not None else f"no {role}"
             raise InvalidInputError(
                 f"{self._what()}",
-                f"has {what}" + (f", not {action.version}" if there is not None else ""),
+                f"has {description}" + (f", not {action.version}" if there is not None else ""),
                 "There is nothing to end." if there is None else "Leave the version out.",
             )
         return there

@@ -307,14 +307,14 @@ def overlap(hashes: npt.NDArray[np.uint64], parts: Mapping[PartName, Mask]) -> i
         Hash of all values of each row, shape (rows,); see `row_hashes`.
     """
     seen: npt.NDArray[np.uint64] = np.empty(0, dtype=np.uint64)
-    found = 0
+    count = 0
     for part in PARTS:
         hashed = hashes[parts[part]]
         if not len(hashed):
             continue
-        found += int(np.isin(hashed, seen).sum())
+        count += int(np.isin(hashed, seen).sum())
         seen = np.concatenate([seen, hashed])
-    return found
+    return count
 
 
 def row_hashes(rows: pd.DataFrame) -> npt.NDArray[np.uint64]:

@@ -193,15 +193,15 @@ def _error(
 
 def _usual(past: Past, directions: dict[str, Shares], weights: dict[str, Shares]) -> float:
     """Return the largest share that a cause may seem to have in a sound partition."""
-    found = [0.0]
+    shares = [0.0]
     for groups, factor in ((past.weeks, _SOUND_WEEKS), (past.partitions, _SOUND_PARTITIONS)):
         number = min(len(groups[name]) for name in directions)
         for place in range(number):
             changes = {
                 name: groups[name][place].shares - past.counted[name].shares for name in directions
             }
-            found.append(factor * _projection(changes, directions, weights))
-    return max(found)
+            shares.append(factor * _projection(changes, directions, weights))
+    return max(shares)
 
 
 def _projection(

@@ -39,20 +39,26 @@ def late_days(
     if min(len(sketch.per_hour), sum(len(one.per_hour) for one in history)) < 24 * _LEAST_DAYS:
         return
     # If all days of the week are alike, none can be taken for another.
-    found = max(
+    likeliest = max(
         _shifts(sketch, history), key=lambda shift: shift.share * shift.explains, default=None
     )
-    if found is None or found.explains < _EXPLAINS or found.beyond_chance < _BEYOND_CHANCE:
+    if (
+        likeliest is None
+        or likeliest.explains < _EXPLAINS
+        or likeliest.beyond_chance < _BEYOND_CHANCE
+    ):
         return
-    if found.share < limits.late_days:
+    if likeliest.share < limits.late_days:
         return
-    days = found.days if found.days <= DAYS_PER_WEEK // 2 else found.days - DAYS_PER_WEEK
+    days = (
+        likeliest.days if likeliest.days <= DAYS_PER_WEEK // 2 else likeliest.days - DAYS_PER_WEEK
+    )
     yield Finding(
         "another_clock",
         time,
         sketch.partition,
-        "refused" if found.share >= limits.late_days_refused else "warning",
-        f"{min(found.share, 1):.0%} of the rows seem to have {time} on another day of the week "
+        "refused" if likeliest.share >= limits.late_days_refused else "warning",
+        f"{min(likeliest.share, 1):.0%} of the rows seem to have {time} on another day of the week "
         f"({days:+d} days).",
         f"Check the dates of {time}, and fetch the file again.",
     )

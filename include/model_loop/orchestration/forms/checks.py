@@ -88,11 +88,11 @@ def _acceptances(values: Mapping[str, Any]) -> object:
 
 def unknown_fields(conf: Iterable[str], form: Iterable[str]) -> Iterator[InvalidInputError]:
     """Find the fields that a form does not have, each with the nearest that it has."""
-    known = sorted(form)
+    names = sorted(form)
     for name in conf:
-        if name not in known:
-            near = _nearest(name, known)
-            remedy = f"Did you mean {near[0]}?" if near else f"It has: {', '.join(known)}."
+        if name not in names:
+            near = _nearest(name, names)
+            remedy = f"Did you mean {near[0]}?" if near else f"It has: {', '.join(names)}."
             yield InvalidInputError(f"Field {name}", "is not a field of this form", remedy)
 
 
@@ -138,9 +138,9 @@ def _choices(value: Any, allowed: list[Any], labels: Mapping[str, str]) -> tuple
         labels.get(name, name): f"{name}: {labels[name]}" if labels else name for name in names
     }
     near = _nearest(value, list(shown), _ALIKE_LABEL) if isinstance(value, str) else []
-    found = [shown[one] for one in near or list(shown)[:_NEAREST]]
+    choices = [shown[one] for one in near or list(shown)[:_NEAREST]]
     rule = f"is not one of its {len(names)} allowed values"
-    return rule, f"{'The nearest are' if near else 'They begin with'}: {'; '.join(found)}."
+    return rule, f"{'The nearest are' if near else 'They begin with'}: {'; '.join(choices)}."
 
 
 def _nearest(name: str, known: list[str], alike: float = _ALIKE) -> list[str]:

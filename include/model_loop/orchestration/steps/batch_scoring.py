@@ -169,9 +169,9 @@ def _files(params: Mapping[str, Any]) -> list[tuple[UPath, UPath]]:
         inputs = [file for key in dict.fromkeys(named) for file in _partition(key, params)]
         output = output or to_path(get_settings().storage_root) / _PREDICTIONS
     else:
-        found = find_inputs(require_allowed(to_path(params["input"]), roots))
+        files = find_inputs(require_allowed(to_path(params["input"]), roots))
         # A file of a folder may be a link that leads elsewhere.
-        inputs = [require_allowed(one, roots) for one in found]
+        inputs = [require_allowed(one, roots) for one in files]
     return list(zip(inputs, choose_outputs(inputs, output), strict=True))
 
 
@@ -197,7 +197,7 @@ def _partition(key: str, params: Mapping[str, Any]) -> list[UPath]:
     declared = declaration_at(dataset_of_variant(variant), source)
     if declared is None:
         require_allowed_source(source, roots)
-        found = [fetch_named(variant, key, params).path]
+        files = [fetch_named(variant, key, params).path]
     elif PublishedSource(variant, source, "", 0.0).is_one_table:
         raise InvalidInputError(
             f"The source {source}",
@@ -211,6 +211,6 @@ def _partition(key: str, params: Mapping[str, Any]) -> list[UPath]:
             require_allowed_source(source, roots)
             settings = get_settings()
             copies = copies_in(UPath(settings.storage_root), settings.request_timeout_seconds)
-        found = [file.path for file in find_files(declared, variant, [key], copies=copies)]
+        files = [file.path for file in find_files(declared, variant, [key], copies=copies)]
     # A file of a folder may be a link that leads elsewhere.
-    return [require_allowed(to_path(one), roots) for one in found]
+    return [require_allowed(to_path(one), roots) for one in files]

@@ -134,8 +134,10 @@ def plan_windows(
 def _versions(params: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the version that a form names, or every champion that answers, with their moments."""
     versions, named = versions_of(params["service"]), params["version"]
-    found = [choose_version(versions, named)] if named else choose_versions(versions)
-    return [{"version": one.number, "moment": versions.moment(one.number)} for one in found]
+    chosen = [choose_version(versions, named)] if named else choose_versions(versions)
+    return [
+        {"version": version.number, "moment": versions.moment(version.number)} for version in chosen
+    ]
 
 
 def drift(

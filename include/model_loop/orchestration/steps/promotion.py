@@ -69,8 +69,8 @@ def _require_approved(params: Mapping[str, Any]) -> None:
     """
     action, version = params["action"], params["version"]
     if action == "rollback" and version:
-        known = promoter_of(params).history(most=None)
-        if any(version in {one.before.champion, one.after.champion} for one in known):
+        entries = promoter_of(params).history(most=None)
+        if any(version in {entry.before.champion, entry.after.champion} for entry in entries):
             return
     elif action not in {"promote", "canary"}:
         return

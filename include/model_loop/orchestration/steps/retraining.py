@@ -142,12 +142,12 @@ def _moment_of_plan(plan: Mapping[str, Any], form: Mapping[str, Any]) -> Moment:
 def _recipes_of_others(form: Mapping[str, Any], occasion: Occasion) -> list[str]:
     """Return what to train for the champions of the moments at which the form's is not asked."""
     versions, own = versions_of(occasion.service), _moment(form)
-    found = []
+    recipes = []
     for moment, standing in versions.standings().items():
         if moment != own and standing.champion is not None:
             recipe = versions.find(standing.champion).tags.get("recipe")
-            found.append(_recipe(form, None, {"recipe": recipe, "moment": moment}))
-    return found
+            recipes.append(_recipe(form, None, {"recipe": recipe, "moment": moment}))
+    return recipes
 
 
 def plan_retraining(

@@ -17,14 +17,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("include/model_loop", "include/trip_duration", "benchmarks", "dags", "plugins")
 
-#: Rooms whose comments and verbs are not checked yet.
-_UNCHECKED = frozenset(
-    {
-        *("client", "dashboard", "intervals", "monitoring"),
-        *("runner", "scoring", "serving"),
-    }
-)
-
 #: Beginnings of a sentence whose verb comes last, or that has none.
 _INVERTED = re.compile(
     r"(As|How|If|In|Of|On|By|So|That|The same|Whatever|What|When|Where|Whether|Which|Whoever|Whose"
@@ -40,15 +32,6 @@ _TOLD = re.compile(r"\b(am|are|be|been|being|is|was|were)\s+told\b")
 
 def _files(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
-
-
-def _checked_files(folder: str) -> list[Path]:
-    library = ROOT / "include" / "model_loop"
-    return [
-        path
-        for path in _files(folder)
-        if library not in path.parents or path.relative_to(library).parts[0] not in _UNCHECKED
-    ]
 
 
 def _docstrings(source: str) -> Iterator[str]:
@@ -108,14 +91,14 @@ def test_docstrings_begin_with_a_verb_or_a_noun(folder: str) -> None:
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_comments_begin_with_their_subject(folder: str) -> None:
     """No comment begins with a free relative."""
-    found = {str(path): _inverted_comments(path.read_text()) for path in _checked_files(folder)}
+    found = {str(path): _inverted_comments(path.read_text()) for path in _files(folder)}
     assert {path: texts for path, texts in found.items() if texts} == {}
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_nothing_is_told(folder: str) -> None:
     """Neither comments, docstrings nor messages say that something is told."""
-    found = {str(path): _told(path.read_text()) for path in _checked_files(folder)}
+    found = {str(path): _told(path.read_text()) for path in _files(folder)}
     assert {path: texts for path, texts in found.items() if texts} == {}
 
 

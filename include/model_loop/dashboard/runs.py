@@ -176,7 +176,7 @@ def _partition(run: Run) -> LoggedPartition:
         service=tags["service"],
         partition=tags["month"],
         source=tags.get("data_source", ""),
-        # The same file may have been compared again since.
+        # This file may have been compared again since.
         logged=float(tags.get(JUDGED_TAG, (run.info.end_time or run.info.start_time) / 1_000)),
         metrics=_metrics(run),
         refused=tags.get(REFUSED_TAG) == "True",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-#: How far below the level coverage may be expected, as at the gate.
+#: Distance below the level at which coverage is accepted, as at the gate.
 TOLERANCE = 0.02
 #: Evidence that suffices: at most one false alarm in twenty versions, ever.
 ENOUGH = 20.0

@@ -43,5 +43,5 @@ def scores_of(actual: Numbers, predicted: Numbers, shape: Shape, floor: float) -
     if shape == "difference":
         return actual - predicted
     with np.errstate(divide="ignore"):
-        # Of a threshold that no value of the target lies below, it is -inf.
+        # It is -inf for a threshold that no value of the target lies below.
         return np.log(np.maximum(actual, 0.0) / np.maximum(predicted, floor))

@@ -97,7 +97,7 @@ def in_words(dataset: Dataset, row: Row, answered: Mapping[str, Any]) -> str:
         return f"{summary(row, answered)}{because}"
     notes = [f" Note: {notice['message']}." for notice in answered.get(NOTICES, ())]
     title = dataset.target.title or dataset.target.name
-    # Of kW and the like the letters stay.
+    # The letters of kW and the like stay.
     begin = title if title[1:2].isupper() else f"{title[:1].upper()}{title[1:]}"
     if dataset.target.is_classified:
         said = class_in_words(dataset.target.labels, answered)

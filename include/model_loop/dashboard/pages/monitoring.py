@@ -63,7 +63,7 @@ _OVER_TIME = (
         "How far the share of missing values is from that of the training set.",
     ),
 )
-#: The same of classifiers alone.
+#: Metrics of classifiers alone.
 _CLASSES_OVER_TIME = (
     (
         "class_drift",
@@ -84,7 +84,7 @@ _ERRORS = (
     ("bias", "Bias against the MAE of the test rows", "share"),
     ("slice_rmse", "RMSE of the worst slice", "added share"),
 )
-#: The same for classifiers.
+#: Metrics of classifiers, in the same form.
 _SCORES = (
     (
         "log_loss",

@@ -148,7 +148,7 @@ class BatchWork:
         if time.monotonic() - self._noted > _NOTE_SECONDS:
             self._tell()
 
-    def _note_chunk(self, result: ChunkResult, scored: bool) -> None:  # noqa: FBT001 - as it is told
+    def _note_chunk(self, result: ChunkResult, scored: bool) -> None:  # noqa: FBT001 - of a listener
         # Chunks that an earlier process has scored are no progress of this one.
         self._tell(
             attempts=0 if scored else self._told.attempts,

@@ -40,7 +40,7 @@ def evidence_of_odds(
     """
     logs = _LOGS if more_alone else np.concatenate([-_LOGS, _LOGS])
     given, of, share = np.broadcast_arrays(*map(np.asarray, (hits, units, expected)))
-    # Of one unit: log(multiple) if it is a hit, less log(1 - expected + multiple * expected).
+    # For one unit: log(multiple) if it is a hit, less log(1 - expected + multiple * expected).
     spent = np.log1p(share[:, None].astype(np.float64) * np.expm1(logs))
     steps = given[:, None] * logs - of[:, None] * spent
     ratios = np.cumsum(steps, axis=0)

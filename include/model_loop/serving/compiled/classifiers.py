@@ -225,7 +225,7 @@ def _calibrated(
     if couple.method == "temperature":
         factor = float(calibrators[0].beta_)
         if decides:
-            # Of two classes, the score counts for the one and against the other.
+            # The score counts for one of two classes, and against the other.
             logits: tuple[Step, ...] = (_times(factor if width > 1 else 2 * factor, width),)
         else:
             logits = (Logits(_LEAST), _times(factor, width))

@@ -190,7 +190,7 @@ def added_scale(scores: Scores) -> ContributionScale:
         turned = True
     factors, shifts = np.ones(len(scores.columns)), np.zeros(len(scores.columns))
     last = ContributionScale(factors, shifts, scores.unit, answered=not steps)
-    # Whether the numbers of a step are linear in the scores, or probabilities of linear log-odds.
+    # The numbers of a step are linear in the scores, or probabilities of linear log-odds.
     is_linear = True
     for number, step in enumerate(steps):
         if isinstance(step, Affine) and is_linear:

@@ -114,7 +114,7 @@ def read_request(dataset: Dataset, body: bytes, most: int) -> PredictRequest:
     RequestRefusedError
         See `open_request`.
     RefusedRowsError
-        If a row breaks a rule; every one that is broken is told.
+        If a row breaks a rule; the error holds every broken rule.
     """
     opened = open_request(dataset, body, most)
     return PredictRequest(opened.read(dataset), opened.key, opened.moment, opened.level)

@@ -100,7 +100,7 @@ declarations = Table(
 ACTUAL_LABEL = "actual_label"
 
 #: True values, by the name of the first dataset; the last one of a prediction counts. Of a class it
-#: is the code, by the declaration of the day on which it was told, and the label beside it.
+#: is the code, by the declaration of the day on which it arrived, and the label beside it.
 feedback = Table(
     "feedback",
     metadata,

@@ -271,7 +271,7 @@ def test_bad_files(spoil: Callable[[Path], object], message: str, tmp_path: Path
             ("prepare", "--train-share", "0.5"),
             "--train-share is not an option of the dataset",
         ),
-        (("prepare", "--dataset", "bikes", "--train", "2024-01"), "--train is no option"),
+        (("prepare", "--dataset", "bikes", "--train", "2024-01"), "--train is not an option"),
         (("prepare", "--dataset", "bikes", "--train-share", "0.9"), "do not add up to 1"),
         (("prepare", "--encoding", "morse"), '"morse" for --encoding'),
         (("prepare", "--maximum-duration", "0.5"), "are not a range"),

@@ -20,6 +20,7 @@ from model_loop.datasets.registry import get_dataset
 from model_loop.erasure.erase import Erasure
 from model_loop.erasure.identity import read_identity
 from model_loop.erasure.log import LoggedRows
+from model_loop.erasure.stored import StoredRows
 from model_loop.serving.batches.store import BatchStore
 from model_loop.serving.request_log.tables import feedback, open_log, predictions
 from model_loop.settings import Settings, all_settings
@@ -101,6 +102,7 @@ def test_looking_changes_nothing(used: Used) -> None:
     assert rows["training set"] >= 1
     left = {one["store"] for one in answer["traces"] if one["outcome"] == "not changed"}
     assert {"source", "model", "MLflow", "backups"} <= left
+    assert not [one for one in answer["traces"] if "cannot be read" in one["note"]]
     assert used.logged() == before == (3, 3)
     assert used.erase("--dry-run")["traces"] == answer["traces"]
     shown = used.run("erase", "--dataset", "bikes", *KEYS)
@@ -123,6 +125,8 @@ def test_erasing(used: Used) -> None:
     assert not ((result["dteday"] == DAY) & (result["hr"] == HOUR)).any()
     assert not (batch.folder / batch.record.source).exists()
     assert used.read("products", "list")["products"] == []
+    # Neither the rows of a table, nor a sample of them.
+    assert list((used.folder / ".state" / "storage").glob("products/tables/bikes/*/*.zip")) == []
     marks = (used.folder / ".state" / "storage").glob("products/training_set/erased/*.json")
     assert {one.stem for one in marks} == digests
     done = run_command("reproduce", "1", folder=used.folder, environment=used.environment)
@@ -152,6 +156,30 @@ def test_contradictions(used: Used) -> None:
     used.run("erase", "--dataset", "bikes", *KEYS, "--folder", "nowhere", code=2)
     used.run("erase", "--dataset", "bikes", code=2)
     used.run("erase", "--dataset", "nothing", *KEYS, code=2)
+
+
+def test_a_sample_goes_with_its_table(tmp_path: Path) -> None:
+    """One whose table is gone is named, since it cannot be searched; others stay."""
+    folder = tmp_path / "storage" / "products" / "tables" / "bikes" / "2011-01"
+    folder.mkdir(parents=True)
+    for key, hours in {"a": [8, 9], "b": [9], "c": []}.items():
+        (folder / f"{key}-sketch-0.zip").write_bytes(b"packed")
+        if hours:
+            pd.DataFrame({"hr": hours}).to_parquet(folder / f"{key}-rows-0.parquet")
+    stored = StoredRows(settings_in(tmp_path))
+    identity = read_identity(get_dataset("bikes"), ["hr=8"], [])
+    steps = stored.find(identity)
+    found = {Path(one.trace.address).name: one.trace.outcome for one in steps}
+    assert found == {
+        "a-rows-0.parquet": "made again",
+        "a-sketch-0.zip": "made again",
+        "c-sketch-0.zip": "not changed",
+    }
+    for step in steps:
+        if step.make is not None:
+            assert step.make() == step.trace.rows
+    left = sorted(path.name for path in folder.iterdir())
+    assert left == ["b-rows-0.parquet", "b-sketch-0.zip", "c-sketch-0.zip"]
 
 
 def test_an_interrupted_erasure_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 _PREDICTIONS = "predictions"
 #: Folders of rows of datasets in Python, below the storage root.
 _OF_PYTHON = ("months", "products/months")
+#: Part of the names of files that hold a sample of a table.
+_SAMPLE = "-sketch-"
 
 
 @dataclass(frozen=True)
@@ -154,18 +156,25 @@ class StoredRows:
         if identity.dataset.declaration is None:
             places += [one for name in _OF_PYTHON if (one := self._local(name)) is not None]
         for place in places:
+            samples = [path for path in _tables_in(place) if _SAMPLE in path.name]
+            of_identity, searched = set[str](), set[str]()
             for path in _tables_in(place):
+                if _SAMPLE in path.name:
+                    continue
+                searched.add(_key_of(path))
                 if rows := self._count(path, identity):
+                    of_identity.add(_key_of(path))
                     aside = "-quarantine-" in path.name
                     note = "The copy is made again from the source."
                     store = "quarantine" if aside else "checked table"
                     yield ErasureStep(
                         Trace(store, str(path), rows, "made again", note), _removing(path, rows)
                     )
+            yield from _in_samples(samples, of_identity, searched)
 
     def _digests_of(self, tables: Sequence[ErasureStep]) -> set[str]:
         """Return the digests of the files that checked tables with such rows are made of."""
-        keys = {Path(one.trace.address).name.partition("-")[0] for one in tables}
+        keys = {_key_of(Path(one.trace.address)) for one in tables if one.trace.rows}
         known = CheckedTableStore(self.settings.storage_root).files_by_key()
         return set().union(*(digests for key, digests in known if key in keys))
 
@@ -216,6 +225,34 @@ class StoredRows:
 
 def _tables_in(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.is_file() and is_table(path))
+
+
+def _key_of(path: Path) -> str:
+    """Return the key of a checked table, which the names of all its files begin with."""
+    return path.name.partition("-")[0]
+
+
+def _in_samples(
+    samples: Sequence[Path], of_identity: Collection[str], searched: Collection[str]
+) -> Iterator[ErasureStep]:
+    """Samples of checked tables for comparisons: without keys, they go with their table.
+
+    Parameters
+    ----------
+    of_identity, searched
+        Keys of tables that hold rows of the identity, and of all that were searched.
+    """
+    for path in samples:
+        if _key_of(path) in of_identity:
+            note = "A sample of that table, for comparisons with later partitions."
+            trace = Trace("checked table", str(path), 0, "made again", note)
+            yield ErasureStep(trace, _removing(path, 0))
+        elif _key_of(path) not in searched:
+            note = (
+                "A sample of rows without their keys, whose table is gone: it was not searched. "
+                "Remove it; later partitions are then compared with others."
+            )
+            yield ErasureStep(Trace("checked table", str(path), 0, "not changed", note))
 
 
 def _place_of(file: Any) -> str:  # noqa: ANN401 - of the dataset

@@ -316,7 +316,7 @@ def test_a_busy_version_says_so(runner: Runner) -> None:
     [
         ({"x": "1"}, "no number"),
         ({}, "no value of"),
-        ({"x": 1, "z": 1}, "no column"),
+        ({"x": 1, "z": 1}, "not a column"),
         ({"x": None}, "no value of"),
         ({"x": float("nan")}, "not finite"),
     ],

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import cast
 
 import msgspec
@@ -353,6 +354,34 @@ def test_the_client_reads_no_more_than_an_answer_may_have(
         with pytest.raises(CodeFailedError, match="have more than 3 bytes"):
             runner.client.predict(good, [{"x": 1}], 10)
     assert runner.client.predict(good, [{"x": 1}], 10) == [{"y": 2}]
+
+
+class Forgetful(StreamRequestHandler):
+    """Answers once on each connection, and closes it when it is used again."""
+
+    def handle(self) -> None:
+        """Answer with no versions."""
+        if self._read_head():
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
+            self._read_head()
+
+    def _read_head(self) -> bool:
+        line = first = self.rfile.readline()
+        while line.strip():
+            line = self.rfile.readline()
+        return bool(first)
+
+
+def test_a_connection_that_was_closed_while_idle_costs_no_request() -> None:
+    """The runner closes it when the next request is under way; the client asks once more."""
+    with ThreadingTCPServer(("127.0.0.1", 0), Forgetful) as server:
+        # The last connection stays open.
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        client = RunnerClient(f"http://127.0.0.1:{server.server_address[1]}", TOKEN)
+        for _ in range(3):
+            assert client.states() == {}
+        server.shutdown()
 
 
 def test_a_file_without_an_end_is_ended(runner: Runner, tmp_path: Path) -> None:

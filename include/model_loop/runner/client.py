@@ -283,8 +283,9 @@ class RunnerClient:
         timeout = urllib3.Timeout(
             connect=_CONNECT_SECONDS, read=_MARGIN + (_READ_SECONDS if seconds is None else seconds)
         )
-        try:
-            response = self._pool.request(
+
+        def send() -> BaseHTTPResponse:
+            return self._pool.request(
                 method,
                 self._address + path,
                 body=body,
@@ -293,6 +294,16 @@ class RunnerClient:
                 preload_content=False,
                 redirect=False,
             )
+
+        try:
+            try:
+                response = send()
+            except urllib3.exceptions.ProtocolError:
+                # The runner may close a connection that was idle at the moment of its next use. A
+                # second request changes nothing; of a file, no part can be sent again.
+                if body is not None and not isinstance(body, bytes):
+                    raise
+                response = send()
             if response.status != _OK:
                 raise _error_of(response.status, response.read())
         except urllib3.exceptions.HTTPError as error:

@@ -22,7 +22,7 @@ _INVERTED = re.compile(
     r"(As|How|If|In|Of|On|By|So|That|The same|Whatever|What|When|Where|Whether|Which|Whoever|Whose"
     r"|Who|Why)\b"
 )
-#: The same of comments, which may begin with a condition or a place.
+#: Such beginnings of comments, which may begin with a condition or a place.
 _INVERTED_COMMENT = re.compile(
     r"(How|Of|So many|So much|That of|The same|Whatever|What|Whether|Which|Whoever|Whose|Who)\b"
 )

@@ -159,13 +159,15 @@ def test_contradictions(used: Used) -> None:
 
 
 def test_a_sample_goes_with_its_table(tmp_path: Path) -> None:
-    """One whose table is gone is named, since it cannot be searched; others stay."""
+    """One whose rows are not here is named, since it cannot be searched; others stay."""
     folder = tmp_path / "storage" / "products" / "tables" / "bikes" / "2011-01"
     folder.mkdir(parents=True)
     for key, hours in {"a": [8, 9], "b": [9], "c": []}.items():
         (folder / f"{key}-sketch-0.zip").write_bytes(b"packed")
         if hours:
             pd.DataFrame({"hr": hours}).to_parquet(folder / f"{key}-rows-0.parquet")
+    (folder / "d-sketch-0.zip").write_bytes(b"packed")
+    pd.DataFrame({"hr": [9]}).to_parquet(folder / "d-quarantine-0.parquet")
     stored = StoredRows(settings_in(tmp_path))
     identity = read_identity(get_dataset("bikes"), ["hr=8"], [])
     steps = stored.find(identity)
@@ -174,12 +176,16 @@ def test_a_sample_goes_with_its_table(tmp_path: Path) -> None:
         "a-rows-0.parquet": "made again",
         "a-sketch-0.zip": "made again",
         "c-sketch-0.zip": "not changed",
+        "d-sketch-0.zip": "not changed",
     }
     for step in steps:
         if step.make is not None:
             assert step.make() == step.trace.rows
     left = sorted(path.name for path in folder.iterdir())
-    assert left == ["b-rows-0.parquet", "b-sketch-0.zip", "c-sketch-0.zip"]
+    assert left == [
+        *("b-rows-0.parquet", "b-sketch-0.zip", "c-sketch-0.zip"),
+        *("d-quarantine-0.parquet", "d-sketch-0.zip"),
+    ]
 
 
 def test_an_interrupted_erasure_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ def test_requests_that_wait_are_predicted_together() -> None:
 
 
 def test_a_batch_has_a_most() -> None:
-    """What does not fit waits for the next call; a request with more rows is alone."""
+    """Rows that do not fit wait for the next call; a request with more rows is alone."""
     doubling = Doubling()
     large = rows_of(*range(MOST_ROWS + 1))
     futures = ask_while_busy(doubling, rows_of(*range(6)), rows_of(*range(5)), large, rows_of(7))

@@ -156,12 +156,14 @@ class StoredRows:
         if identity.dataset.declaration is None:
             places += [one for name in _OF_PYTHON if (one := self._local(name)) is not None]
         for place in places:
-            samples = [path for path in _tables_in(place) if _SAMPLE in path.name]
-            of_identity, searched = set[str](), set[str]()
-            for path in _tables_in(place):
+            paths = [*_tables_in(place)]
+            samples = [path for path in paths if _SAMPLE in path.name]
+            # Of datasets in Python, rows that are set aside alone are kept under the key.
+            searched = {_key_of(path) for path in paths if "-rows-" in path.name}
+            of_identity = set[str]()
+            for path in paths:
                 if _SAMPLE in path.name:
                     continue
-                searched.add(_key_of(path))
                 if rows := self._count(path, identity):
                     of_identity.add(_key_of(path))
                     aside = "-quarantine-" in path.name
@@ -240,7 +242,7 @@ def _in_samples(
     Parameters
     ----------
     of_identity, searched
-        Keys of tables that hold rows of the identity, and of all that were searched.
+        Keys of tables that hold rows of the identity, and of all whose rows were searched.
     """
     for path in samples:
         if _key_of(path) in of_identity:
@@ -249,7 +251,7 @@ def _in_samples(
             yield ErasureStep(trace, _removing(path, 0))
         elif _key_of(path) not in searched:
             note = (
-                "A sample of rows without their keys, whose table is gone: it was not searched. "
+                "A sample of rows without their keys, whose table is not here: it was not searched. "
                 "Remove it; later partitions are then compared with others."
             )
             yield ErasureStep(Trace("checked table", str(path), 0, "not changed", note))

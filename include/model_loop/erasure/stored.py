@@ -158,7 +158,7 @@ class StoredRows:
         for place in places:
             paths = [*_tables_in(place)]
             samples = [path for path in paths if _SAMPLE in path.name]
-            # Of datasets in Python, rows that are set aside alone are kept under the key.
+            # Datasets in Python keep only the rows that are set aside under the key.
             searched = {_key_of(path) for path in paths if "-rows-" in path.name}
             of_identity = set[str]()
             for path in paths:
@@ -251,8 +251,8 @@ def _in_samples(
             yield ErasureStep(trace, _removing(path, 0))
         elif _key_of(path) not in searched:
             note = (
-                "A sample of rows without their keys, whose table is not here: it was not searched. "
-                "Remove it; later partitions are then compared with others."
+                "A sample of rows without their keys, whose table is not here: it was not "
+                "searched. Remove it; later partitions are then compared with others."
             )
             yield ErasureStep(Trace("checked table", str(path), 0, "not changed", note))
 
